@@ -1,0 +1,97 @@
+"""The command tree. Each command is one module with a `command` function, or an `app` where it has commands of its own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+import typer
+
+from headwater.errors import HeadwaterError, InvalidFiles
+
+COMMANDS = (
+    "demo",
+    "up",
+    "down",
+    "status",
+    "doctor",
+    "check",
+    "plan",
+    "apply",
+    "schema",
+    "registry",
+    "emit",
+    "relay",
+    "run",
+    "tail",
+)
+EXIT_FAULT = 70
+
+
+def build() -> typer.Typer:
+    """The whole command tree; modules are light, their bodies import what they need."""
+    tree = typer.Typer(
+        name="headwater",
+        help="A streaming, event-driven data-product platform on Apache Kafka, with two times on every record.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    tree.callback(invoke_without_command=True)(_root)
+    for name in COMMANDS:
+        module = importlib.import_module(f"headwater.cli.{name}")
+        if hasattr(module, "app"):
+            tree.add_typer(module.app, name=name)
+        else:
+            tree.command(name)(module.command)
+    return tree
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes one clear message and its exit code."""
+    debug = os.environ.get("HEADWATER_DEBUG", "") not in ("", "0")
+    try:
+        build()()
+    except HeadwaterError as error:
+        if debug:
+            traceback.print_exc()
+        _report(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away: nothing is wrong, and nothing more can be said on that pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        sys.stderr.write(
+            f"headwater failed: {type(error).__name__}. This is a fault of Headwater itself.\n"
+            "fix: run the same command with HEADWATER_DEBUG=1 and report what it prints\n[HW-K070]\n"
+        )
+        sys.exit(EXIT_FAULT)
+
+
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        sys.stdout.write(f"headwater {version_of('headwater')}\n")
+        raise typer.Exit
+
+
+def _report(error: HeadwaterError) -> None:
+    if isinstance(error, InvalidFiles):
+        for finding in error.findings:
+            sys.stderr.write(finding.render() + "\n")
+        sys.stderr.write(f"{error.message}\n")
+    else:
+        sys.stderr.write(error.render() + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""`mesh.yaml` as values: the mesh's name, its tick, and where each environment's parts are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headwater.timeline.instant import Duration
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where a mesh runs. `kafka` are librdkafka settings, `databases` connection strings by the name that outboxes use.
+
+    In the environment whose `local_stack` is true, addresses are those of `headwater up`, filled in by the settings.
+    """
+
+    name: str
+    kafka: Mapping[str, str] = field(default_factory=dict)
+    registry_url: str = ""
+    databases: Mapping[str, str] = field(default_factory=dict)
+    local_stack: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MeshFile:
+    """What `mesh.yaml` says. `databases` are the names that outboxes may use, in every environment."""
+
+    name: str
+    tick: Duration
+    databases: tuple[str, ...]
+    environments: Mapping[str, Environment]

@@ -1,0 +1,141 @@
+"""A product as its `product.yaml` promises it: frozen values, checked once when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from headwater.errors import CallerFault
+from headwater.naming import ProductName
+from headwater.timeline.instant import Duration
+
+PARTITIONS_DEFAULT = 4  # changed only with a new major
+
+
+class ProductType(StrEnum):
+    """The three kinds of product of the data mesh literature."""
+
+    SOURCE_ALIGNED = "source-aligned"
+    AGGREGATE = "aggregate"
+    CONSUMER_ALIGNED = "consumer-aligned"
+
+
+class Compatibility(StrEnum):
+    """The seven levels of the Confluent schema registry."""
+
+    BACKWARD = "BACKWARD"
+    BACKWARD_TRANSITIVE = "BACKWARD_TRANSITIVE"
+    FORWARD = "FORWARD"
+    FORWARD_TRANSITIVE = "FORWARD_TRANSITIVE"
+    FULL = "FULL"
+    FULL_TRANSITIVE = "FULL_TRANSITIVE"
+    NONE = "NONE"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A product's version: a new major means new topics, a new minor is compatible.
+
+    >>> str(Version.parse("1.2.0"))
+    '1.2.0'
+    """
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """From `major.minor.patch`; raises `CallerFault` HW-C010."""
+        parts = text.split(".")
+        if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in parts):
+            raise CallerFault(
+                f"'{text[:40]}' is not a version",
+                code="HW-C010",
+                detail="a version is major.minor.patch",
+                hint="for example 1.0.0",
+            )
+        return cls(*(int(part) for part in parts))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who answers for a product."""
+
+    team: str
+    contact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input port: which product and major, and which of its fields are read (empty: not declared)."""
+
+    product: ProductName
+    major: int
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Where a source-aligned product comes from: a database of the environment, and a table in it."""
+
+    database: str
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRule:
+    """A rule over a record's fields that is measured on the stream."""
+
+    name: str
+    rule: str
+    severity: Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a product publishes. `retention` None means forever; `accept_late` None means without bound."""
+
+    name: str
+    schema: str
+    key: tuple[str, ...]
+    compatibility: Compatibility = Compatibility.BACKWARD_TRANSITIVE
+    retention: Duration | None = None
+    partitions: int = PARTITIONS_DEFAULT
+    ports: tuple[str, ...] = ("topic",)
+    service_levels: Mapping[str, str] = field(default_factory=dict)
+    quality: tuple[QualityRule, ...] = ()
+    on_invalid: Literal["continue", "park-key"] = "continue"
+    access: Mapping[str, str] = field(default_factory=dict)
+    corrections: Literal["all", "none"] = "all"
+    accept_late: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A data product. `folder` is its place in the mesh, with `/`: `streams/airports/hourly_punctuality`."""
+
+    name: ProductName
+    version: Version
+    type: ProductType
+    owner: Owner
+    purpose: str
+    inputs: tuple[Input, ...]
+    outbox: Outbox | None
+    outputs: tuple[Output, ...]
+    folder: str
+
+    @property
+    def major(self) -> int:
+        """The major version, part of every name on the broker."""
+        return self.version.major
+
+    @property
+    def output(self) -> Output:
+        """The first output: products have one to begin with."""
+        return self.outputs[0]

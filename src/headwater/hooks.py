@@ -1,0 +1,82 @@
+"""What the core announces, and the named failpoints of critical paths. Others listen; the core knows none of them.
+
+A `Listener` gets every happening as a name and fields. Names are a closed list, `HAPPENINGS`, so that metrics and logs
+can be complete. A failpoint is a named step of a critical path at which a chaos test ends the process: arm one with
+`HEADWATER_FAILPOINT=name:nth:action` (action `kill` or `raise`); unarmed it costs one dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Protocol
+
+HAPPENINGS = {
+    "relay.committed": "a Kafka transaction of the relay committed: records, transactions, recorded_at, seconds",
+    "relay.quarantined": "a row did not fit its contract: product, code",
+    "relay.skipped": "rows that were published before a restart: rows",
+    "relay.mark": "a progress mark was written: product, through",
+    "stage.committed": "a stage committed ticks: product, stage, records, seconds",
+    "stage.quarantined": "a record could not be decoded or processed: product, stage, code",
+    "stage.restored": "a task's state was rebuilt: product, stage, partition, entries, seconds",
+    "stage.rebuilt": "clients were dropped and rebuilt after a doubt: product, stage, code",
+    "producer.rebuilt": "the guarded producer took a new epoch: transactional_id, reason",
+}
+
+
+class Listener(Protocol):
+    """Hears what happened; must not raise and must not block."""
+
+    def __call__(self, happening: str, fields: dict[str, object]) -> None:
+        """One happening, by its name in `HAPPENINGS`, with its fields."""
+
+
+class Hooks:
+    """Announces happenings to the listeners it was given.
+
+    >>> heard = []
+    >>> hooks = Hooks([lambda happening, fields: heard.append((happening, fields))])
+    >>> hooks.announce("relay.skipped", rows=3)
+    >>> heard
+    [('relay.skipped', {'rows': 3})]
+    """
+
+    def __init__(self, listeners: list[Listener] | None = None) -> None:
+        self._listeners = list(listeners or [])
+
+    def announce(self, happening: str, /, **fields: object) -> None:
+        """Tell every listener; `happening` is a name in `HAPPENINGS`."""
+        assert happening in HAPPENINGS, happening
+        for listener in self._listeners:
+            listener(happening, fields)
+
+
+class FailpointReached(RuntimeError):
+    """Raised by a failpoint that is armed with `raise`."""
+
+
+def arm(spec: str) -> Callable[[str], None]:
+    """A function to call at each named step; `spec` is `name:nth:action` or empty (then it does nothing).
+
+    >>> failpoint = arm("relay.before_commit:2:raise")
+    >>> failpoint("relay.before_commit"); failpoint("another")
+    >>> failpoint("relay.before_commit")
+    Traceback (most recent call last):
+    headwater.hooks.FailpointReached: relay.before_commit
+    """
+    if not spec:
+        return lambda name: None
+    wanted, nth, action = spec.split(":")
+    left = [int(nth)]
+
+    def reached(name: str) -> None:
+        if name != wanted:
+            return
+        left[0] -= 1
+        if left[0] == 0:
+            if action == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise FailpointReached(name)
+
+    return reached

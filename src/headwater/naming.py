@@ -1,0 +1,148 @@
+"""Every name that is derived from a product: the only place where one is put together.
+
+A product's path is its identity: `flights.departures` is the product `departures` of the domain `flights`. All other
+names follow from it and its major version. Prefixes end in a separator, so that a right on `a.b.v1.` never reaches
+`a.b.v10` (see `docs/reference/names.md`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from headwater.errors import CallerFault
+
+_WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
+TOPIC_LENGTH_LIMIT = 249  # Kafka's own limit on a topic's name
+SCHEMAS_TOPIC = "_schemas"  # the registry's log, as other registries name it
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProductName:
+    """A product's name, `<domain>.<product>`.
+
+    >>> name = ProductName.parse("flights.departures")
+    >>> name.domain, name.product, str(name)
+    ('flights', 'departures', 'flights.departures')
+    """
+
+    domain: str
+    product: str
+
+    @classmethod
+    def parse(cls, text: str) -> ProductName:
+        """From text; raises `CallerFault` HW-N001 with what is wrong."""
+        domain, dot, product = text.partition(".")
+        for part in (domain, product):
+            if not dot or not _WORD.match(part) or "__" in part:
+                raise CallerFault(
+                    f"'{text}' is not a product name",
+                    code="HW-N001",
+                    detail="a name is <domain>.<product>, each of small letters, digits and single underscores, "
+                    "a letter first",
+                    hint="for example flights.departures",
+                )
+        return cls(domain, product)
+
+    def __str__(self) -> str:
+        return f"{self.domain}.{self.product}"
+
+
+def topic(product: ProductName, major: int) -> str:
+    """The topic of a product's major: records only.
+
+    >>> topic(ProductName("flights", "departures"), 1)
+    'flights.departures.v1'
+    """
+    return f"{product}.v{major}"
+
+
+def progress_topic(product: ProductName, major: int) -> str:
+    """Beside the topic: one progress mark per partition, compacted."""
+    return f"{topic(product, major)}.progress"
+
+
+def current_topic(product: ProductName, major: int) -> str:
+    """The newest record of each identity, compacted."""
+    return f"{topic(product, major)}.current"
+
+
+def quarantine_topic(product: ProductName, major: int) -> str:
+    """Where what cannot be published or processed goes, whole."""
+    return f"{topic(product, major)}.quarantine"
+
+
+def changelog_topic(product: ProductName, major: int, stage: str) -> str:
+    """Internal: the state of one stage of a derived product, compacted."""
+    return f"{topic(product, major)}.{stage}.changelog"
+
+
+def rekey_topic(product: ProductName, major: int, stage: str) -> str:
+    """Internal: what a stage hands to the stage that owns the new key."""
+    return f"{topic(product, major)}.{stage}.rekey"
+
+
+def subject(topic_name: str) -> str:
+    """The registry's subject of a topic's values (TopicName strategy)."""
+    return f"{topic_name}-value"
+
+
+def group(product: ProductName, major: int, stage: str) -> str:
+    """The consumer group of one stage of a derived product."""
+    return f"{topic(product, major)}.{stage}"
+
+
+def stage_transactional_id(product: ProductName, major: int, stage: str, slot: int) -> str:
+    """The transactional id of a stage's writer; `slot` is the worker's number. Stable over restarts.
+
+    >>> stage_transactional_id(ProductName("airports", "hourly_punctuality"), 1, "aggregate", 0)
+    'airports.hourly_punctuality-v1-aggregate-0'
+    """
+    return f"{product}-v{major}-{stage}-{slot}"
+
+
+def relay_transactional_id(source: str) -> str:
+    """The transactional id of the relay of one outbox source."""
+    return f"relay-{source}-0"
+
+
+def source(database: str, table: str) -> str:
+    """An outbox source: one outbox table of one database; key of its position.
+
+    >>> source("operations", "public.outbox")
+    'operations.public.outbox'
+    """
+    return f"{database}.{table}"
+
+
+def position_topic(outbox_source: str) -> str:
+    """Internal: the relay's position of one outbox source; compacted, one partition, one key (the source)."""
+    return f"headwater.position.{outbox_source}"
+
+
+def slot(database: str, table: str) -> str:
+    """PostgreSQL's replication slot of a source: at most 63 letters, digits and underscores."""
+    return f"headwater_{database}_{table}".replace(".", "_").lower()[:63]
+
+
+def publication(database: str, table: str) -> str:
+    """PostgreSQL's publication of a source."""
+    return slot(database, table)
+
+
+def schema_full_name(product: ProductName, record: str) -> str:
+    """The Avro full name of a product's record.
+
+    >>> schema_full_name(ProductName("flights", "departures"), "Departure")
+    'flights.departures.Departure'
+    """
+    return f"{product}.{record}"
+
+
+def collision_key(topic_name: str) -> str:
+    """Kafka holds `.` and `_` for the same letter in topic names: two topics with one collision key cannot both exist.
+
+    >>> collision_key("a_b.c.v1") == collision_key("a.b_c.v1")
+    True
+    """
+    return topic_name.replace(".", "_")

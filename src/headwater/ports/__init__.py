@@ -1,0 +1,1 @@
+"""Gates: where records enter and leave."""

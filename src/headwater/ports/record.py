@@ -1,0 +1,49 @@
+"""What travels between Headwater and a broker, and what comes back from one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Header = tuple[str, bytes]
+
+
+class Message(NamedTuple):
+    """One record of a topic, as bytes. `timestamp` is milliseconds since the epoch, as the broker holds it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    headers: Sequence[Header] = ()
+
+
+class EndOfPartition(NamedTuple):
+    """The reader stands at the end of a partition: nothing committed lies before `offset` that it has not returned.
+
+    `offset` counts what messages do not show: transaction markers. Progress marks and restores compare with it.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPartition:
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic as the broker has it: number of partitions, and the settings that differ from the broker's defaults."""
+
+    name: str
+    partitions: int
+    settings: dict[str, str]

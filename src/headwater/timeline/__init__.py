@@ -1,0 +1,1 @@
+"""Time: instants, intervals, recorded time, ticks, progress marks, clocks."""
