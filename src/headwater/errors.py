@@ -96,7 +96,8 @@ class Misfit(CallerFault):
 class Finding:
     """One thing that a check found, at its place. `line` and `column` count from 1; 0 where the place is the file.
 
-    >>> finding = Finding("HW-C003", "error", "product.yaml", 3, 1, "ownr", "unknown key 'ownr'", "keys are strict", "owner")
+    >>> place = ("product.yaml", 3, 1, "ownr")
+    >>> finding = Finding("HW-C003", "error", *place, "unknown key 'ownr'", "keys are strict", "owner")
     >>> finding.render()
     "product.yaml:3:1 unknown key 'ownr'. keys are strict. fix: owner [HW-C003]"
     """

@@ -143,7 +143,8 @@ def local_environment(settings: Settings, databases: tuple[str, ...], *, name: s
         kafka={"bootstrap.servers": f"127.0.0.1:{ports.kafka}"},
         registry_url=f"http://127.0.0.1:{ports.registry}",
         databases={
-            database: f"postgresql://postgres:{password}@127.0.0.1:{ports.postgres}/{database}" for database in databases
+            database: f"postgresql://postgres:{password}@127.0.0.1:{ports.postgres}/{database}"
+            for database in databases
         },
         local_stack=True,
     )

@@ -1,4 +1,4 @@
-"""UTC instants and durations in whole microseconds. Both are integers, so that the hot path pays nothing for the type."""
+"""UTC instants and durations in whole microseconds; both are integers, so that the hot path pays nothing for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from headwater.errors import CallerFault
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(\d+)\s*(us|ms|s|min|m|h|d)\Z")
-_UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "min": 60_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_UNITS = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "min": 60_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+}
 
 
 class Instant(int):

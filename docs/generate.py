@@ -1,0 +1,180 @@
+"""Makes the generated half of the reference: commands, settings, errors, names, happenings. `--check` says what is stale.
+
+Everything comes from the source it describes, so a page cannot say what the code does not.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "headwater"
+REFERENCE = ROOT / "docs" / "reference"
+MADE = "<!-- made by `make docs`; edit the source instead -->\n"
+
+
+def main() -> int:
+    """Write the pages, or with `--check` name those that differ from what would be written."""
+    pages = {
+        "errors.md": errors_page(),
+        "commands.md": commands_page(),
+        "settings.md": settings_page(),
+        "happenings.md": happenings_page(),
+        "exit-codes.md": exit_codes_page(),
+    }
+    schemas = importlib.import_module("headwater.contracts.jsonschema")
+    pages |= schemas.pages()
+    stale = [name for name, text in pages.items() if not _same(REFERENCE / name, text)]
+    if "--check" in sys.argv:
+        for name in stale:
+            print(f"docs/reference/{name} is stale. fix: make docs")
+        return 1 if stale else 0
+    for name in stale:
+        (REFERENCE / name).write_text(pages[name], encoding="utf-8")
+        print(f"wrote docs/reference/{name}")
+    return 0
+
+
+def errors_page() -> str:
+    """Every code that is raised or reported, from the calls that carry it."""
+    codes: dict[str, tuple[str, str, str, set[str]]] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path.name in ("errors.py",) or "testing" in path.parts:
+            continue
+        for code, kind, message, hint in _coded(ast.parse(path.read_text(encoding="utf-8"))):
+            known = codes.get(code)
+            where = known[3] if known else set()
+            where.add(path.relative_to(SOURCE).as_posix())
+            if known is None or (not known[1] and message):
+                codes[code] = (kind, message, hint, where)
+    lines = [
+        "# Errors and findings",
+        "",
+        MADE,
+        "Each code is stable and never used again for another thing. `…` stands for what varies.",
+        "",
+    ]
+    for code in sorted(codes):
+        kind, message, hint, where = codes[code]
+        lines += [f"## {code}", "", f"{message or 'See the message.'}", ""]
+        if hint:
+            lines += [f"**Mend**: {hint}", ""]
+        lines += [f"{kind}, raised in {', '.join(f'`{name}`' for name in sorted(where))}.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def commands_page() -> str:
+    """Every command with its help and options."""
+    import typer
+
+    tree = typer.main.get_command(importlib.import_module("headwater.cli.main").build())
+    lines = ["# Commands", "", MADE]
+    for path, command in _commands("headwater", tree):
+        help_text = re.sub(r"\s*\n\s*", "\n", (command.help or "").strip())
+        lines += [f"## `{path}`", "", help_text, ""]
+        rows = [
+            (
+                ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts)),
+                getattr(option, "help", "") or "",
+            )
+            for option in command.params
+            if option.name != "help"
+        ]
+        if rows:
+            lines += ["| option | meaning |", "| --- | --- |"]
+            lines += [f"| {names} | {' '.join(text.split()).replace('|', chr(92) + '|')} |" for names, text in rows]
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def settings_page() -> str:
+    """The settings' table, from the module that reads them."""
+    docstring = importlib.import_module("headwater.settings").__doc__ or ""
+    table = "\n".join(line for line in docstring.splitlines() if line.startswith("|"))
+    return (
+        f"# Settings\n\n{MADE}\nRead once, from the environment; everything else is in the mesh's files.\n\n{table}\n"
+    )
+
+
+def happenings_page() -> str:
+    """What the core announces."""
+    hooks = importlib.import_module("headwater.hooks")
+    rows = "\n".join(f"| `{name}` | {text} |" for name, text in sorted(hooks.HAPPENINGS.items()))
+    return f"# Happenings\n\n{MADE}\nWhat the core announces to its listeners.\n\n| name | meaning: fields |\n| --- | --- |\n{rows}\n"
+
+
+def exit_codes_page() -> str:
+    """Exit codes, from the tree of errors."""
+    tree = (
+        (importlib.import_module("headwater.errors").__doc__ or "")
+        .split("HeadwaterError", 1)[1]
+        .split("Each error", 1)[0]
+    )
+    return (
+        f"# Exit codes\n\n{MADE}\n| code | meaning |\n| --- | --- |\n"
+        "| 0 | fine, or findings below `--fail-on` |\n| 1 | findings at or above `--fail-on` |\n"
+        "| 2 | usage or configuration error |\n| 3 | something needed cannot be reached |\n"
+        "| 4 | changes are pending (only with `--detailed-exitcode`) |\n| 5 | refused by policy |\n"
+        "| 70 | a fault of Headwater itself |\n\n"
+        f"The errors behind them:\n\n```\n    HeadwaterError{tree.rstrip()}\n```\n"
+    )
+
+
+def _coded(tree: ast.AST) -> Iterator[tuple[str, str, str, str]]:
+    """Calls that carry a code: by keyword, or (a Finding) as the first argument."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+        values = [*node.args, *keywords.values()]
+        code = next((v.value for v in values if isinstance(v, ast.Constant) and _is_code(v.value)), None)
+        if code is None:
+            continue
+        kind = ast.unparse(node.func).rsplit(".", 1)[-1]
+        message = _said(keywords.get("message") or _first_sentence(node))
+        hint = _said(keywords.get("hint") or keywords.get("fix"))
+        yield str(code), kind, message, hint
+
+
+def _first_sentence(node: ast.Call) -> ast.expr | None:
+    """The first positional text with a space in it: the message."""
+    for value in node.args:
+        if " " in _said(value):
+            return value
+    return None
+
+
+def _said(node: ast.expr | None) -> str:
+    """A literal or f-string as prose, `…` for what varies."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return " ".join(node.value.split())
+    if isinstance(node, ast.JoinedStr):
+        parts = [value.value if isinstance(value, ast.Constant) else "…" for value in node.values]
+        return " ".join("".join(str(part) for part in parts).split())
+    return ""
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"HW-[A-Z]\d{3}", value) is not None
+
+
+def _commands(path: str, command: object) -> Iterator[tuple[str, object]]:
+    children = getattr(command, "commands", None)
+    if not children:
+        yield path, command
+        return
+    for name in children:
+        yield from _commands(f"{path} {name}", children[name])
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
