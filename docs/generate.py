@@ -105,7 +105,8 @@ def happenings_page() -> str:
     """What the core announces."""
     hooks = importlib.import_module("headwater.hooks")
     rows = "\n".join(f"| `{name}` | {text} |" for name, text in sorted(hooks.HAPPENINGS.items()))
-    return f"# Happenings\n\n{MADE}\nWhat the core announces to its listeners.\n\n| name | meaning: fields |\n| --- | --- |\n{rows}\n"
+    head = "What the core announces to its listeners.\n\n| name | meaning: fields |\n| --- | --- |"
+    return f"# Happenings\n\n{MADE}\n{head}\n{rows}\n"
 
 
 def exit_codes_page() -> str:

@@ -1,4 +1,4 @@
-"""The command tree. Each command is a module with a `command` function, or an `app` where it has commands of its own."""
+"""The command tree: each command is a module with a `command` function, or an `app` where it has several."""
 
 from __future__ import annotations
 

@@ -1,0 +1,34 @@
+"""What holds for every test: no network outside integration and chaos, and the run's seed is printed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# One profile: the same examples on every machine, so that a red run is red for everybody.
+settings.register_profile(
+    "headwater", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("headwater")
+
+NETWORK_ALLOWED = ("tests/integration/", "tests/chaos/")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    path = request.node.path.relative_to(request.config.rootpath).as_posix()
+    if not path.startswith(NETWORK_ALLOWED):
+
+        def refuse(self: socket.socket, address: object) -> None:
+            raise AssertionError(f"a unit test opened a connection to {address}: move it to tests/integration")
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+    yield
+
+
+def pytest_report_header() -> str:
+    return "hypothesis: derandomized (a fixed seed); every skip is printed with its reason"
