@@ -1,0 +1,1 @@
+"""The road through: flows, operators, the engine and its runners."""

@@ -1,0 +1,81 @@
+"""A flow as an ordered plan of stages: what each reads, owns and hands on. Describes only; `engine` does.
+
+A stage is one consumer group, one transactional writer and one state per partition. Stage by stage a product's records
+become changes (before, after), are handed to the owner of the next key through a rekey topic, folded or joined there,
+and numbered and published by the last stage, which alone writes the product's topic. Task p of a stage reads partition
+p of each of its inputs and is the only writer of partition p of a product's topic, and of lane p of every partition of
+its rekey topic. Internal names come from the names of operators, never from positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from headwater.naming import ProductName
+from headwater.ports.record import TopicDescription
+
+Runner = Literal["memory", "kafka"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageInput:
+    """A topic that a stage reads, partition p by task p.
+
+    `kind`: `changes` and `facts` are product topics (records decoded by the caller, marks beside them in the progress
+    topic); `exchange` is a rekey topic of the stage before (bytes go to the task as they are, marks in the lanes).
+    `lanes` is the number of writers of one partition: 1 for products, the tasks of the stage before for a rekey topic.
+    `fields` are the fields of the record that the stage reads. `product` is None for a rekey topic.
+    """
+
+    topic: str
+    kind: Literal["changes", "facts", "exchange"]
+    lanes: int
+    fields: tuple[str, ...]
+    product: ProductName | None
+    major: int
+    logic: Any = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutput:
+    """The topic that a stage writes: the product's own, or a rekey topic that the next stage reads."""
+
+    topic: str
+    kind: Literal["product", "exchange"]
+    partitions: int
+    logic: Any = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage. `partitions` is its number of tasks: every input has as many.
+
+    `ticks` is false where a product only maps and filters: such a stage has no state (`changelog` is empty) and keeps
+    recorded time, revision and order of its only input; the mark it may write is the input's.
+    """
+
+    name: str
+    inputs: tuple[StageInput, ...]
+    output: StageOutput
+    partitions: int
+    tick: int
+    ticks: bool
+    group: str
+    changelog: str
+    logic: Any = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The stages of one derived product, in the order a record meets them; `runners` accept it."""
+
+    product: ProductName
+    major: int
+    stages: tuple[Stage, ...]
+    runners: tuple[Runner, ...]
+
+
+def internal_topics(plan: Plan) -> list[TopicDescription]:
+    """The rekey and changelog topics that `apply` must create for a plan, in order of their names."""
+    raise NotImplementedError
