@@ -1,0 +1,203 @@
+"""Every key that `product.yaml` and `mesh.yaml` may have, with its shape and what it says.
+
+The one declaration behind the loader and the published JSON Schemas.
+"""
+
+from __future__ import annotations
+
+import re
+
+from headwater.contracts.product import PARTITIONS_DEFAULT, Compatibility, ProductType
+from headwater.contracts.shape import Choice, Key, ListOf, MapOf, Record, Setting, Text, Whole
+
+PORTS = ("topic", "current", "lake", "sql", "http")
+PARTITIONS_LIMIT = 1000  # of one topic: more are a sign of a wrong key, and a broker's memory
+CLASSIFICATIONS = ("public", "internal", "confidential", "restricted")
+FOREVER = "forever"
+
+_WORD = r"[a-z][a-z0-9_]*"
+_DURATION = r"[0-9]{1,9} *(?:us|ms|s|min|m|h|d)"
+_DURATION_WHY = "a duration is a whole number and one of us, ms, s, min, h, d"
+
+
+def _version_mended(text: str) -> str:
+    """`1` and `1.0` are meant to be `1.0.0`."""
+    parts = text.removeprefix("v").split(".")
+    if not all(re.fullmatch(r"[0-9]{1,6}", part) for part in parts) or len(parts) > 3:
+        return ""
+    return ".".join([*parts, "0", "0"][:3])
+
+
+_DURATION_TEXT = Text("a duration", "30d", _DURATION, _DURATION_WHY)
+_PRODUCT = Text(
+    "a product's name",
+    "flights.departures",
+    rf"{_WORD}\.{_WORD}",
+    "a name is <domain>.<product>, each of small letters, digits and single underscores, a letter first",
+)
+_FIELD = Text(
+    "a field's name", "flight_id", r"[A-Za-z_][A-Za-z0-9_]*", "Avro's names are letters, digits and underscores"
+)
+_SENTENCE = Text("a line of text", "How punctual each airport is, hour by hour.", length_limit=2000)
+_WORD_TEXT = Text("a short name", "facts", _WORD, "it is small letters, digits and underscores, a letter first")
+_SLUG = Text("a short name", "no-negative-count", r"[a-z][a-z0-9_-]*", "it is small letters, digits, - and _")
+_SCHEMA = Text(
+    "a record's name", "HourlyPunctuality", r"[A-Z][A-Za-z0-9_]*", "it is letters and digits, a capital first"
+)
+_PERCENT = Text("a percentage", "99.9%", r"(?:100(?:\.0+)?|[0-9]{1,2}(?:\.[0-9]{1,6})?) *%", "it is 0% to 100%")
+_VERSION = Text(
+    "a version", "1.0.0", r"[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}", "a version is major.minor.patch", mend=_version_mended
+)
+_TABLE = Text("a table's name", "public.outbox", rf"{_WORD}\.{_WORD}", "a table is <schema>.<table>, in small letters")
+
+OUTPUT = Record(
+    "an output",
+    {
+        "name": Key(_WORD_TEXT, "The output's name inside its product.", required=True),
+        "schema": Key(
+            _SCHEMA,
+            "The Avro record; its file is schemas/avro/<domain>/<product>/<schema>.avsc.",
+            required=True,
+        ),
+        "key": Key(
+            ListOf(_FIELD, 1, 16, distinct=True), "The fields that make the Kafka key, in order.", required=True
+        ),
+        "compatibility": Key(
+            Choice(tuple(Compatibility)),
+            f"How the schema may change within a major. Default: {Compatibility.BACKWARD_TRANSITIVE}.",
+        ),
+        "retention": Key(
+            Text("a retention", "30d", rf"{FOREVER}|{_DURATION}", f"a retention is {FOREVER}, or {_DURATION_WHY[2:]}"),
+            f"How long history is kept. Default: {FOREVER}.",
+        ),
+        "partitions": Key(
+            Whole(1, PARTITIONS_LIMIT),
+            f"Changed only with a new major. Default: {PARTITIONS_DEFAULT}.",
+        ),
+        "ports": Key(ListOf(Choice(PORTS), 1, distinct=True), "Where records can be read. Default: [topic]."),
+        "service_levels": Key(
+            Record(
+                "service_levels",
+                {
+                    "latency_p99": Key(
+                        _DURATION_TEXT, "From the commit at the source to the record, at the 99th percentile."
+                    ),
+                    "completeness": Key(_PERCENT, "The share of the source's records that arrive."),
+                    "availability": Key(_PERCENT, "The share of time in which the output can be read."),
+                },
+            ),
+            "What is promised, and measured.",
+        ),
+        "quality": Key(
+            ListOf(
+                Record(
+                    "a quality rule",
+                    {
+                        "name": Key(_SLUG, "The rule's name.", required=True),
+                        "rule": Key(_SENTENCE, "An expression over a record's fields that must hold.", required=True),
+                        "severity": Key(Choice(("info", "warning", "error")), "How bad a breach is.", required=True),
+                    },
+                )
+            ),
+            "Rules that are measured on the stream.",
+        ),
+        "on_invalid": Key(
+            Choice(("continue", "park-key")),
+            "Whether a key's later records go on past a bad one. Default: continue.",
+        ),
+        "access": Key(
+            Record(
+                "access", {"classification": Key(Choice(CLASSIFICATIONS), "Who may read it at all.", required=True)}
+            ),
+            "Who may read.",
+        ),
+        "corrections": Key(
+            Choice(("all", "none")),
+            "Whether published records may be corrected or repeated later. Default: all.",
+        ),
+        "accept_late": Key(_DURATION_TEXT, "What is recorded later than this goes to quarantine. Default: no bound."),
+    },
+)
+
+PRODUCT = Record(
+    "a product",
+    {
+        "product": Key(_PRODUCT, "The product's name, <domain>.<product>: the same as its folder.", required=True),
+        "version": Key(_VERSION, "major.minor.patch; a new major means new topics.", required=True),
+        "type": Key(Choice(tuple(ProductType)), "What kind of product it is.", required=True),
+        "owner": Key(
+            Record(
+                "owner",
+                {
+                    "team": Key(
+                        Text("a team's name", "airport-operations"), "The team that answers for it.", required=True
+                    ),
+                    "contact": Key(
+                        Text("a way to reach the team", "airport-operations@example.org"),
+                        "Where to ask.",
+                        required=True,
+                    ),
+                },
+            ),
+            "Who answers for the product.",
+            required=True,
+        ),
+        "purpose": Key(_SENTENCE, "What the product is for, in a sentence.", required=True),
+        "inputs": Key(
+            ListOf(
+                Record(
+                    "an input",
+                    {
+                        "product": Key(_PRODUCT, "The product that is read.", required=True),
+                        "major": Key(Whole(1, 999_999), "Which major of it.", required=True),
+                        "reads": Key(ListOf(_FIELD, 1, distinct=True), "The fields that are read of it."),
+                    },
+                ),
+                1,
+                64,
+            ),
+            "The products that this one is made from; a source-aligned product has none.",
+        ),
+        "outbox": Key(
+            Record(
+                "outbox",
+                {
+                    "database": Key(_WORD_TEXT, "A database that mesh.yaml names.", required=True),
+                    "table": Key(_TABLE, "The outbox table, <schema>.<table>.", required=True),
+                },
+            ),
+            "Where a source-aligned product comes from.",
+        ),
+        "outputs": Key(ListOf(OUTPUT, 1, 1), "What the product publishes: one output, to begin with.", required=True),
+    },
+)
+
+_ENVIRONMENT = Record(
+    "an environment",
+    {
+        "stack": Key(Choice(("local",)), "The stack of `headwater up`: its addresses are known."),
+        "kafka": Key(
+            MapOf(Text("a setting of librdkafka", "bootstrap.servers", r"[a-z][a-z0-9_.-]*"), Setting()),
+            "Settings of librdkafka; ${VARIABLE} is filled in from the environment.",
+        ),
+        "registry": Key(
+            Text("an address", "https://registry.example.org", r"\S+", length_limit=2000), "The schema registry."
+        ),
+        "databases": Key(
+            MapOf(
+                _WORD_TEXT, Text("a connection string", "postgresql://${DATABASE_HOST}/operations", length_limit=2000)
+            ),
+            "Connection strings by the names that `databases` lists; secrets as ${VARIABLE}.",
+        ),
+    },
+)
+
+MESH = Record(
+    "mesh.yaml",
+    {
+        "name": Key(_SLUG, "The mesh's name.", required=True),
+        "tick": Key(_DURATION_TEXT, "The length of a bucket of recorded time, one in a mesh. Default: 100ms."),
+        "databases": Key(ListOf(_WORD_TEXT, distinct=True), "The names that outboxes use for databases."),
+        "environments": Key(MapOf(_WORD_TEXT, _ENVIRONMENT, 1), "Where the mesh runs.", required=True),
+    },
+)
