@@ -1,0 +1,212 @@
+"""Kafka as a `Broker`: readers of given partitions, members of groups, guarded producers, administration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition as KafkaTopicPartition
+
+from headwater.hooks import Hooks
+from headwater.ports.guarded import GuardedProducer
+from headwater.ports.kafka_admin import KafkaAdmin
+from headwater.ports.kafka_errors import mapped, offset_missing
+from headwater.ports.protocol import Assignments, GroupSource, Reader, TransactionalSink
+from headwater.ports.record import EndOfPartition, Message, TopicDescription, TopicPartition
+from headwater.timeline.clock import Clock, SystemClock
+
+COMMITTED_SECONDS = 15.0
+
+
+def consumer_settings(group: str, member: str = "") -> dict[str, Any]:
+    """librdkafka's options of every consumer of Headwater, each with its reason."""
+    return {
+        "group.id": group,
+        **({"group.instance.id": member} if member else {}),  # a restart takes its partitions back at once
+        "enable.auto.commit": False,  # offsets go into the writer's transaction
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",  # a missing offset is an incident: neither a repeat nor a loss
+        "enable.partition.eof": True,  # the only way to see past transaction markers
+        "partition.assignment.strategy": "range",  # equal partition numbers of all topics go to one member
+        "group.protocol": "classic",
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 1_000,
+        "max.poll.interval.ms": 300_000,
+        "allow.auto.create.topics": False,
+        "fetch.wait.max.ms": 100,  # only an idle partition waits: for its end to be told
+        "fetch.queue.backoff.ms": 20,  # the default leaves a full queue alone for a second
+        "fetch.error.backoff.ms": 50,
+        "queued.min.messages": 50_000,
+        "queued.max.messages.kbytes": 16_384,  # bounds memory, a consumer
+        "socket.nagle.disable": True,
+        "reconnect.backoff.max.ms": 1_000,
+        "log_level": 2,  # errors come back through the calls
+    }
+
+
+class KafkaBroker:
+    """A Kafka cluster. `settings` are librdkafka's and win over Headwater's own; `bootstrap.servers` at least."""
+
+    def __init__(self, settings: Mapping[str, str], *, clock: Clock | None = None, hooks: Hooks | None = None) -> None:
+        self._settings = dict(settings)
+        self._clock = clock or SystemClock()
+        self._hooks = hooks or Hooks()
+        self._bootstrap = str(settings.get("bootstrap.servers", ""))
+        self._admin = KafkaAdmin(_of_connections(settings), clock=self._clock)
+
+    def sink(self, transactional_id: str, *, timeout_ms: int = 30_000) -> TransactionalSink:
+        """A guarded producer."""
+        self._admin.reach()
+        settings = {key: value for key, value in self._settings.items() if key not in _CONSUMERS_ONLY}
+        return GuardedProducer(settings, transactional_id, clock=self._clock, hooks=self._hooks, timeout_ms=timeout_ms)
+
+    def reader(self, offsets: Mapping[TopicPartition, int]) -> Reader:
+        """A reader of these partitions from these offsets."""
+        self._admin.reach()
+        options = {**consumer_settings("headwater.reader"), "fetch.wait.max.ms": 10, **self._settings}
+        consumer = Consumer(options)
+        consumer.assign([KafkaTopicPartition(p.topic, p.partition, offset) for p, offset in offsets.items()])
+        return _KafkaReader(consumer, self._bootstrap)
+
+    def group(self, group: str, topics: Sequence[str], assignments: Assignments, *, member: str = "") -> GroupSource:
+        """A member of a group."""
+        self._admin.reach()
+        consumer = Consumer({**consumer_settings(group, member), **self._settings})
+        return _KafkaGroupSource(consumer, self._bootstrap, topics, assignments)
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """High watermarks, open transactions included."""
+        return self._admin.ends(partitions)
+
+    def starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """First offsets still there."""
+        return self._admin.starts(partitions)
+
+    def describe(self, topics: Sequence[str]) -> Mapping[str, TopicDescription]:
+        """The topics that exist among these."""
+        return self._admin.describe(topics)
+
+    def topics(self) -> Sequence[str]:
+        """Names of all topics that are not the broker's own."""
+        return self._admin.topics()
+
+    def create_topic(self, description: TopicDescription) -> None:
+        """Create; nothing happens where it exists."""
+        self._admin.create_topic(description)
+
+    def alter_topic(self, name: str, settings: Mapping[str, str]) -> None:
+        """Set these settings, leaving others."""
+        self._admin.alter_topic(name, settings)
+
+    def delete_topic(self, name: str) -> None:
+        """Delete; nothing happens where it does not exist."""
+        self._admin.delete_topic(name)
+
+    def close(self) -> None:
+        """Nothing is kept open but the admin client, which ends with this object."""
+
+
+class _KafkaReader:
+    def __init__(self, consumer: Any, bootstrap: str) -> None:
+        self._consumer = consumer
+        self._bootstrap = bootstrap
+
+    def poll(self, limit: int, timeout: float) -> list[Message | EndOfPartition]:
+        """`consume` waits for a full batch: so first what is there, and only if nothing is, for one."""
+        try:
+            polled = self._consumer.consume(limit, 0)
+            if not polled and timeout > 0:
+                polled = self._consumer.consume(1, timeout)
+                if polled and limit > 1:
+                    polled += self._consumer.consume(limit - 1, 0)
+        except KafkaException as error:
+            raise mapped(error.args[0], doing="poll", bootstrap=self._bootstrap) from None
+        found: list[Message | EndOfPartition] = []
+        for raw in polled:
+            flaw = raw.error()
+            if flaw is None:
+                found.append(
+                    Message(
+                        raw.topic(),
+                        raw.partition(),
+                        raw.offset(),
+                        raw.key(),
+                        raw.value(),
+                        raw.timestamp()[1],
+                        raw.headers() or (),
+                    )
+                )
+            elif flaw.name() == "_PARTITION_EOF":
+                found.append(EndOfPartition(raw.topic(), raw.partition(), raw.offset()))
+            else:
+                self._judge(raw, flaw)
+        return found
+
+    def _judge(self, raw: Any, error: Any) -> None:
+        if error.name() == "_AUTO_OFFSET_RESET":
+            raise offset_missing(f"{raw.topic()} [{raw.partition()}]")
+        # A broker that is away for a moment is no reason to stop reading: the client reconnects by itself.
+        if not error.fatal() and (
+            error.retriable() or error.name() in {"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT"}
+        ):
+            return
+        raise mapped(error, doing=f"poll {raw.topic() or ''}", bootstrap=self._bootstrap)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+class _KafkaGroupSource(_KafkaReader):
+    def __init__(self, consumer: Any, bootstrap: str, topics: Sequence[str], assignments: Assignments) -> None:
+        super().__init__(consumer, bootstrap)
+        self._assignments = assignments
+        consumer.subscribe(list(topics), on_assign=self._gained, on_revoke=self._revoked, on_lost=self._lost)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        self._consumer.pause([KafkaTopicPartition(p.topic, p.partition) for p in partitions])
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        self._consumer.resume([KafkaTopicPartition(p.topic, p.partition) for p in partitions])
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        places = [KafkaTopicPartition(p.topic, p.partition) for p in partitions]
+        try:
+            answers = self._consumer.committed(places, COMMITTED_SECONDS)
+        except KafkaException as error:
+            raise mapped(error.args[0], doing="committed", bootstrap=self._bootstrap) from None
+        return {TopicPartition(p.topic, p.partition): p.offset for p in answers if p.offset >= 0}
+
+    def group_metadata(self) -> Any:
+        return self._consumer.consumer_group_metadata()
+
+    def _gained(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        starts = self._assignments.gained(_places(partitions))
+        for place in partitions:
+            offset = starts.get(TopicPartition(place.topic, place.partition))
+            if offset is not None:
+                place.offset = offset
+        consumer.assign(partitions)
+
+    def _revoked(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        self._assignments.revoked(_places(partitions))
+
+    def _lost(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        self._assignments.lost(_places(partitions))
+
+
+def _places(partitions: Sequence[Any]) -> list[TopicPartition]:
+    return [TopicPartition(p.topic, p.partition) for p in partitions]
+
+
+# Settings of the mesh that only consumers know; the library warns of those that do not fit.
+_CONSUMERS_ONLY = frozenset(
+    {"session.timeout.ms", "heartbeat.interval.ms", "fetch.wait.max.ms", "max.poll.interval.ms"}
+)
+
+
+def _of_connections(settings: Mapping[str, str]) -> dict[str, str]:
+    """What an admin client may know: where the brokers are and how to speak to them."""
+    prefixes = ("bootstrap.", "security.", "sasl.", "ssl.", "client.", "socket.", "broker.", "metadata.")
+    return {key: value for key, value in settings.items() if key.startswith(prefixes)}

@@ -1,0 +1,162 @@
+"""Topics and offsets of a Kafka cluster: what can be asked and changed without reading or writing records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import IsolationLevel, KafkaException
+from confluent_kafka import TopicPartition as KafkaTopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from headwater.errors import Unreachable
+from headwater.ports.kafka_errors import broker_away, mapped, topic_missing
+from headwater.ports.record import TopicDescription, TopicPartition
+from headwater.timeline.clock import Clock
+
+ANSWER_SECONDS = 10.0
+FIRST_ANSWER_SECONDS = 5.0  # a broker that is away should be said soon
+APPEAR_MICROSECONDS = 15_000_000  # a created topic has leaders in well under a second
+SETTLE_MICROSECONDS = 20_000
+
+_OPTIONS: dict[str, Any] = {
+    "socket.timeout.ms": 10_000,
+    "reconnect.backoff.ms": 20,
+    "reconnect.backoff.max.ms": 500,
+    "log_level": 2,  # errors come back through the calls
+}
+
+
+class KafkaAdmin:
+    """Administration of one cluster. `settings` are librdkafka's: bootstrap.servers and security."""
+
+    def __init__(self, settings: Mapping[str, Any], *, clock: Clock) -> None:
+        self._bootstrap = str(settings.get("bootstrap.servers", ""))
+        self._clock = clock
+        self._answered = False
+        self._why = ""
+        self._client = AdminClient({**_OPTIONS, **settings, "error_cb": self._heard})
+
+    def reach(self) -> None:
+        """Raise `Unreachable` HW-R001 unless the cluster answers; asked once."""
+        if not self._answered:
+            self._metadata(FIRST_ANSWER_SECONDS)
+            self._answered = True
+
+    def topics(self) -> Sequence[str]:
+        """Names of all topics that are not the broker's own."""
+        return sorted(name for name in self._metadata() if not name.startswith("__"))
+
+    def describe(self, topics: Sequence[str]) -> Mapping[str, TopicDescription]:
+        """The topics that exist among these."""
+        metadata = self._metadata()
+        found = [name for name in dict.fromkeys(topics) if name in metadata]
+        if not found:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
+        answers = self._client.describe_configs(resources, request_timeout=ANSWER_SECONDS)
+        descriptions = {}
+        for resource, future in answers.items():
+            entries = self._result(future, f"describe {resource.name}").values()
+            own = {e.name: e.value for e in entries if e.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value}
+            partitions = len(metadata[resource.name].partitions)
+            descriptions[resource.name] = TopicDescription(resource.name, partitions, own)
+        return {name: descriptions[name] for name in found}
+
+    def create_topic(self, description: TopicDescription) -> None:
+        """Create and wait until every partition has a leader; nothing happens where it exists."""
+        new = NewTopic(description.name, num_partitions=description.partitions, config=dict(description.settings))
+        answers = self._client.create_topics([new], request_timeout=ANSWER_SECONDS)
+        try:
+            self._result(answers[description.name], f"create {description.name}")
+        except _Exists:
+            return
+        self._until(lambda metadata: _led(metadata.get(description.name)), f"{description.name} to appear")
+
+    def alter_topic(self, name: str, settings: Mapping[str, str]) -> None:
+        """Set these settings, leaving others."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        answers = self._client.incremental_alter_configs([resource], request_timeout=ANSWER_SECONDS)
+        self._result(answers[resource], f"alter {name}")
+
+    def delete_topic(self, name: str) -> None:
+        """Delete and wait until it is gone; nothing happens where it does not exist."""
+        if name not in self._metadata():
+            return
+        self._result(self._client.delete_topics([name], request_timeout=ANSWER_SECONDS)[name], f"delete {name}")
+        self._until(lambda metadata: name not in metadata, f"{name} to go")
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """High watermarks, open transactions included."""
+        return self._offsets(partitions, OffsetSpec.latest())
+
+    def starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """First offsets still there."""
+        return self._offsets(partitions, OffsetSpec.earliest())
+
+    def _offsets(self, partitions: Sequence[TopicPartition], which: OffsetSpec) -> Mapping[TopicPartition, int]:
+        if not partitions:
+            return {}
+        # read_uncommitted: a restore that stops at the last stable offset misses what lies behind an open transaction
+        answers = self._client.list_offsets(
+            {KafkaTopicPartition(place.topic, place.partition): which for place in partitions},
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=ANSWER_SECONDS,
+        )
+        return {
+            TopicPartition(place.topic, place.partition): int(
+                self._result(future, f"offsets of {place.topic}", topic=place.topic).offset
+            )
+            for place, future in answers.items()
+        }
+
+    def _metadata(self, seconds: float = ANSWER_SECONDS) -> Mapping[str, Any]:
+        try:
+            topics: Mapping[str, Any] = self._client.list_topics(timeout=seconds).topics
+        except KafkaException as error:
+            if error.args[0].name() in {"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN"}:
+                raise broker_away(self._bootstrap, self._why) from None
+            raise mapped(error.args[0], doing="metadata", bootstrap=self._bootstrap) from None
+        return topics
+
+    def _until(self, reached: Any, what: str) -> None:
+        deadline = self._clock.monotonic() + APPEAR_MICROSECONDS
+        while not reached(self._metadata()):
+            if self._clock.monotonic() > deadline:
+                raise Unreachable(f"Kafka took too long for {what}", code="HW-R010", hint="look at the broker's log")
+            self._clock.sleep(SETTLE_MICROSECONDS)
+
+    def _result(self, future: Any, doing: str, *, topic: str = "") -> Any:
+        try:
+            return future.result(timeout=ANSWER_SECONDS + 1)
+        except TimeoutError:
+            raise broker_away(self._bootstrap, self._why) from None
+        except KafkaException as error:
+            if error.args[0].name() == "TOPIC_ALREADY_EXISTS":
+                raise _Exists from None
+            if topic and error.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
+                raise topic_missing(topic) from None
+            raise mapped(error.args[0], doing=doing, bootstrap=self._bootstrap) from None
+
+    def _heard(self, error: Any) -> None:
+        self._why = str(error.str())
+
+
+class _Exists(Exception):
+    """The topic is there already."""
+
+
+def _led(topic: Any) -> bool:
+    return topic is not None and bool(topic.partitions) and all(p.leader >= 0 for p in topic.partitions.values())
