@@ -67,7 +67,12 @@ OUTPUT = Record(
             f"How the schema may change within a major. Default: {Compatibility.BACKWARD_TRANSITIVE}.",
         ),
         "retention": Key(
-            Text("a retention", "30d", rf"{FOREVER}|{_DURATION}", f"a retention is {FOREVER}, or {_DURATION_WHY[2:]}"),
+            Text(
+                "a retention",
+                "30d",
+                rf"{FOREVER}|{_DURATION}",
+                f"a retention is {FOREVER} or a duration: {_DURATION_WHY[len('a duration is ') :]}",
+            ),
             f"How long history is kept. Default: {FOREVER}.",
         ),
         "partitions": Key(

@@ -101,13 +101,14 @@ class Whole:
         if scalar is None:
             return None
         digits = scalar.text.removeprefix("-")
-        if scalar.plain and digits.isascii() and digits.isdigit() and len(digits) < 18:
-            number = int(scalar.text)
-            if self.least <= number <= self.most:
-                return number
+        fitting = digits.isascii() and digits.isdigit() and len(digits) < 18
+        fitting = fitting and self.least <= int(scalar.text) <= self.most
+        if fitting and scalar.plain:
+            return int(scalar.text)
         why = f"it is a whole number from {self.least:,} to {self.most:,}, without quotes"
+        fix = f"write {scalar.text}" if fitting else f"for example {self.least}"
         message = f"'{scalar.text[:40]}' does not fit here"
-        reading.find("HW-C018", path, (scalar.line, scalar.column), message, why=why, fix=f"for example {self.least}")
+        reading.find("HW-C018", path, (scalar.line, scalar.column), message, why=why, fix=fix)
         return None
 
     def json_schema(self) -> dict[str, Any]:
@@ -208,16 +209,16 @@ class Record:
             _wrong_kind(node, reading, path, f"a mapping ({self.title})")
             return None
         values: dict[str, Any] = {}
+        present = {key.text for key, _ in node.entries}
         for key, value_node in node.entries:
             key_path = f"{path}.{key.text}" if path else key.text
             if key.text not in self.keys:
-                self._unknown(key, reading, key_path)
+                present.add(self._unknown(key, reading, key_path))  # a key misspelt is not missing as well
                 continue
             reading.places[key_path] = (value_node.line, value_node.column)
             value = self.keys[key.text].shape.read(value_node, reading, key_path)
             if value is not None:
                 values[key.text] = value
-        present = {key.text for key, _ in node.entries}
         for name, key_declared in self.keys.items():
             if key_declared.required and name not in present:
                 key_path = f"{path}.{name}" if path else name
@@ -227,12 +228,13 @@ class Record:
                 reading.find("HW-C024", key_path, place, message, why=key_declared.says.rstrip("."), fix=fix)
         return values
 
-    def _unknown(self, key: Scalar, reading: Reading, path: str) -> None:
+    def _unknown(self, key: Scalar, reading: Reading, path: str) -> str:
         near = nearest(key.text, self.keys)
         why = f"{self.title} has the keys " + ", ".join(self.keys)
         fix = f"write {near}" if near else "remove it"
         message = f"unknown key '{key.text[:40]}'"
         reading.find("HW-C025", path, (key.line, key.column), message, why=why, fix=fix)
+        return near
 
     def json_schema(self) -> dict[str, Any]:
         """An object without further properties."""

@@ -1,0 +1,203 @@
+"""A mesh's folder to one `Mesh`, or to everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater import naming
+from headwater.contracts.environment import MeshFile
+from headwater.contracts.load import (
+    MESH_FILE,
+    PRODUCT_FILE,
+    Contract,
+    contract_bytes,
+    read_mesh_file,
+    read_product,
+)
+from headwater.contracts.product import Output, Product, ProductType
+from headwater.errors import CallerFault, Finding, InvalidFiles
+from headwater.mesh.envelope import SchemaFile, key_findings, schema_findings
+from headwater.mesh.products import Mesh, ResolvedOutput, ResolvedProduct
+from headwater.mesh.references import Draft, reference_findings
+from headwater.naming import ProductName
+from headwater.schemas.annotations import payload_schema, shape_of
+from headwater.schemas.avro import parse
+
+CONNECTORS, STREAMS = "connectors", "streams"
+FLOW_FILE = "flow.py"
+SCHEMAS_FOLDER = "schemas/avro"
+SCHEMA_BYTES_LIMIT = 1_000_000
+
+
+def load_mesh(folder: Path) -> Mesh:
+    """The mesh of a folder; raises `InvalidFiles` with all findings of all its files."""
+    reading = _FolderReading(folder)
+    mesh_file = reading.mesh_file()
+    for place, file in reading.product_files():
+        reading.product(place, file, mesh_file)
+    drafts = {name: reading.drafts[name].draft for name in sorted(reading.drafts)}
+    reading.findings.extend(reference_findings(drafts, frozenset(reading.unread)))
+    if reading.findings or mesh_file is None:
+        raise InvalidFiles(reading.findings)
+    return Mesh(mesh_file, folder, {name: _resolved(folder, reading.drafts[name]) for name in drafts})
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    draft: Draft
+    schema_file: SchemaFile | None
+
+
+class _FolderReading:
+    """One reading of a folder. `unread` are products that stand there but whose contract has findings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.findings: list[Finding] = []
+        self.drafts: dict[ProductName, _Read] = {}
+        self.unread: set[ProductName] = set()
+
+    def mesh_file(self) -> MeshFile | None:
+        try:
+            contract = read_mesh_file(contract_bytes(self.folder / MESH_FILE, MESH_FILE))
+        except InvalidFiles as invalid:
+            self.findings.extend(invalid.findings)
+            return None
+        self.findings.extend(contract.findings)
+        return contract.value
+
+    def product_files(self) -> Iterator[tuple[str, str]]:
+        """Each product's folder and file, relative to the mesh, in order."""
+        for top in (CONNECTORS, STREAMS):
+            for path in sorted((self.folder / top).rglob(PRODUCT_FILE)):
+                file = path.relative_to(self.folder).as_posix()
+                place = file.removesuffix(f"/{PRODUCT_FILE}")
+                if place.count("/") == 2:
+                    yield place, file
+                else:
+                    why, fix = (
+                        "a product's folder is its identity",
+                        f"move it to {top}/<domain>/<product>/{PRODUCT_FILE}",
+                    )
+                    self._find("HW-C041", file, "the file stands at the wrong depth", why=why, fix=fix)
+            for path in sorted((self.folder / top).glob("*/*/")):
+                empty = path.is_dir() and not path.name.startswith((".", "_")) and not (path / PRODUCT_FILE).exists()
+                if empty and any(path.iterdir()):
+                    place = path.relative_to(self.folder).as_posix()
+                    why, fix = "a folder here is a product", f"write one, or move the folder out of {top}/"
+                    self._find("HW-C043", place, f"the folder has no {PRODUCT_FILE}", why=why, fix=fix)
+
+    def product(self, place: str, file: str, mesh_file: MeshFile | None) -> None:
+        top, domain, product_word = place.split("/")
+        try:
+            contract = read_product(contract_bytes(self.folder / file, file), file=file, folder=place)
+        except InvalidFiles as invalid:
+            self.findings.extend(invalid.findings)
+            self.unread.add(ProductName(domain, product_word))
+            return
+        if contract.value is None:
+            self.findings.extend(contract.findings)
+            self.unread.add(ProductName(domain, product_word))
+            return
+        product = contract.value
+        self.findings.extend(_place_findings(contract, product, top, f"{domain}.{product_word}"))
+        if str(product.name) != f"{domain}.{product_word}":
+            self.unread |= {product.name, ProductName(domain, product_word)}
+            return
+        if product.name in self.drafts:
+            why, fix = f"it is also in {self.drafts[product.name].draft.contract.file}", "keep one of the two folders"
+            self.findings.append(
+                contract.finding("HW-C042", "product", f"'{product.name}' stands twice", why=why, fix=fix)
+            )
+            return
+        self._database(contract, product, mesh_file)
+        flow_file = self.folder / place / FLOW_FILE
+        if product.type is not ProductType.SOURCE_ALIGNED and not flow_file.is_file():
+            why, fix = f"a product of type {product.type} is made by its flow", f"write {place}/{FLOW_FILE}"
+            self.findings.append(contract.finding("HW-C055", "type", f"there is no {FLOW_FILE}", why=why, fix=fix))
+        schema_file = self._schema(contract, product, product.output)
+        schema = schema_file.schema if schema_file else None
+        self.drafts[product.name] = _Read(Draft(contract, product, schema), schema_file)
+
+    def _database(self, contract: Contract[Product], product: Product, mesh_file: MeshFile | None) -> None:
+        outbox = product.outbox
+        if outbox is None or mesh_file is None or outbox.database in mesh_file.databases:
+            return
+        known = ", ".join(mesh_file.databases) or "none"
+        message = f"the database '{outbox.database}' is not one of the mesh"
+        why, fix = f"{MESH_FILE} names {known}", f"add it to databases in {MESH_FILE}, or name one of those"
+        self.findings.append(contract.finding("HW-C054", "outbox.database", message, why=why, fix=fix))
+
+    def _schema(self, contract: Contract[Product], product: Product, output: Output) -> SchemaFile | None:
+        file = schema_path(product.name, output.schema)
+        try:
+            with (self.folder / file).open("rb") as opened:
+                data = opened.read(SCHEMA_BYTES_LIMIT + 1)
+        except OSError:
+            beside = sorted(path.stem for path in (self.folder / file).parent.glob("*.avsc"))
+            why = f"there is no file {file}"
+            fix = f"write schema: {beside[0]}" if len(beside) == 1 else f"write {file}"
+            message = f"the schema '{output.schema}' does not exist"
+            self.findings.append(contract.finding("HW-C044", "outputs[0].schema", message, why=why, fix=fix))
+            return None
+        try:
+            text = data.decode("utf-8")
+            read = SchemaFile(file, text, parse(text, file=file))
+        except UnicodeDecodeError:
+            self._find("HW-C061", file, "the schema is not UTF-8", why="JSON is UTF-8", fix="save it as UTF-8")
+            return None
+        except InvalidFiles as invalid:
+            self.findings.extend(invalid.findings)
+            return None
+        except CallerFault as error:
+            self._find("HW-C062", file, error.message, why=error.detail, fix=error.hint or "mend the schema")
+            return None
+        found = schema_findings(read, product, output)
+        self.findings.extend(found)
+        self.findings.extend(key_findings(contract, read, output))
+        return None if found else read
+
+    def _find(self, code: str, file: str, message: str, *, why: str, fix: str) -> None:
+        self.findings.append(Finding(code, "error", file, 0, 0, "", message, why, fix))
+
+
+def schema_path(product: ProductName, schema: str) -> str:
+    """Where a product's schema stands in its mesh's folder.
+
+    >>> schema_path(ProductName("flights", "departures"), "Departure")
+    'schemas/avro/flights/departures/Departure.avsc'
+    """
+    return f"{SCHEMAS_FOLDER}/{product.domain}/{product.product}/{schema}.avsc"
+
+
+def _place_findings(contract: Contract[Product], product: Product, top: str, expected: str) -> list[Finding]:
+    findings = []
+    if str(product.name) != expected:
+        message = f"the product is named '{product.name}', and its folder says '{expected}'"
+        why, fix = "a product's folder is its identity", f"write product: {expected}, or move the folder"
+        findings.append(contract.finding("HW-C040", "product", message, why=why, fix=fix))
+    right = CONNECTORS if product.type is ProductType.SOURCE_ALIGNED else STREAMS
+    if top != right:
+        message = f"a product of type {product.type} stands in {top}/"
+        why, fix = f"{CONNECTORS}/ holds source-aligned products, {STREAMS}/ the others", f"move the folder to {right}/"
+        findings.append(contract.finding("HW-C063", "type", message, why=why, fix=fix))
+    return findings
+
+
+def _resolved(folder: Path, read: _Read) -> ResolvedProduct:
+    product = read.draft.product
+    if read.schema_file is None:
+        raise AssertionError("a product without a schema has a finding, and a mesh with findings is not built")
+    schema = read.schema_file.schema
+    topic = naming.topic(product.name, product.major)
+    output = ResolvedOutput(
+        output=product.output,
+        schema=schema,
+        payload_schema=payload_schema(schema),
+        shape=shape_of(schema),
+        topic=topic,
+        subject=naming.subject(topic),
+    )
+    return ResolvedProduct(product, (output,), folder / product.folder)

@@ -1,0 +1,86 @@
+"""A product with its schemas resolved: where contracts and schemas meet, and what all that runs starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from headwater.contracts.environment import MeshFile
+from headwater.contracts.product import Output, Product
+from headwater.errors import CallerFault
+from headwater.naming import ProductName
+from headwater.schemas.avro import Schema
+
+Shape = Literal["event", "fact"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedOutput:
+    """An output with its schema. `payload_schema` lacks the platform's fields, as the payload of an outbox row does."""
+
+    output: Output
+    schema: Schema
+    payload_schema: Schema
+    shape: Shape
+    topic: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedProduct:
+    """A product with its outputs resolved. `folder` is absolute."""
+
+    product: Product
+    outputs: tuple[ResolvedOutput, ...]
+    folder: Path
+
+    @property
+    def name(self) -> ProductName:
+        """The product's name."""
+        return self.product.name
+
+    @property
+    def major(self) -> int:
+        """The major version."""
+        return self.product.major
+
+    @property
+    def output(self) -> ResolvedOutput:
+        """The first output: products have one to begin with."""
+        return self.outputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """A mesh whose files are all in order. `products` is sorted by name."""
+
+    file: MeshFile
+    folder: Path
+    products: Mapping[ProductName, ResolvedProduct]
+
+    def product(self, name: ProductName | str) -> ResolvedProduct:
+        """One product; raises `CallerFault` HW-C060 where the mesh has none of that name."""
+        wanted = ProductName.parse(name) if isinstance(name, str) else name
+        found = self.products.get(wanted)
+        if found is None:
+            known = ", ".join(str(known) for known in self.products) or "none"
+            raise CallerFault(
+                f"the mesh '{self.file.name}' has no product '{wanted}'", code="HW-C060", detail=f"it has {known}"
+            )
+        return found
+
+    def in_order(self) -> list[ResolvedProduct]:
+        """All products, each after those that it reads."""
+        done: dict[ProductName, ResolvedProduct] = {}
+
+        def visit(resolved: ResolvedProduct) -> None:
+            if resolved.name not in done:
+                for source in resolved.product.inputs:
+                    visit(self.products[source.product])
+                done[resolved.name] = resolved
+
+        for resolved in self.products.values():
+            visit(resolved)
+        return list(done.values())

@@ -1,0 +1,124 @@
+"""What must hold between products: inputs and the fields read of them exist, names do not collide, no circles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headwater import naming
+from headwater.contracts.load import Contract
+from headwater.contracts.product import Input, Product
+from headwater.contracts.shape import nearest
+from headwater.errors import Finding
+from headwater.naming import ProductName
+from headwater.schemas.avro import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A product whose file was read; `schema` is None where its schema has findings of its own."""
+
+    contract: Contract[Product]
+    product: Product
+    schema: Schema | None
+
+
+def reference_findings(drafts: Mapping[ProductName, Draft], unread: frozenset[ProductName]) -> list[Finding]:
+    """What is wrong between products. Of `unread`, whose own files have findings, nothing is said."""
+    findings = []
+    for draft in drafts.values():
+        for index, read in enumerate(draft.product.inputs):
+            findings.extend(_input_findings(draft, index, read, drafts, unread))
+    findings.extend(_cycle_findings(drafts))
+    findings.extend(_collision_findings(drafts))
+    findings.extend(_length_findings(drafts))
+    return findings
+
+
+def _input_findings(
+    draft: Draft, index: int, read: Input, drafts: Mapping[ProductName, Draft], unread: frozenset[ProductName]
+) -> list[Finding]:
+    path = f"inputs[{index}]"
+    source = drafts.get(read.product)
+    if source is None:
+        if read.product in unread:
+            return []
+        known = tuple(str(name) for name in (*drafts, *unread))
+        near = nearest(str(read.product), known)
+        message = f"the input '{read.product}' is no product of this mesh"
+        fix = f"write {near}" if near else "take one of " + (", ".join(sorted(known)) or "none: the mesh is empty")
+        why = "a product is made of products whose contracts can be read"
+        return [draft.contract.finding("HW-C051", f"{path}.product", message, why=why, fix=fix)]
+    if read.major != source.product.major:
+        message = f"the input '{read.product}' has no major {read.major}"
+        why, fix = f"its major is {source.product.major}", f"write major: {source.product.major}"
+        return [draft.contract.finding("HW-C052", f"{path}.major", message, why=why, fix=fix)]
+    if source.schema is None:
+        return []
+    names = tuple(field.name for field in source.schema.fields)
+    findings = []
+    for number, name in enumerate(read.reads):
+        if name not in names:
+            near = nearest(name, names)
+            message = f"the field '{name}' is not in {source.schema.name}"
+            fix = f"write {near}" if near else "take some of " + ", ".join(names)
+            why = "what is declared as read is what a change of the schema is judged by"
+            findings.append(draft.contract.finding("HW-C053", f"{path}.reads[{number}]", message, why=why, fix=fix))
+    return findings
+
+
+def _cycle_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
+    """One finding for each circle, at the input that closes it. Keeps a stack of its own, so that depth costs nothing."""
+    findings, done = [], set[ProductName]()
+    for start in drafts:
+        trail: list[tuple[ProductName, int]] = [] if start in done else [(start, 0)]
+        while trail:
+            name, index = trail[-1]
+            inputs = drafts[name].product.inputs
+            if index == len(inputs):
+                done.add(name)
+                trail.pop()
+                continue
+            trail[-1] = (name, index + 1)
+            following = inputs[index].product
+            path = [step for step, _ in trail]
+            if following in path:
+                circle = " reads ".join(str(step) for step in (*path[path.index(following) :], following))
+                why, fix = "nothing could ever be settled in it", "cut it: move what both need to a product of its own"
+                message = f"products go round in a circle: {circle}"
+                at = f"inputs[{index}].product"
+                findings.append(drafts[name].contract.finding("HW-C058", at, message, why=why, fix=fix))
+            elif following not in done and following in drafts:
+                trail.append((following, 0))
+    return findings
+
+
+def _collision_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
+    findings = []
+    taken: dict[str, ProductName] = {}
+    for name, draft in drafts.items():
+        for topic in _topics(draft.product):
+            other = taken.setdefault(naming.collision_key(topic), name)
+            if other != name:
+                message = f"the topic {topic} collides with one of {other}"
+                why = "Kafka holds . and _ for the same letter in topic names, and refuses the second"
+                fix = "rename one of the two products and its folder"
+                findings.append(draft.contract.finding("HW-C056", "product", message, why=why, fix=fix))
+                break
+    return findings
+
+
+def _length_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
+    findings = []
+    for draft in drafts.values():
+        longest = max(_topics(draft.product), key=len)
+        if len(longest) > naming.TOPIC_LENGTH_LIMIT:
+            message = f"the product's name makes a topic name of {len(longest)} letters"
+            why, fix = f"Kafka's limit is {naming.TOPIC_LENGTH_LIMIT}", "shorten the name of the product or its domain"
+            findings.append(draft.contract.finding("HW-C057", "product", message, why=why, fix=fix))
+    return findings
+
+
+def _topics(product: Product) -> tuple[str, ...]:
+    makers = (naming.topic, naming.progress_topic, naming.current_topic, naming.quarantine_topic)
+    return tuple(maker(product.name, product.major) for maker in makers)
