@@ -19,7 +19,7 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 
 from headwater.errors import Fault, Unreachable
 from headwater.hooks import Hooks
-from headwater.ports.kafka_errors import mapped
+from headwater.ports.kafka_errors import kafka_log, mapped
 from headwater.ports.protocol import GroupSource
 from headwater.ports.record import Header, TopicPartition
 from headwater.timeline.clock import Clock
@@ -52,8 +52,12 @@ def producer_settings(transactional_id: str, timeout_ms: int) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 1_000,
         "socket.nagle.disable": True,  # a commit is one small frame: do not hold it back
         "delivery.report.only.error": False,
-        "log_level": 2,  # every error comes back through a call; the library's own lines on stderr would repeat it
+        "logger": kafka_log(),
     }
+
+
+def _heard(error: Any) -> None:
+    """Every error comes back through a call; without a callback the binding raises fatal ones from any of them."""
 
 
 class _Delivered:
@@ -97,7 +101,7 @@ class GuardedProducer:
         """Fence and end what a predecessor left."""
         self._producer = None  # the old one must be gone before its successor fences it
         try:
-            self._producer = Producer(dict(self._settings))
+            self._producer = Producer({**self._settings, "error_cb": _heard})
             self._retried(lambda: self._producer.init_transactions(OPEN_SECONDS))
         except KafkaException as error:
             raise self._failed(error, "init_transactions") from None

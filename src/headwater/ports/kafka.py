@@ -11,7 +11,7 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 from headwater.hooks import Hooks
 from headwater.ports.guarded import GuardedProducer
 from headwater.ports.kafka_admin import KafkaAdmin
-from headwater.ports.kafka_errors import mapped, offset_missing
+from headwater.ports.kafka_errors import kafka_log, mapped, offset_missing
 from headwater.ports.protocol import Assignments, GroupSource, Reader, TransactionalSink
 from headwater.ports.record import EndOfPartition, Message, TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock, SystemClock
@@ -42,7 +42,7 @@ def consumer_settings(group: str, member: str = "") -> dict[str, Any]:
         "queued.max.messages.kbytes": 16_384,  # bounds memory, a consumer
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 1_000,
-        "log_level": 2,  # errors come back through the calls
+        "logger": kafka_log(),
     }
 
 

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from headwater.errors import Unreachable
-from headwater.ports.kafka_errors import broker_away, mapped, topic_missing
+from headwater.ports.kafka_errors import MISSING, broker_away, kafka_log, mapped, topic_missing
 from headwater.ports.record import TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock
 
@@ -32,7 +32,7 @@ _OPTIONS: dict[str, Any] = {
     "socket.timeout.ms": 10_000,
     "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 500,
-    "log_level": 2,  # errors come back through the calls
+    "logger": kafka_log(),
 }
 
 
@@ -146,7 +146,7 @@ class KafkaAdmin:
         except KafkaException as error:
             if error.args[0].name() == "TOPIC_ALREADY_EXISTS":
                 raise _Exists from None
-            if topic and error.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
+            if topic and error.args[0].name() in MISSING:
                 raise topic_missing(topic) from None
             raise mapped(error.args[0], doing=doing, bootstrap=self._bootstrap) from None
 

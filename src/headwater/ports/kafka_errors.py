@@ -5,6 +5,7 @@ The client's own error object is read by its name only, so that this module, and
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from headwater.errors import CallerFault, Fault, HeadwaterError, Unreachable
@@ -23,9 +24,17 @@ FENCED = frozenset(
         "_MAX_POLL_EXCEEDED",
     }
 )
-MISSING = frozenset({"UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
+MISSING = frozenset({"_NOENT", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 OUT_OF_RANGE = frozenset({"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE", "_NO_OFFSET"})
 TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_MSG_SIZE", "RECORD_LIST_TOO_LARGE"})
+
+
+def kafka_log() -> logging.Logger:
+    """Where the client library logs: silent until somebody gives it a handler, since errors are raised anyway."""
+    log = logging.getLogger("headwater.kafka")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    return log
 
 
 def broker_away(bootstrap: str, why: str = "") -> Unreachable:
