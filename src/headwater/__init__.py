@@ -13,17 +13,47 @@ if TYPE_CHECKING:
     from headwater.processing.expressions import lit as lit
     from headwater.processing.expressions import when as when
     from headwater.processing.flow import Stream as Stream
+    from headwater.processing.flow import average as average
+    from headwater.processing.flow import count as count
+    from headwater.processing.flow import maximum as maximum
+    from headwater.processing.flow import minimum as minimum
+    from headwater.processing.flow import total as total
+    from headwater.processing.windows import calendar as calendar
+    from headwater.processing.windows import tumbling as tumbling
+    from headwater.processing.windows import whole as whole
     from headwater.sdk.emit import emit as emit
 
 _HOMES: dict[str, str] = {
     "Stream": "headwater.processing.flow",
+    "average": "headwater.processing.flow",
+    "calendar": "headwater.processing.windows",
     "col": "headwater.processing.expressions",
-    "lit": "headwater.processing.expressions",
-    "when": "headwater.processing.expressions",
+    "count": "headwater.processing.flow",
     "emit": "headwater.sdk.emit",
+    "lit": "headwater.processing.expressions",
+    "maximum": "headwater.processing.flow",
+    "minimum": "headwater.processing.flow",
+    "total": "headwater.processing.flow",
+    "tumbling": "headwater.processing.windows",
+    "when": "headwater.processing.expressions",
+    "whole": "headwater.processing.windows",
 }
 
-__all__ = ["Stream", "col", "emit", "lit", "when"]
+__all__ = [
+    "Stream",
+    "average",
+    "calendar",
+    "col",
+    "count",
+    "emit",
+    "lit",
+    "maximum",
+    "minimum",
+    "total",
+    "tumbling",
+    "when",
+    "whole",
+]
 
 
 def __getattr__(name: str) -> Any:
