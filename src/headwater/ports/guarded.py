@@ -150,7 +150,11 @@ class GuardedProducer:
         for (topic, partition), record in self._held.items():
             self._produce(topic, partition, record, self._delivered)
         self._held.clear()
-        if self._producer.flush(self._timeout):
+        try:
+            left = self._producer.flush(self._timeout)
+        except (KafkaException, SystemError) as error:
+            raise self._failed(error, "flush") from None
+        if left:
             self._broken = True
             raise Unreachable(
                 f"{self._transactional_id}: Kafka at {self._bootstrap} did not take the records in time",
@@ -213,7 +217,7 @@ class GuardedProducer:
                 self._producer.produce(topic, value, key, partition, timestamp=timestamp, **options)
                 return
             except BufferError:  # the queue is full: let deliveries make room; no error of the transaction
-                self._producer.poll(QUEUE_WAIT_SECONDS)
+                self._let_deliver(topic)
                 if self._clock.monotonic() > deadline:
                     self._broken = True
                     raise Unreachable(
@@ -222,6 +226,12 @@ class GuardedProducer:
                     ) from None
             except KafkaException as error:
                 raise self._failed(error, f"send to {topic}") from None
+
+    def _let_deliver(self, topic: str) -> None:
+        try:
+            self._producer.poll(QUEUE_WAIT_SECONDS)
+        except (KafkaException, SystemError) as error:
+            raise self._failed(error, f"send to {topic}") from None
 
     def _retried(self, call: Any) -> None:
         deadline = self._clock.monotonic() + int(OPEN_SECONDS * 1_000_000)
@@ -233,6 +243,10 @@ class GuardedProducer:
                 if not error.args[0].retriable() or self._clock.monotonic() > deadline:
                     raise
 
-    def _failed(self, error: KafkaException, doing: str) -> Exception:
+    def _failed(self, error: BaseException, doing: str) -> Exception:
+        """A fatal error surfaces in whatever call serves callbacks, as the cause of a SystemError if one was running."""
         self._broken = True
-        return mapped(error.args[0], doing=f"{self._transactional_id}: {doing}", bootstrap=self._bootstrap)
+        cause = error if isinstance(error, KafkaException) else error.__cause__
+        if not isinstance(cause, KafkaException):
+            return Fault(f"{self._transactional_id}: {doing}", code="HW-R007", detail=repr(error))
+        return mapped(cause.args[0], doing=f"{self._transactional_id}: {doing}", bootstrap=self._bootstrap)

@@ -6,7 +6,6 @@ Topics are made with names of their own, so that one real cluster serves all tes
 from __future__ import annotations
 
 # ruff: noqa: D102  (the names of the tests say what they show)
-
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -23,7 +22,7 @@ T0 = 1_700_000_000_000
 
 
 class Recorder:
-    """`Assignments` that start every partition at its committed offset or its beginning, and remember what they heard."""
+    """`Assignments` that start at the committed offset or the beginning, and remember what they heard."""
 
     def __init__(self, starts: Mapping[TopicPartition, int] | None = None) -> None:
         self.owned: set[TopicPartition] = set()
