@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from headwater.contracts.product import PARTITIONS_DEFAULT, Compatibility, ProductType
-from headwater.contracts.shape import Choice, Key, ListOf, MapOf, Record, Setting, Text, Whole
+from headwater.contracts.shape import Choice, Key, ListOf, MapOf, Record, Setting, Text, Whole, nearest
 
 PORTS = ("topic", "current", "lake", "sql", "http")
 PARTITIONS_LIMIT = 1000  # of one topic: more are a sign of a wrong key, and a broker's memory
@@ -18,6 +18,10 @@ FOREVER = "forever"
 _WORD = r"[a-z][a-z0-9_]*"
 _DURATION = r"[0-9]{1,9} *(?:us|ms|s|min|m|h|d)"
 _DURATION_WHY = "a duration is a whole number and one of us, ms, s, min, h, d"
+
+
+def _forever_mended(text: str) -> str:
+    return nearest(text.replace(" ", ""), (FOREVER,))
 
 
 def _version_mended(text: str) -> str:
@@ -72,6 +76,7 @@ OUTPUT = Record(
                 "30d",
                 rf"{FOREVER}|{_DURATION}",
                 f"a retention is {FOREVER} or a duration: {_DURATION_WHY[len('a duration is ') :]}",
+                mend=_forever_mended,
             ),
             f"How long history is kept. Default: {FOREVER}.",
         ),

@@ -136,7 +136,7 @@ class Choice:
 
     def json_schema(self) -> dict[str, Any]:
         """An enumeration."""
-        return {"enum": list(self.values)}
+        return {"enum": [str(value) for value in self.values]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,9 +321,14 @@ def _scalar(node: Node, reading: Reading, path: str, wanted: str) -> Scalar | No
 
 
 def _wrong_kind(node: Node, reading: Reading, path: str, wanted: str) -> None:
+    if isinstance(node, strict_yaml.Refused):
+        return
     kinds = {Scalar: "a single value", strict_yaml.Sequence: "a list", strict_yaml.Mapping: "a mapping"}
     message = f"'{path}' is {kinds[type(node)]}" if path else f"the file holds {kinds[type(node)]}"
-    reading.find("HW-C028", path, (node.line, node.column), message, why=f"here stands {wanted}", fix="write it so")
+    fix = f"write {wanted}"
+    if isinstance(node, Scalar) and wanted == "a list":
+        fix = f"write [{node.text[:40]}]"
+    reading.find("HW-C028", path, (node.line, node.column), message, why=f"here stands {wanted}", fix=fix)
 
 
 def _typed(scalar: Scalar) -> bool:

@@ -63,7 +63,15 @@ class Mapping:
     column: int
 
 
-Node = Scalar | Sequence | Mapping
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Stands where a value was refused already: nothing more is to be said about it."""
+
+    line: int
+    column: int
+
+
+Node = Scalar | Sequence | Mapping | Refused
 
 
 def parse_yaml(data: bytes, *, file: str) -> tuple[Node | None, list[Finding]]:
@@ -138,7 +146,7 @@ class _Reader:
             elif kind == "AliasEvent":
                 name = str(event.anchor)[:40]
                 self.find("HW-C004", line, column, f"'*{name}' is an alias", why=_ONCE, fix="write the value out")
-                self.put(Scalar("", True, line, column))
+                self.put(Scalar(f"*{name}", True, line, column) if self.at_key() else Refused(line, column))
             elif kind in ("MappingStartEvent", "SequenceStartEvent"):
                 self.marks(event, line, column)
                 self.open(line, column, mapping=kind == "MappingStartEvent")
@@ -172,7 +180,7 @@ class _Reader:
             why = f"no contract needs more than {DEPTH_LIMIT} levels"
             self.find("HW-C009", line, column, "the file is nested too deep", why=why, fix="write it flatter")
             raise _Stop
-        if self.stack and self.stack[-1].mapping and self.stack[-1].key is None and not self.stack[-1].skipping:
+        if self.at_key():
             why = "only text can be a key"
             self.find("HW-C011", line, column, "a list or a mapping stands as a key", why=why, fix="use a plain word")
             raise _Stop
@@ -193,7 +201,16 @@ class _Reader:
                     why = "and text to newer ones"
                     fix = f'write "{scalar.text[:40]}" in quotes, or true or false where a yes or no is meant'
                     self.find("HW-C012", scalar.line, scalar.column, message, why=why, fix=fix)
+                    if not self.at_key():
+                        self.put(Refused(scalar.line, scalar.column))
+                        return
         self.put(scalar)
+
+    def at_key(self) -> bool:
+        """Whether what comes next is a key of a mapping."""
+        return (
+            bool(self.stack) and self.stack[-1].mapping and self.stack[-1].key is None and not self.stack[-1].skipping
+        )
 
     def put(self, node: Node) -> None:
         if not self.stack:

@@ -1,0 +1,41 @@
+"""The JSON Schemas of `product.yaml` and `mesh.yaml`, for editors: from the declaration that the loader reads by."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from headwater.contracts import keys
+from headwater.contracts.shape import Record
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def product_schema() -> dict[str, Any]:
+    """Of `product.yaml`; knows also that source-aligned products have an outbox and the others have inputs.
+
+    >>> product_schema()["properties"]["type"]["enum"]
+    ['source-aligned', 'aggregate', 'consumer-aligned']
+    """
+    aligned = {"properties": {"type": {"const": "source-aligned"}}, "required": ["type"]}
+    return {
+        **_document(keys.PRODUCT, "product.yaml: a data product's contract"),
+        "if": aligned,
+        "then": {"required": ["outbox"], "not": {"required": ["inputs"]}},
+        "else": {"required": ["inputs"], "not": {"required": ["outbox"]}},
+    }
+
+
+def mesh_schema() -> dict[str, Any]:
+    """Of `mesh.yaml`."""
+    return _document(keys.MESH, "mesh.yaml: the mesh and its environments")
+
+
+def pages() -> dict[str, str]:
+    """The published files of `docs/reference/` by name."""
+    schemas = {"product.schema.json": product_schema(), "mesh.schema.json": mesh_schema()}
+    return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
+
+
+def _document(shape: Record, title: str) -> dict[str, Any]:
+    return {"$schema": _DIALECT, "title": title, **shape.json_schema()}
