@@ -1,0 +1,1 @@
+"""Words: Avro schemas, what may follow what, bytes, and the registry."""
