@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,13 +22,14 @@ from functools import cache
 from pathlib import Path
 
 from headwater.errors import CallerFault, HeadwaterError, Unreachable
-from headwater.local.stack import cache_folder
+from headwater.local.stack import Phases, cache_folder, quiet
 
 JAVA_OLDEST = 17
 LOCK_FILE = Path(__file__).with_name("jars.lock")
 MIRROR_VARIABLE = "HEADWATER_MAVEN"  # Maven repositories in place of Central, separated by commas
 OFFLINE_VARIABLE = "HEADWATER_OFFLINE"
 CENTRAL = "https://maven.example/maven2"
+_BATCH = 16  # so many jars are fetched behind one line of progress
 _THREADS = 4  # more showed no gain: the server answers one file at a time
 _REQUEST_SECONDS = 60  # single requests were seen to stall for five seconds; jgo's own ten are too few
 
@@ -44,10 +45,21 @@ class Java:
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One locked jar: Maven coordinate `group:artifact:version` and its sha256."""
+    """One locked jar: Maven coordinate `group:artifact:version`, its sha256 and its length."""
 
     coordinate: str
     sha256: str
+    size_bytes: int
+
+    @classmethod
+    def parse(cls, line: str) -> Jar:
+        """From a line of the lock.
+
+        >>> Jar.parse("org.a:b:1.0 sha256:ab12 40 bytes").size_bytes
+        40
+        """
+        coordinate, sha256, size, _ = line.split()
+        return cls(coordinate, sha256.removeprefix("sha256:"), int(size))
 
     @property
     def identity(self) -> str:
@@ -57,7 +69,7 @@ class Jar:
     def path_in(self, folder: Path) -> Path:
         """Where the jar lies in a Maven-style folder.
 
-        >>> Jar("org.a:b:1.0", "").path_in(Path("/jars")).as_posix()
+        >>> Jar("org.a:b:1.0", "", 0).path_in(Path("/jars")).as_posix()
         '/jars/org/a/b/1.0/b-1.0.jar'
         """
         group, artifact, version = self.coordinate.split(":")
@@ -112,9 +124,7 @@ def _candidates() -> Iterator[tuple[str, Path]]:
 def locked_jars() -> dict[str, tuple[Jar, ...]]:
     """The lock: every group of jars by name."""
     groups = tomllib.loads(LOCK_FILE.read_text())
-    return {
-        name: tuple(Jar(*line.split(" sha256:")) for line in group["jars"]) for name, group in sorted(groups.items())
-    }
+    return {name: tuple(map(Jar.parse, group["jars"])) for name, group in groups.items()}
 
 
 def select(*groups: str, without: tuple[str, ...] = ()) -> list[Jar]:
@@ -140,35 +150,45 @@ def jars_folder() -> Path:
     return cache_folder() / "jars"
 
 
-def jars(*groups: str, without: tuple[str, ...] = (), tell: Callable[[str], None] = lambda text: None) -> list[Path]:
+def jars(*groups: str, without: tuple[str, ...] = (), phases: Phases = quiet) -> list[Path]:
     """Paths of the jars of these groups, for a class path; what is missing or wrong in the cache is fetched first.
 
-    Groups are those of `jars.lock`. `tell` hears of each jar as it arrives. Raises `Unreachable` HW-L021 where a jar
-    cannot be fetched, `CallerFault` HW-L022 where its bytes are not those of the lock, HW-L023 offline, HW-L024 on a
-    full disk.
+    Groups are those of `jars.lock`; `phases` shows what is fetched. Raises `Unreachable` HW-L021 where a jar cannot be
+    fetched, `CallerFault` HW-L022 where its bytes are not those of the lock, HW-L023 offline, HW-L024 on a full disk.
     """
     folder = jars_folder()
     wanted = select(*groups, without=without)
     with _locked(folder):
         missing = [jar for jar in wanted if not _right(jar, folder)]
         if missing:
-            _fetch_all(missing, folder, tell)
+            _require_network(missing, folder)
+            _fetch_all(missing, folder, phases)
     return [jar.path_in(folder) for jar in wanted]
 
 
-def _fetch_all(missing: list[Jar], folder: Path, tell: Callable[[str], None]) -> None:
-    if os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
+def _require_network(missing: list[Jar], folder: Path) -> None:
+    if offline():
         raise CallerFault(
             f"{len(missing)} jars are not in the cache, and {OFFLINE_VARIABLE} forbids to fetch them",
             code="HW-L023",
             detail=f"the first is {missing[0].coordinate}; the cache is {folder}",
             hint=f"run once with a network and without {OFFLINE_VARIABLE}, or copy a filled cache there",
         )
-    done = 0
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for path in pool.map(lambda jar: _fetched(jar, folder), missing):
-            done += 1
-            tell(f"{done} of {len(missing)}: {path.name}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def offline() -> bool:
+    """Whether `HEADWATER_OFFLINE` forbids to fetch anything."""
+    return os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0")
+
+
+def _fetch_all(missing: list[Jar], folder: Path, phases: Phases) -> None:
+    total = sum(jar.size_bytes for jar in missing) / 1e6
+    for start in range(0, len(missing), _BATCH):
+        batch = missing[start : start + _BATCH]
+        size = sum(jar.size_bytes for jar in batch) / 1e6
+        shown = f"fetching jars {start + 1} to {start + len(batch)} of {len(missing)}: {size:.1f} of {total:.1f} MB"
+        with phases(shown), ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(lambda jar: _fetched(jar, folder), batch))
 
 
 def _fetched(jar: Jar, folder: Path) -> Path:
@@ -227,9 +247,9 @@ def repositories() -> list[str]:
 def disk_full(folder: Path) -> CallerFault:
     """The one message for a disk without room."""
     return CallerFault(
-        f"the disk of {folder} is full",
+        f"the disk of {folder} is full: {shutil.disk_usage(folder).free / 1e6:.0f} MB are free",
         code="HW-L024",
-        detail="the local stack needs about 400 MB for its jars, its database and its topics",
+        detail="the local stack needs about 400 MB for its jars, its database and its topics; nothing was lost",
         hint="make room, or choose another disk: HEADWATER_DATA=... for data, HEADWATER_CACHE=... for jars",
     )
 

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headwater.errors import CallerFault, Fault, HeadwaterError
@@ -17,6 +17,7 @@ from headwater.local.java import disk_full, find_java, jars
 from headwater.local.ports import require_free
 from headwater.local.processes import Process
 from headwater.local.stack import DATA_FOLDER_NAME, FOLDER_MARK, PARTS, LocalStack, Phases, quiet
+from headwater.settings import LocalPorts
 from headwater.timeline.clock import Clock, SystemClock
 
 READY_SECONDS = 60.0  # far beyond any start seen; a slow machine is not a broken one
@@ -62,14 +63,15 @@ def _start(stack: LocalStack, phases: Phases, clock: Clock) -> Started:
     _require_disk(stack)
     _write_state(stack)
     if kafka.NAME in missing:
-        with phases("Java, and Kafka's jars by their lock"):
-            java, class_path = find_java(), jars("kafka")
+        with phases("finding Java"):
+            java = find_java()
+        class_path = jars("kafka", phases=phases)
         with phases("Kafka: configuration and log folder"):
             kafka.prepare(stack, java, class_path)
             kafka.start(stack, java, class_path)
     if postgres.NAME in missing:
         with phases("PostgreSQL: its data folder and server"):
-            postgres.start(stack)
+            postgres.start(stack, clock=clock)
             wait_until_ready(stack, postgres.NAME, clock=clock)
     if stack.databases:
         postgres.create_databases(stack, stack.databases)
@@ -93,6 +95,7 @@ def stop_stack(stack: LocalStack, *, phases: Phases = quiet, purge: bool = False
         return ()
     if purge:
         _require_ours(stack.data_folder)
+    stack = as_started(stack)  # a changed HEADWATER_PORT_BASE must not keep a running stack from being stopped
     stopped: list[str] = []
     with _only_one(stack):
         alive = processes.running(stack.data_folder)
@@ -157,12 +160,17 @@ def _not_ready(stack: LocalStack, part: str, process: Process | None, how: str) 
     )
 
 
-def _require_same_ports(stack: LocalStack, alive: dict[str, Process]) -> None:
+def as_started(stack: LocalStack) -> LocalStack:
+    """The stack with the ports that it was last started on, whatever the settings say now."""
     state = _state_file(stack)
-    if not any(part in alive for part in PARTS) or not state.is_file():
-        return
-    base = json.loads(state.read_text())["port_base"]
-    if base != stack.ports.base:
+    if not state.is_file():
+        return stack
+    return replace(stack, ports=LocalPorts(json.loads(state.read_text())["port_base"]))
+
+
+def _require_same_ports(stack: LocalStack, alive: dict[str, Process]) -> None:
+    base = as_started(stack).ports.base
+    if base != stack.ports.base and any(part in alive for part in PARTS):
         raise CallerFault(
             f"the stack of {stack.data_folder} is running on another block of ports, {base}",
             code="HW-L004",

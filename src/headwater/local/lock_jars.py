@@ -28,13 +28,13 @@ def main() -> None:
     lines = ["# Made by `make jars-lock`; not to be edited. Groups are fetched one by one, as a part needs them."]
     for name, roots in ROOTS.items():
         sys.stderr.write(f"{name}: {', '.join(roots)}\n")
-        jars = "".join(f'  "{coordinate} sha256:{sha256}",\n' for coordinate, sha256 in _resolve(roots).items())
+        jars = "".join(f'  "{line}",\n' for line in _resolve(roots))
         named = "".join(f'  "{root}",\n' for root in roots)
         lines.append(f"\n[{name}]\nroots = [\n{named}]\njars = [\n{jars}]")
     LOCK_FILE.write_text("\n".join(lines) + "\n")
 
 
-def _resolve(roots: tuple[str, ...]) -> dict[str, str]:
+def _resolve(roots: tuple[str, ...]) -> list[str]:
     from jgo.maven import MavenContext, PythonResolver
 
     context = MavenContext(
@@ -50,9 +50,12 @@ def _resolve(roots: tuple[str, ...]) -> dict[str, str]:
                 assert (found.classifier or "", found.type) == ("", "jar"), str(found)
                 identity = f"{found.groupId}:{found.artifactId}"
                 chosen.setdefault(identity, (f"{identity}:{found.version}", found.artifact.resolve()))
-    return {
-        coordinate: hashlib.sha256(Path(path).read_bytes()).hexdigest() for coordinate, path in sorted(chosen.values())
-    }
+    return [_line(coordinate, Path(path)) for coordinate, path in sorted(chosen.values())]
+
+
+def _line(coordinate: str, path: Path) -> str:
+    content = path.read_bytes()
+    return f"{coordinate} sha256:{hashlib.sha256(content).hexdigest()} {len(content)} bytes"
 
 
 if __name__ == "__main__":

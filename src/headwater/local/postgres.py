@@ -8,15 +8,18 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 
 from headwater.errors import CallerFault, Fault
 from headwater.local import processes
-from headwater.local.postgres_home import Home, home_for
+from headwater.local.postgres_home import Home, home_for, prepare
 from headwater.local.processes import Process
 from headwater.local.stack import HOST, LocalStack
+from headwater.timeline.clock import Clock, SystemClock
 
 NAME = "postgres"
 _BUILTIN_LOCALE_SINCE = 17
+_LEFTOVERS_MICROSECONDS = 10_000_000  # the children of a killed server were seen to need 1.5 s
 # A small memory; a walsender whose client is gone is given up after ten seconds; slots for many products.
 _SETTINGS = {
     "wal_level": "logical",
@@ -31,11 +34,13 @@ _SETTINGS = {
 _ASKS = ((signal.SIGINT, 6.0), (signal.SIGQUIT, 5.0))
 
 
-def start(stack: LocalStack) -> Process:
+def start(stack: LocalStack, *, clock: Clock | None = None) -> Process:
     """Make the cluster the first time, and start the server; does not wait for it."""
     home = home_for(stack)
+    prepare(stack, home)
     if not (home.folder / "PG_VERSION").is_file():
         _initialise(stack, home)
+    _clear_after_kill(home.folder, clock or SystemClock())
     settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
     argv = ["postgres", "-D", str(home.folder), "-h", HOST, "-p", str(stack.ports.postgres), "-k", "", *settings]
     return processes.start_exact(
@@ -77,6 +82,19 @@ def create_databases(stack: LocalStack, names: Iterable[str]) -> list[str]:
     return made
 
 
+def _clear_after_kill(folder: Path, clock: Clock) -> None:
+    """Let the children of a killed server go, and drop its lock file, which a zombie's pid would keep valid."""
+    lock = folder / "postmaster.pid"
+    if not lock.is_file() or processes.start_mark(int(lock.read_text().split()[0])) is not None:
+        return
+    until = clock.monotonic() + _LEFTOVERS_MICROSECONDS
+    while processes.working_in(folder) and clock.monotonic() < until:
+        clock.sleep(50_000)
+    # While children are left the lock file stays: by it the new server finds them, and refuses to share their memory.
+    if not processes.working_in(folder):
+        lock.unlink()
+
+
 def _address(stack: LocalStack) -> str:
     return stack.postgres_address(password=stack.password_file.read_text().strip())
 
@@ -93,7 +111,6 @@ def _end_replication(stack: LocalStack) -> None:
 
 def _initialise(stack: LocalStack, home: Home) -> None:
     password = _password(stack)
-    home.folder.mkdir(parents=True, exist_ok=True)
     handed = home.folder.parent / ".initdb-password"
     handed.touch(mode=0o600)
     handed.write_text(password)

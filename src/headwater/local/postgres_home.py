@@ -31,6 +31,7 @@ class Home:
     identity: Identity
     way: str
     prefix: tuple[str, ...] = ()
+    copied_from: Path | None = None  # where root found its binaries, if they must first be copied to `binaries`
 
     def command(self, argv: list[str]) -> list[str]:
         """A command line whose program is taken from the binaries."""
@@ -58,11 +59,25 @@ def home_for(stack: LocalStack) -> Home:
         return Home(installation.binaries, installation.version, folder, Identity(folder=folder.parent), "as this user")
     existing = folder.stat().st_uid if (folder / "PG_VERSION").is_file() else None
     if existing in (None, NOBODY) and _open_to_all(installation.binaries) and _open_to_all(folder.parent):
-        return _as_nobody(installation, folder, "as nobody")
+        nobody = Identity(user=NOBODY, group=NOBODY, folder=folder.parent)
+        return Home(installation.binaries, installation.version, folder, nobody, "as nobody")
     if existing in (None, 0) and namespaces_allowed():
         identity = Identity(folder=folder.parent)
         return Home(installation.binaries, installation.version, folder, identity, "in a user namespace", _NAMESPACE)
     return _elsewhere(stack, installation, folder)
+
+
+def prepare(stack: LocalStack, home: Home) -> None:
+    """Do what the chosen way needs: copy the binaries, make the cluster's folder, link it where it lies elsewhere."""
+    if home.copied_from is not None and not (home.binaries.parent / "complete").is_file():
+        shutil.copytree(home.copied_from.parent, home.binaries.parent, dirs_exist_ok=True, symlinks=True)
+        (home.binaries.parent / "complete").touch()
+    home.folder.mkdir(parents=True, exist_ok=True)
+    link = stack.postgres_folder
+    if link.resolve() != home.folder:
+        if link.is_dir():
+            link.rmdir()
+        link.symlink_to(home.folder)
 
 
 def find_postgres() -> list[Installation]:
@@ -113,7 +128,7 @@ def _installation_for(folder: Path) -> Installation:
 
 
 def _elsewhere(stack: LocalStack, installation: Installation, folder: Path) -> Home:
-    # Last way round root: cluster and binaries in the temporary folder, which all can enter, linked from there.
+    # The last way round root: cluster and binaries in the temporary folder, which all can enter.
     shared = Path(tempfile.gettempdir()).resolve()
     fixed = (folder / "PG_VERSION").is_file() and not _open_to_all(folder.parent)
     if fixed or not _open_to_all(shared):
@@ -123,29 +138,14 @@ def _elsewhere(stack: LocalStack, installation: Installation, folder: Path) -> H
             detail=f"'nobody' cannot enter {folder.parent} or {installation.binaries}; no user namespaces either",
             hint="run headwater as another user, or use a folder that all may enter: HEADWATER_DATA=/var/tmp/headwater",
         )
-    binaries = installation.binaries
+    binaries, copied_from = installation.binaries, None
     if not _open_to_all(binaries):
-        copy = shared / f"headwater-postgresql-{installation.version}"
-        if not (copy / "complete").is_file():
-            shutil.copytree(binaries.parent, copy, dirs_exist_ok=True, symlinks=True)
-            (copy / "complete").touch()
-        binaries = copy / "bin"
+        binaries, copied_from = shared / f"headwater-postgresql-{installation.version}" / "bin", binaries
     if not _open_to_all(folder.parent):
-        place = shared / f"headwater-{hashlib.sha256(str(stack.data_folder).encode()).hexdigest()[:12]}"
-        (place / "postgres").mkdir(parents=True, exist_ok=True)
-        if stack.postgres_folder.is_dir() and not stack.postgres_folder.is_symlink():
-            stack.postgres_folder.rmdir()
-        if not stack.postgres_folder.is_symlink():
-            stack.postgres_folder.symlink_to(place / "postgres")
-        folder = place / "postgres"
-    return _as_nobody(
-        Installation(binaries, installation.version, installation.origin), folder, "as nobody, from a copy"
-    )
-
-
-def _as_nobody(installation: Installation, folder: Path, way: str) -> Home:
+        mark = hashlib.sha256(str(stack.data_folder).encode()).hexdigest()[:12]
+        folder = shared / f"headwater-{mark}" / "postgres"
     identity = Identity(user=NOBODY, group=NOBODY, folder=folder.parent)
-    return Home(installation.binaries, installation.version, folder, identity, way)
+    return Home(binaries, installation.version, folder, identity, "as nobody, from a copy", (), copied_from)
 
 
 def _open_to_all(path: Path) -> bool:

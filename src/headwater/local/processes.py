@@ -189,6 +189,18 @@ def start_mark(pid: int) -> str | None:
     return None if not begun or state.startswith("Z") else begun.strip()
 
 
+def working_in(folder: Path) -> list[int]:
+    """The living processes whose working folder this is, as far as this system and our rights let us see."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if link.readlink() == folder:
+                found.append(int(link.parts[2]))
+        except OSError:
+            continue
+    return found
+
+
 def _boot() -> str:
     # Start times count from the boot, so after a reboot a stranger could have the same pid and the same count.
     try:

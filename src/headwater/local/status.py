@@ -39,25 +39,33 @@ class PartState:
 
 def part_states(stack: LocalStack) -> list[PartState]:
     """Every part of the stack, and whatever else runs beside it (relay, runner), in the order of starting."""
+    stack = launch.as_started(stack)
     others = [process.name for process in processes.recorded(stack.data_folder) if process.name not in PARTS]
     return [_state_of(stack, name) for name in [*PARTS, *others]]
 
 
 def memory_bytes(pid: int) -> int | None:
-    """The proportional memory of a process and of all in its session; None where the system does not tell."""
-    total, known = 0, False
-    for folder in Path("/proc").glob("[0-9]*"):
+    """The proportional memory (PSS) of a process and all below it; None where the system does not tell."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            session = (folder / "stat").read_text().rpartition(")")[2].split()[3]
-            if int(session) != pid:
-                continue
-            rows = (folder / "smaps_rollup").read_text().splitlines()
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
         except (OSError, IndexError):
             continue
-        for row in rows:
-            if row.startswith("Pss:"):
-                total, known = total + int(row.split()[1]) * 1024, True
-    return total if known else None
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    family, shares = [pid], []
+    for member in family:
+        family.extend(children.get(member, []))
+        shares.append(_share_bytes(member))
+    return None if shares[0] is None else sum(share or 0 for share in shares)
+
+
+def _share_bytes(pid: int) -> int | None:
+    try:
+        rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return None
+    return sum(int(row.split()[1]) * 1024 for row in rows if row.startswith("Pss:"))
 
 
 def _state_of(stack: LocalStack, name: str) -> PartState:
