@@ -8,9 +8,7 @@ LATE_AFTER_MINUTES = 15  # as the United States' Department of Transportation co
 def flow(arrivals: Stream) -> Stream:
     """Count and sum by route and day of arrival (UTC)."""
     late = when(col("delay_minutes") > LATE_AFTER_MINUTES).then(1).otherwise(0)
-    return arrivals.map(
-        origin=col("origin"), dest=col("dest"), delay_minutes=col("delay_minutes"), late=late
-    ).aggregate(
+    return arrivals.map(late=late).aggregate(
         by=["origin", "dest"],
         window=calendar("day", zone="UTC"),
         arrivals=count(),
