@@ -156,8 +156,11 @@ def jars(*groups: str, without: tuple[str, ...] = (), phases: Phases = quiet) ->
     Groups are those of `jars.lock`; `phases` shows what is fetched. Raises `Unreachable` HW-L021 where a jar cannot be
     fetched, `CallerFault` HW-L022 where its bytes are not those of the lock, HW-L023 offline, HW-L024 on a full disk.
     """
-    folder = jars_folder()
-    wanted = select(*groups, without=without)
+    return fetch(select(*groups, without=without), jars_folder(), phases=phases)
+
+
+def fetch(wanted: list[Jar], folder: Path, *, phases: Phases = quiet) -> list[Path]:
+    """Paths of these jars in a Maven-style folder, every one checked, and fetched where it is missing or wrong."""
     with _locked(folder):
         missing = [jar for jar in wanted if not _right(jar, folder)]
         if missing:

@@ -161,9 +161,9 @@ def _not_ready(stack: LocalStack, part: str, process: Process | None, how: str) 
 
 
 def as_started(stack: LocalStack) -> LocalStack:
-    """The stack with the ports that it was last started on, whatever the settings say now."""
+    """The stack with the ports that it runs on, where it runs, whatever the settings say now."""
     state = _state_file(stack)
-    if not state.is_file():
+    if not state.is_file() or not processes.running(stack.data_folder):
         return stack
     return replace(stack, ports=LocalPorts(json.loads(state.read_text())["port_base"]))
 
