@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from headwater.contracts.environment import MeshFile
 from headwater.contracts.product import Output, Product
 from headwater.errors import CallerFault
 from headwater.naming import ProductName
+from headwater.schemas.annotations import Shape
 from headwater.schemas.avro import Schema
-
-Shape = Literal["event", "fact"]
 
 
 @dataclass(frozen=True, slots=True)

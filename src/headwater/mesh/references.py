@@ -68,7 +68,7 @@ def _input_findings(
 
 
 def _cycle_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
-    """One finding for each circle, at the input that closes it. Keeps a stack of its own, so that depth costs nothing."""
+    """One finding for each circle, at the input that closes it. Keeps a stack of its own: depth costs nothing."""
     findings, done = [], set[ProductName]()
     for start in drafts:
         trail: list[tuple[ProductName, int]] = [] if start in done else [(start, 0)]

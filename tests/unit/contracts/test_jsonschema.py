@@ -37,7 +37,7 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
     kinds = wanted if isinstance(wanted, list) else [wanted] if wanted else []
     if kinds and not any(_is(kind, value) for kind in kinds):
         return False
-    if "enum" in schema and value not in schema["enum"] or "const" in schema and value != schema["const"]:
+    if ("enum" in schema and value not in schema["enum"]) or value != schema.get("const", value):
         return False
     if "not" in schema and fits(schema["not"], value):
         return False
@@ -66,7 +66,7 @@ def _object_fits(schema: dict[str, Any], value: dict[str, Any]) -> bool:
         return False
     if not all(fits({"type": "string", **schema.get("propertyNames", {})}, name) for name in value):
         return False
-    return all(fits(known[name] if name in known else others or {}, item) for name, item in value.items())
+    return all(fits(known.get(name, others or {}), item) for name, item in value.items())
 
 
 @pytest.mark.parametrize("path", WRONG, ids=[path.name for path in WRONG])
@@ -82,14 +82,18 @@ def test_an_editor_refuses_what_the_loader_refuses(path: Path) -> None:
     assert not fits(product_schema() if product else mesh_schema(), value)
 
 
-_words = st.sampled_from(["", "a", "topic", "forever", "1.0.0", "30d", "aggregate", "source-aligned", "none", "a.b", "X"])
+_words = st.sampled_from(
+    ["", "a", "topic", "forever", "1.0.0", "30d", "aggregate", "source-aligned", "none", "a.b", "X"]
+)
 _values = st.none() | st.booleans() | st.integers(-2, 2000) | _words | st.lists(_words, max_size=2)
 _paths = st.sampled_from(
     [
-        (), ("product",), ("version",), ("type",), ("owner",), ("owner", "team"), ("purpose",), ("inputs",), ("outbox",),
+        (), ("product",), ("version",), ("type",), ("owner",), ("owner", "team"), ("purpose",), ("inputs",),
+        ("outbox",),
         ("inputs", 0), ("inputs", 0, "major"), ("inputs", 0, "reads"), ("inputs", 0, "reads", 0), ("outputs",),
         ("outputs", 0), ("outputs", 0, "key"), ("outputs", 0, "retention"), ("outputs", 0, "ports"), ("more",),
-        ("outputs", 0, "partitions"), ("outputs", 0, "access"), ("outputs", 0, "quality"), ("outputs", 0, "accept_late"),
+        ("outputs", 0, "partitions"), ("outputs", 0, "access"), ("outputs", 0, "quality"),
+        ("outputs", 0, "accept_late"),
     ]
 )  # fmt: skip
 

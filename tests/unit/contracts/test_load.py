@@ -54,7 +54,12 @@ def test_a_right_file_becomes_a_value_with_its_defaults() -> None:
     assert output.retention == Duration.parse("30d")
     assert output.accept_late == Duration.parse("7d")
     assert output.compatibility is Compatibility.BACKWARD_TRANSITIVE
-    assert (output.partitions, output.ports, output.on_invalid, output.corrections) == (4, ("topic",), "continue", "all")
+    assert (output.partitions, output.ports, output.on_invalid, output.corrections) == (
+        4,
+        ("topic",),
+        "continue",
+        "all",
+    )
     assert output.service_levels == {"latency_p99": "5s", "completeness": "99.9%"}
 
 

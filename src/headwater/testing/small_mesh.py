@@ -1,0 +1,97 @@
+"""A small mesh written to a folder, right in everything, for tests that then make one thing wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DEPARTURES = "connectors/flights/departures/product.yaml"
+DEPARTURE_SCHEMA = "schemas/avro/flights/departures/Departure.avsc"
+HOURLY = "streams/airports/hourly/product.yaml"
+HOURLY_FLOW = "streams/airports/hourly/flow.py"
+HOURLY_SCHEMA = "schemas/avro/airports/hourly/Hourly.avsc"
+INSTANT = '{"type": "long", "logicalType": "timestamp-micros"}'
+KIND = '{"type": "enum", "name": "Kind", "namespace": "headwater", "symbols": ["assert", "correct", "retract"]}'
+
+FILES = {
+    "mesh.yaml": "name: small\ndatabases: [operations]\nenvironments:\n  local: {stack: local}\n",
+    DEPARTURES: """product: flights.departures
+version: 1.0.0
+type: source-aligned
+owner: {team: departure-control, contact: departures@example.org}
+purpose: Each departure, as it happened.
+outbox: {database: operations, table: public.outbox}
+outputs:
+  - name: events
+    schema: Departure
+    key: [flight_id]
+    retention: 30d
+""",
+    DEPARTURE_SCHEMA: f"""{{
+  "type": "record", "name": "Departure", "namespace": "flights.departures",
+  "fields": [
+    {{"name": "event_id", "type": "string"}},
+    {{"name": "flight_id", "type": "string"}},
+    {{"name": "origin", "type": "string"}},
+    {{"name": "occurred_at", "type": {INSTANT}}},
+    {{"name": "delay_minutes", "type": ["null", "int"], "default": null}},
+    {{"name": "recorded_at", "type": {INSTANT}}},
+    {{"name": "kind", "type": {KIND}}},
+    {{"name": "revision", "type": "long"}}
+  ]
+}}
+""",
+    HOURLY: """product: airports.hourly
+version: 1.0.0
+type: aggregate
+owner: {team: airport-operations, contact: airports@example.org}
+purpose: Departures by the hour.
+inputs:
+  - {product: flights.departures, major: 1, reads: [origin, occurred_at]}
+outputs:
+  - name: facts
+    schema: Hourly
+    key: [origin]
+    ports: [topic, current]
+""",
+    HOURLY_FLOW: """from headwater import Stream, count, tumbling
+
+
+def flow(departures: Stream) -> Stream:
+    return departures.aggregate(by=["origin"], window=tumbling("1h"), departures=count())
+""",
+    HOURLY_SCHEMA: f"""{{
+  "type": "record", "name": "Hourly", "namespace": "airports.hourly",
+  "fields": [
+    {{"name": "origin", "type": "string"}},
+    {{"name": "valid_from", "type": {INSTANT}}},
+    {{"name": "valid_to", "type": ["null", {INSTANT}], "default": null}},
+    {{"name": "departures", "type": "long"}},
+    {{"name": "recorded_at", "type": {INSTANT}}},
+    {{"name": "kind", "type": {KIND}}},
+    {{"name": "revision", "type": "long"}}
+  ]
+}}
+""",
+}
+
+
+def write_small_mesh(folder: Path) -> Path:
+    """Write the files, and return the folder."""
+    for name, text in FILES.items():
+        write(folder, name, text)
+    return folder
+
+
+def write(folder: Path, file: str, text: str) -> None:
+    """Write one file, with the folders above it."""
+    path = folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def edit(folder: Path, file: str, old: str, new: str) -> None:
+    """Replace text that stands in the file, once."""
+    text = (folder / file).read_text(encoding="utf-8")
+    if old not in text:
+        raise ValueError(f"{file} does not hold the text to replace")
+    write(folder, file, text.replace(old, new, 1))
