@@ -1,0 +1,1 @@
+"""The road in: an outbox row becomes a record, exactly once and in commit order."""

@@ -1,0 +1,192 @@
+"""A batch of outbox rows to framed Avro bytes; what does not fit goes aside with its reason.
+
+Each product has a function made for it once; the loop over rows only calls it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from headwater.errors import Misfit
+from headwater.mesh.products import ResolvedOutput, ResolvedProduct
+from headwater.naming import current_topic, quarantine_topic
+from headwater.outbox.batching import Batch, Segment
+from headwater.outbox.event import KINDS
+from headwater.outbox.pgoutput import Row, lsn_text
+from headwater.ports.keys import key_text, partition_of
+from headwater.ports.quarantine import Origin, QuarantineClass, quarantine_headers
+from headwater.ports.record import Header
+from headwater.schemas.codec import RowCodec, frame, open_single_object
+from headwater.schemas.payload import reader
+
+# Topic, partition (-1: by the key), key, value, timestamp in milliseconds, headers: the arguments of a sink's `send`.
+Outgoing = tuple[str, int, bytes, bytes | None, int, Sequence[Header]]
+_KINDS = {kind.encode(): kind for kind in KINDS}
+_Publish = Callable[[Row, int, list[Outgoing]], None]
+VALUE_BYTES_LIMIT = 950_000  # below the million bytes that a broker's record may have by default, headers included
+_PARTITIONS_REMEMBERED = 100_000  # keys whose partition is kept, so that murmur2 runs once for each
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a product's rows go: the product, the id of its registered schema, the partitions of its topic."""
+
+    product: ResolvedProduct
+    schema_id: int
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What to send for a batch, in order; `misfits` are product and code of what went to quarantine."""
+
+    records: list[Outgoing]
+    misfits: list[tuple[str, str]]
+
+
+class Encoder:
+    """Encodes the rows of one source. `source` names it in the headers of quarantined rows."""
+
+    def __init__(self, targets: Sequence[Target], *, source: str, system_id: str) -> None:
+        self._publishers: dict[bytes | None, _Publish] = {
+            str(target.product.name).encode(): _publisher(target) for target in targets
+        }
+        self._products = {str(target.product.name).encode(): target.product for target in targets}
+        # Rows of a product that this source does not have: kept beside those of its first product.
+        self._homeless = min(targets, key=lambda target: target.product.name).product
+        self._source = source
+        self._system_id = system_id
+
+    def encode(self, batch: Batch) -> Encoded:
+        """All rows of a batch."""
+        records: list[Outgoing] = []
+        misfits: list[tuple[str, str]] = []
+        publishers = self._publishers
+        for segment in batch.segments:
+            recorded_at = segment.recorded_at
+            for place, row in enumerate(segment.rows):
+                try:
+                    publishers.get(row[1], _no_product)(row, recorded_at, records)
+                except Misfit as misfit:
+                    self._aside(segment, place, misfit, "contract", records, misfits)
+                except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError, StopIteration):
+                    self._aside(segment, place, _unreadable(), "poison", records, misfits)
+        return Encoded(records, misfits)
+
+    def _aside(
+        self,
+        segment: Segment,
+        place: int,
+        misfit: Misfit,
+        kind: QuarantineClass,
+        records: list[Outgoing],
+        misfits: list[tuple[str, str]],
+    ) -> None:
+        row = segment.rows[place]
+        product = self._products.get(row[1] or b"", self._homeless)
+        origin = Origin(
+            topic=self._source,
+            partition=self._system_id,
+            offset=f"{lsn_text(segment.commit_lsn)}+{segment.ordinal + place}",
+            timestamp=segment.recorded_at // 1_000,
+        )
+        version = str(product.product.version)
+        headers = _headers(row) + quarantine_headers(origin, misfit, stage="relay", kind=kind, contract_version=version)
+        columns = {"aggregatetype": row[1], "type": row[3], "kind": row[5], "revision": row[6], "event_id": row[7]}
+        headers += [(f"outbox.{name}", value) for name, value in columns.items() if value is not None]
+        topic = quarantine_topic(product.name, product.major)
+        value = row[4] if row[4] is not None else row[8]
+        if value is not None and len(value) > VALUE_BYTES_LIMIT:
+            headers.append(("quarantine.value.bytes", str(len(value)).encode()))  # it is in the table, by its id
+            value = None
+        records.append((topic, -1, row[2] or b"", value, segment.recorded_at // 1_000, headers))
+        misfits.append((str(product.name), misfit.code))
+
+
+def _publisher(target: Target) -> _Publish:
+    """The function that encodes a row of one product and adds what is to be sent; raises `Misfit`."""
+    product, output = target.product, target.product.output
+    topic, partitions, prefix = output.topic, target.partitions, frame(target.schema_id, b"")
+    full_name, key_fields = output.schema.name.encode(), output.output.key
+    event = output.shape == "event"
+    encode, read = RowCodec(output.schema).encode, _payload_reader(output)
+    current = current_topic(product.name, product.major) if "current" in output.output.ports else ""
+    remembered: dict[bytes, int] = {}
+
+    def publish(row: Row, recorded_at: int, records: list[Outgoing]) -> None:
+        row_id, _, key, type_, _, kind, revision, event_id, _, _, _ = row
+        if type_ != full_name:
+            raise Misfit("the row's type is not the product's schema", code="HW-O020", field="type")
+        record, text = read(row)
+        if key is None or text != key:
+            raise Misfit("the row's aggregateid is not the record's key", code="HW-O021", field="aggregateid")
+        if kind not in _KINDS:
+            raise Misfit("the row's kind is not assert, correct or retract", code="HW-O022", field="kind")
+        number = int(revision) if revision is not None else 0
+        if number < 1:
+            raise Misfit("the row's revision is below 1", code="HW-O023", field="revision")
+        if event:
+            record["event_id"] = (event_id or row_id or b"").decode()
+        record["recorded_at"] = recorded_at
+        record["kind"] = _KINDS[kind]
+        record["revision"] = number
+        value = prefix + encode(record)
+        if len(value) > VALUE_BYTES_LIMIT:
+            raise Misfit("the record is larger than a broker takes", code="HW-O027")
+        partition = remembered.get(key)
+        if partition is None:
+            if len(remembered) >= _PARTITIONS_REMEMBERED:
+                remembered.clear()
+            partition = remembered[key] = partition_of(key, partitions)
+        headers = _headers(row)
+        records.append((topic, partition, key, value, recorded_at // 1_000, headers))
+        if current:
+            identity = [record["event_id"]] if event else [record["valid_from"], record["valid_to"]]
+            current_key = key_text([*(record[name] for name in key_fields), *identity]).encode()
+            records.append((current, partition, current_key, value, recorded_at // 1_000, headers))
+
+    return publish
+
+
+def _payload_reader(output: ResolvedOutput) -> Callable[[Row], tuple[dict[str, object], bytes]]:
+    """A function from a row to its record without the platform's fields, and the key's text that follows from it."""
+    schema, key_fields = output.payload_schema, output.output.key
+    fingerprint, decode, convert = schema.fingerprint, RowCodec(schema).decode, reader(schema)
+    only_key = key_fields[0] if len(key_fields) == 1 else ""
+    scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # jsonb is one whole value, without space around
+
+    def read(row: Row) -> tuple[dict[str, object], bytes]:
+        payload, payload_avro = row[4], row[8]
+        if payload is not None:
+            value, _ = scan(payload.decode(), 0)
+            record = convert(value)
+            key = value[only_key] if only_key else None
+            if type(key) is str:
+                return record, key.encode()
+            return record, key_text([value[name] for name in key_fields]).encode()
+        found, body = open_single_object(bytes.fromhex(payload_avro[2:].decode()) if payload_avro else b"")
+        if found != fingerprint:
+            raise Misfit("the row's Avro payload is not of the product's schema", code="HW-O024", field="payload_avro")
+        record = decode(body)
+        return record, key_text([record[name] for name in key_fields]).encode()
+
+    return read
+
+
+def _headers(row: Row) -> list[Header]:
+    headers: list[Header] = [("id", row[0] or b"")]
+    if row[9] is not None:
+        headers.append(("key_version", row[9]))
+    if row[10] is not None:
+        headers.append(("traceparent", row[10]))
+    return headers
+
+
+def _no_product(row: Row, recorded_at: int, records: list[Outgoing]) -> None:
+    raise Misfit("this source has no such product", code="HW-O025", field="aggregatetype")
+
+
+def _unreadable() -> Misfit:
+    return Misfit("the payload cannot be read", code="HW-O026", field="payload")

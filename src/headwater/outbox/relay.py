@@ -1,0 +1,270 @@
+"""The relay: read, encode, publish records and position in one transaction, and only then acknowledge.
+
+Crash-only, also inside the process: a batch's transaction returned cleanly, or session and sink are dropped and built
+again from what the broker holds. There is no rewind by hand, so there is no rewind that can be wrong.
+
+Start order: lease, fence the predecessor, read the position to the high watermark, look at the slot, stream. The
+position read before the fence could still be moved by a predecessor's open transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from headwater import naming
+from headwater.errors import HeadwaterError, Unreachable
+from headwater.hooks import Hooks
+from headwater.outbox.batching import Assembler, Batch, Limits
+from headwater.outbox.encode import Encoder, Target
+from headwater.outbox.position import Position, encode_position
+from headwater.outbox.source import OutboxSource
+from headwater.outbox.starting import check_slot, read_position, targets_of
+from headwater.outbox.store import OutboxSession, OutboxStore
+from headwater.ports.progress import encode_mark, mark_key
+from headwater.ports.protocol import Broker, TransactionalSink
+from headwater.ports.record import TopicPartition
+from headwater.schemas.registry import Registry
+from headwater.timeline.clock import Clock
+from headwater.timeline.tick import TICK_DEFAULT
+
+READ_LIMIT = 2_000  # messages taken from the stream at once
+CLOSE_AFTER = 100_000  # microseconds after which a batch is published though the stream goes on
+IDLE_WAIT = 50_000  # how long a read waits for the first message; bounds how late a stop is noticed
+PROBE_EVERY = 1_000_000  # while idle: the server's time, for the mark of each second
+PROBE_AGAIN = 10_000  # the server's clock had not reached the end of the tick
+HEARTBEAT_EVERY = 10_000_000  # as Debezium's recommended heartbeat: `docs/concepts/relay.md`
+BACKOFF_FIRST, BACKOFF_LAST = 100_000, 5_000_000
+FRUITLESS_LIMIT = 20  # attempts in a row that published nothing and failed for a reason that waiting may not mend
+_FENCED = "HW-R003"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayOptions:
+    """What may be set: the mesh's tick, the size of batches, and the clock skew that is believed of a database."""
+
+    tick: int = TICK_DEFAULT
+    limits: Limits = field(default_factory=Limits)
+    skew_limit: int = 60_000_000  # microseconds; beyond it one wrong clock would hold back the source until then
+
+
+class Relay:
+    """Serves one outbox source. `failpoint` is called at each named step (`docs/concepts/relay.md`)."""
+
+    def __init__(
+        self,
+        source: OutboxSource,
+        store: OutboxStore,
+        broker: Broker,
+        registry: Registry,
+        *,
+        clock: Clock,
+        hooks: Hooks | None = None,
+        failpoint: Callable[[str], None] = lambda name: None,
+        options: RelayOptions | None = None,
+    ) -> None:
+        self.source = source
+        self._store = store
+        self._broker = broker
+        self._registry = registry
+        self._clock = clock
+        self._hooks = hooks or Hooks()
+        self._failpoint = failpoint
+        self._options = options or RelayOptions()
+        self._published = False  # since the last doubt
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Serve until `stopping` says so. Raises what waiting cannot mend: a part that is missing, a lost slot."""
+        backoff, fruitless = BACKOFF_FIRST, 0
+        while not stopping():
+            self._published = False
+            try:
+                self.serve(stopping)
+                return
+            except HeadwaterError as error:
+                fruitless = 0 if self._published else fruitless + 1
+                backoff = BACKOFF_FIRST if self._published else min(backoff * 2, BACKOFF_LAST)
+                if not self._mends_itself(error, fruitless):
+                    raise
+                self._hooks.announce("relay.waiting", source=self.source.name, code=error.code, reason=error.message)
+            self._wait(backoff, stopping)
+
+    def serve(self, stopping: Callable[[], bool]) -> None:
+        """One life: from the lease to the first doubt, which it raises."""
+        session = self._store.session()
+        sink = self._broker.sink(naming.relay_transactional_id(self.source.name))
+        try:
+            if not self._leased(session, stopping):
+                return
+            targets = targets_of(self.source.products, self.source.name, self._broker, self._registry)
+            sink.open()
+            position = read_position(self._broker, self.source.name)
+            position = check_slot(self.source.name, session.identify(), session.slot(), position)
+            session.start()
+            self._hooks.announce("relay.started", source=self.source.name)
+            self._stream(session, self._publisher(session, sink, targets, position), position, stopping)
+        finally:
+            try:
+                sink.close()
+            finally:
+                session.close()
+
+    def _publisher(
+        self, session: OutboxSession, sink: TransactionalSink, targets: list[Target], position: Position
+    ) -> Publisher:
+        places = [
+            TopicPartition(target.product.output.topic, partition)
+            for target in targets
+            for partition in range(target.partitions)
+        ]
+        return Publisher(
+            source=self.source.name,
+            session=session,
+            sink=sink,
+            encoder=Encoder(targets, source=self.source.name, system_id=position.system_id),
+            progress={
+                target.product.output.topic: naming.progress_topic(target.product.name, target.product.major)
+                for target in targets
+            },
+            ends=dict(self._broker.ends(places)),
+            hooks=self._hooks,
+            failpoint=self._failpoint,
+            clock=self._clock,
+        )
+
+    def _stream(
+        self, session: OutboxSession, publisher: Publisher, position: Position, stopping: Callable[[], bool]
+    ) -> None:
+        options, clock = self._options, self._clock
+        assembler = Assembler(position, table=self.source.table, tick=options.tick, limits=options.limits)
+        now: int = clock.monotonic()
+        close_at, probe_at, heartbeat_at, skipped = now, now, now + HEARTBEAT_EVERY, 0
+        while not stopping():
+            waited = assembler.pending
+            messages = session.read(READ_LIMIT, 0.0 if waited else max(0, min(IDLE_WAIT, probe_at - now)) / 1_000_000)
+            now = clock.monotonic()
+            if messages:
+                assembler.feed(messages)
+                if not waited:
+                    close_at = now + CLOSE_AFTER
+            if assembler.skipped > skipped:
+                self._hooks.announce("relay.skipped", rows=assembler.skipped - skipped)
+                skipped = assembler.skipped
+            batch = None
+            if assembler.full or (assembler.pending and (not messages or now >= close_at)):
+                batch = assembler.take()
+            elif not assembler.pending:
+                batch = assembler.idle_batch()
+            if batch is not None:
+                self._believed(batch)
+                publisher.publish(batch)
+                self._published = True
+                now = clock.monotonic()
+                # Soon after the last record the tick's end will have passed at the source: ask then for its time.
+                probe_at = now + (options.tick if assembler.settles_at is not None else PROBE_EVERY)
+                if batch.rows:
+                    heartbeat_at = now + HEARTBEAT_EVERY
+            elif now >= probe_at:
+                session.probe()
+                probe_at = now + (PROBE_AGAIN if assembler.settles_at is not None else PROBE_EVERY)
+            if now >= heartbeat_at:
+                session.heartbeat()
+                heartbeat_at = now + HEARTBEAT_EVERY
+
+    def _believed(self, batch: Batch) -> None:
+        # Rows are not stamped with a time that is not yet: one stamp from next year would hold the source until then.
+        ahead = batch.position.stamp.clock - self._clock.now()
+        if ahead > self._options.skew_limit:
+            raise Unreachable(
+                f"{self.source.name}: the database's clock is {ahead // 1_000_000} s ahead of the relay's",
+                code="HW-O018",
+                detail="rows committed by it wait; nothing is lost",
+                hint="set the clocks right",
+            )
+
+    def _leased(self, session: OutboxSession, stopping: Callable[[], bool]) -> bool:
+        said = False
+        while not session.take_lease():
+            if stopping():
+                return False
+            if not said:
+                self._hooks.announce(
+                    "relay.waiting",
+                    source=self.source.name,
+                    code="HW-O019",
+                    reason="another relay serves this source; this one stands by",
+                )
+                said = True
+            self._wait(BACKOFF_FIRST, stopping)
+        return True
+
+    def _mends_itself(self, error: HeadwaterError, fruitless: int) -> bool:
+        if error.retriable or error.code == _FENCED:
+            return True
+        # The broker's doubts come with the letter R: rebuilt from what it holds, unless that never gets anywhere.
+        return error.code.startswith(("HW-R007", "HW-R009")) and fruitless < FRUITLESS_LIMIT
+
+    def _wait(self, duration: int, stopping: Callable[[], bool]) -> None:
+        while duration > 0 and not stopping():
+            self._clock.sleep(min(duration, IDLE_WAIT))
+            duration -= IDLE_WAIT
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Publishes batches: one Kafka transaction each, then the feedback. `ends` are the next offsets of the topics."""
+
+    source: str
+    session: OutboxSession
+    sink: TransactionalSink
+    encoder: Encoder
+    progress: dict[str, str]
+    ends: dict[TopicPartition, int]
+    hooks: Hooks
+    failpoint: Callable[[str], None]
+    clock: Clock
+
+    def publish(self, batch: Batch) -> None:
+        """One batch. An error leaves everything in doubt: drop session and sink."""
+        sink, failpoint, position = self.sink, self.failpoint, batch.position
+        started = self.clock.monotonic()
+        encoded = self.encoder.encode(batch)
+        stamp_ms = max(0, position.stamp.value // 1_000)
+        failpoint("relay.before_begin")
+        sink.begin()
+        # The position first: should a stale end of transaction strike now, it takes the position with it.
+        topic, key = naming.position_topic(self.source), self.source.encode()
+        sink.send(topic, key, encode_position(position), timestamp=stamp_ms, partition=0)
+        failpoint("relay.after_position")
+        send = sink.send
+        for record_topic, partition, record_key, value, timestamp, headers in encoded.records:
+            send(record_topic, record_key, value, timestamp=timestamp, partition=partition, headers=headers)
+            failpoint("relay.after_send")
+        for place, end in sink.flush().items():
+            if place in self.ends:
+                self.ends[place] = end
+        if batch.marked is not None:
+            self._mark(batch.marked)
+        failpoint("relay.in_commit")
+        sink.commit()
+        failpoint("relay.after_commit")
+        self.session.confirm(position.end_lsn)
+        failpoint("relay.after_feedback")
+        self._announce(batch, encoded.misfits, started)
+
+    def _mark(self, through: int) -> None:
+        for place, end in self.ends.items():
+            topic, key, value = self.progress[place.topic], mark_key(place.partition), encode_mark(through, end)
+            self.sink.send(topic, key, value, timestamp=through // 1_000, partition=place.partition)
+
+    def _announce(self, batch: Batch, misfits: list[tuple[str, str]], started: int) -> None:
+        for product, code in misfits:
+            self.hooks.announce("relay.quarantined", product=product, code=code)
+        if batch.rows:
+            self.hooks.announce(
+                "relay.committed",
+                records=batch.rows,
+                transactions=len(batch.segments),
+                recorded_at=batch.position.stamp.value,
+                seconds=(self.clock.monotonic() - started) / 1_000_000,
+            )

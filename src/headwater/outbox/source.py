@@ -1,0 +1,146 @@
+"""An outbox source: one outbox table of one database, with the products whose rows it carries; and how one is made.
+
+Only `apply` makes the parts; the relay creates nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from headwater import naming
+from headwater.errors import Fault
+from headwater.mesh.products import Mesh, ResolvedProduct
+from headwater.outbox.position import Position, encode_position
+from headwater.outbox.starting import read_position
+from headwater.outbox.store import SourceAdmin
+from headwater.ports.protocol import Broker
+from headwater.ports.record import TopicDescription
+
+# One key in one partition: a small segment lets the cleaner keep a restart's read short.
+POSITION_TOPIC_SETTINGS = {
+    "cleanup.policy": "compact",
+    "segment.bytes": "16777216",
+    "segment.ms": "3600000",
+    "min.cleanable.dirty.ratio": "0.1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSource:
+    """One outbox table, `schema.table`, of one of the mesh's databases."""
+
+    database: str
+    table: str
+    products: tuple[ResolvedProduct, ...]
+
+    @property
+    def name(self) -> str:
+        """As it stands in names and messages."""
+        return naming.source(self.database, self.table)
+
+
+def sources_of(mesh: Mesh) -> tuple[OutboxSource, ...]:
+    """All outbox sources of a mesh, in order of name."""
+    found: dict[tuple[str, str], list[ResolvedProduct]] = {}
+    for product in mesh.products.values():
+        outbox = product.product.outbox
+        if outbox is not None:
+            found.setdefault((outbox.database, qualified(outbox.table)), []).append(product)
+    return tuple(
+        OutboxSource(database, table, tuple(sorted(products, key=lambda product: product.name)))
+        for (database, table), products in sorted(found.items())
+    )
+
+
+def qualified(table: str) -> str:
+    """A table with its schema.
+
+    >>> qualified("outbox"), qualified("crm.outbox")
+    ('public.outbox', 'crm.outbox')
+    """
+    return table if "." in table else f"public.{table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that `apply` would do for a source, as a sentence, and how it is done."""
+
+    text: str
+    do: Callable[[], object]
+
+
+def source_steps(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> list[Step]:
+    """What is missing of a source, in the order it must be made; empty where all is there. Writes nothing.
+
+    Raises `Fault` HW-O006 where the slot is gone but a position is there: rows may be lost, and a new slot would hide
+    it; HW-O007 where the position is gone but the table holds rows: nobody knows which of them are published.
+    """
+    parts = admin.look()
+    topic = naming.position_topic(source.name)
+    topic_there = topic in broker.describe([topic])
+    position = read_position(broker, source.name) if topic_there else None
+    names = [str(product.name) for product in source.products]
+    steps: list[Step] = []
+    if not parts.table or not set(names) <= set(parts.products):
+        missing = sorted(set(names) - set(parts.products))
+        verb = "let the table take rows of" if parts.table else "create the table for rows of"
+        steps.append(Step(f"{source.name}: {verb} {', '.join(missing)}", lambda: admin.create_table(names)))
+    if not parts.publication:
+        steps.append(Step(f"{source.name}: create the publication", admin.create_publication))
+    if not topic_there:
+        description = TopicDescription(topic, 1, dict(POSITION_TOPIC_SETTINGS))
+        steps.append(Step(f"{source.name}: create the topic {topic}", lambda: broker.create_topic(description)))
+    if position is None:
+        if parts.slot is not None and parts.rows:
+            raise _position_lost(source)
+        steps.append(
+            Step(f"{source.name}: create the slot and its first position", lambda: _begin(source, admin, broker))
+        )
+    elif parts.slot is None or parts.slot.lost:
+        raise _slot_lost(source, parts.slot.lost if parts.slot else "")
+    return steps
+
+
+def ensure_source(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> list[str]:
+    """Make what is missing of a source, whatever of it is there already; what was done. Twice is once."""
+    steps = source_steps(source, admin, broker)
+    for step in steps:
+        step.do()
+    return [step.text for step in steps]
+
+
+def _begin(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> None:
+    # A slot without a position and without rows in the table is one whose making was cut short: begin again.
+    if admin.look().slot is not None:
+        admin.drop_slot()
+    consistent_lsn = admin.create_slot()
+    identity = admin.identify()
+    position = Position.start(identity.system_id, identity.timeline, consistent_lsn)
+    sink = broker.sink(naming.relay_transactional_id(source.name))
+    try:
+        sink.open()
+        sink.begin()
+        write = encode_position(position)
+        sink.send(naming.position_topic(source.name), source.name.encode(), write, timestamp=0, partition=0)
+        sink.commit()
+    finally:
+        sink.close()
+
+
+def _position_lost(source: OutboxSource) -> Fault:
+    return Fault(
+        f"{source.name}: the slot is there and the table has rows, but the relay's position is gone",
+        code="HW-O007",
+        detail="nobody knows which rows are published; a new position would lose or repeat some",
+        hint=f"restore the topic {naming.position_topic(source.name)}, or compare table and topics by row id",
+    )
+
+
+def _slot_lost(source: OutboxSource, why: str) -> Fault:
+    return Fault(
+        f"{source.name}: the replication slot is gone, and rows committed since may be unpublished",
+        code="HW-O006",
+        detail=why or "it was dropped, or the database was restored without it",
+        hint="compare the outbox table with the topics by row id before a new slot is made",
+    )

@@ -1,0 +1,135 @@
+"""What must hold before a relay reads: topics, subjects, position and slot are there and agree. It creates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headwater import naming
+from headwater.errors import CallerFault, Fault, Unreachable
+from headwater.mesh.products import ResolvedProduct
+from headwater.outbox.encode import Target
+from headwater.outbox.pgoutput import lsn_text
+from headwater.outbox.position import Position, decode_position
+from headwater.outbox.store import ServerIdentity, SlotState
+from headwater.ports.protocol import Broker
+from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.schemas.registry import Registry
+
+_POLLS_LIMIT = 60
+_TAIL = 1_000  # offsets at the end that are read first: nearly always the newest position is among them
+
+
+def read_position(broker: Broker, source: str) -> Position | None:
+    """The newest committed position of a source, read to the high watermark; None where there is none.
+
+    Only after the predecessor is fenced: before, its open transaction may still move the position.
+    """
+    place = TopicPartition(naming.position_topic(source), 0)
+    first, end = broker.starts([place])[place], broker.ends([place])[place]
+    tail = max(first, end - _TAIL)
+    newest = _last_message(broker, place, tail, end)
+    if newest is None and tail > first:
+        newest = _last_message(broker, place, first, end)
+    return None if newest is None or newest.value is None else decode_position(newest.value)
+
+
+def targets_of(products: Sequence[ResolvedProduct], source: str, broker: Broker, registry: Registry) -> list[Target]:
+    """Where each product's rows go; raises `CallerFault` HW-O010 or HW-O011 where a topic or a subject is missing."""
+    needed = [naming.position_topic(source)]
+    for product in products:
+        needed += topics_of(product)
+    there = broker.describe(needed)
+    missing = [name for name in needed if name not in there]
+    if missing:
+        raise CallerFault(
+            f"{source}: {len(missing)} of the relay's topics do not exist, {missing[0]} among them",
+            code="HW-O010",
+            detail="the relay creates nothing",
+            hint="headwater apply",
+        )
+    return [_target(product, there[product.output.topic].partitions, registry) for product in products]
+
+
+def topics_of(product: ResolvedProduct) -> list[str]:
+    """The topics that the relay writes for a product."""
+    name, major = product.name, product.major
+    topics = [product.output.topic, naming.progress_topic(name, major), naming.quarantine_topic(name, major)]
+    if "current" in product.output.output.ports:
+        topics.append(naming.current_topic(name, major))
+    return topics
+
+
+def check_slot(source: str, identity: ServerIdentity, slot: SlotState | None, position: Position | None) -> Position:
+    """The position to go on from, with the timeline that answers now; raises where slot and position do not agree."""
+    if slot is None or position is None:
+        part = "replication slot" if slot is None else "position"
+        raise CallerFault(
+            f"{source}: the relay's {part} is missing",
+            code="HW-O012",
+            detail="the relay creates nothing",
+            hint="headwater apply",
+        )
+    if slot.lost:
+        raise Fault(
+            f"{source}: the replication slot is lost ({slot.lost})",
+            code="HW-O013",
+            detail="the server has removed log that was not published",
+            hint="compare the outbox table with the topics by row id, then make a new slot",
+        )
+    if identity.system_id != position.system_id:
+        raise Fault(
+            f"{source}: another database cluster answers than the one that was published so far",
+            code="HW-O014",
+            detail="log positions of two clusters cannot be compared",
+            hint="point the mesh at the old cluster, or make the source anew under a new name",
+        )
+    if slot.confirmed_lsn > position.end_lsn:
+        raise Fault(
+            f"{source}: the slot is at {lsn_text(slot.confirmed_lsn)}, ahead of what is published",
+            code="HW-O015",
+            detail=f"rows between {lsn_text(position.end_lsn)} and there would be lost silently",
+            hint="compare the outbox table with the topics by row id; somebody else has read or advanced the slot",
+        )
+    if identity.timeline != position.timeline and identity.written_lsn < position.end_lsn:
+        raise Fault(
+            f"{source}: after a fail-over the database lacks rows that are published",
+            code="HW-O016",
+            detail=f"its log ends at {lsn_text(identity.written_lsn)}, published is {lsn_text(position.end_lsn)}",
+            hint="list the orphans by row id; use fail-over slots with synchronized standbys (PostgreSQL 17 or newer)",
+        )
+    return position.on_timeline(identity.timeline)
+
+
+def _target(product: ResolvedProduct, partitions: int, registry: Registry) -> Target:
+    registered = registry.find(product.output.subject, product.output.schema)
+    if registered is None:
+        raise CallerFault(
+            f"the schema of {product.name} is not registered under {product.output.subject}",
+            code="HW-O011",
+            detail="the relay registers nothing",
+            hint="headwater apply",
+        )
+    return Target(product, registered.id, partitions)
+
+
+def _last_message(broker: Broker, place: TopicPartition, start: int, end: int) -> Message | None:
+    newest: Message | None = None
+    if start >= end:
+        return None
+    reader = broker.reader({place: start})
+    try:
+        for _ in range(_POLLS_LIMIT):
+            for item in reader.poll(1_000, 1.0):
+                if isinstance(item, EndOfPartition):
+                    if item.offset >= end:
+                        return newest
+                else:
+                    newest = item
+    finally:
+        reader.close()
+    raise Unreachable(
+        f"the end of the topic {place.topic} was not reached",
+        code="HW-O017",
+        detail="a transaction in it may still be open, or the broker is slow",
+        hint="try again; if it stays so, look for a hanging transaction",
+    )

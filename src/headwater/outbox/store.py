@@ -1,0 +1,103 @@
+"""What the relay needs from a database: a lease, the slot's state, the stream of committed changes, feedback.
+
+`store_memory.py` and `store_postgres.py` are two of them; `headwater.testing.conformance.outbox_store` judges both. A
+session is dropped after any doubt and a new one is opened: the server then sends again what was not acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """Which database cluster answers, on which timeline, and how far its log is written."""
+
+    system_id: str
+    timeline: int
+    written_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """A replication slot: what was acknowledged to it, and why it cannot be read, if so (empty: it can)."""
+
+    confirmed_lsn: int
+    active: bool
+    lost: str = ""
+
+
+class OutboxSession(Protocol):
+    """One replication connection. One thread uses it. Any error of it is an `Unreachable` or a `Fault`: drop it."""
+
+    def take_lease(self) -> bool:
+        """Try to become the only relay of this source; the lease goes with the connection."""
+
+    def identify(self) -> ServerIdentity:
+        """Who answers."""
+
+    def slot(self) -> SlotState | None:
+        """The slot's state; None where there is none."""
+
+    def start(self) -> None:
+        """Begin to stream, from what the slot has acknowledged. Waits a while for a predecessor's hold on the slot."""
+
+    def read(self, limit: int, timeout: float) -> list[bytes]:
+        """Up to `limit` raw messages, waiting up to `timeout` seconds for the first. Keeps the connection alive."""
+
+    def confirm(self, lsn: int) -> None:
+        """All before `lsn` may be forgotten by the server. Only after what lies before it is safe on the broker."""
+
+    def probe(self) -> None:
+        """Ask for a keepalive, which tells the server's time and how far all is sent."""
+
+    def heartbeat(self) -> None:
+        """Write a small message to the server's log, so that an idle outbox moves its slot."""
+
+    def close(self) -> None:
+        """Let go of the connection, and with it of lease and slot."""
+
+
+class OutboxStore(Protocol):
+    """An outbox table with its slot, publication and lease."""
+
+    def session(self) -> OutboxSession:
+        """A new replication connection; raises `Unreachable` where the database is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceParts:
+    """Which parts of an outbox source exist in the database."""
+
+    table: bool
+    publication: bool
+    slot: SlotState | None
+    products: tuple[str, ...]
+    rows: bool
+
+
+class SourceAdmin(Protocol):
+    """Makes the parts of an outbox source; only `apply` holds one."""
+
+    def identify(self) -> ServerIdentity:
+        """Who answers."""
+
+    def look(self) -> SourceParts:
+        """What is there."""
+
+    def create_table(self, products: Sequence[str]) -> None:
+        """Create the table, or let it take rows for these products too."""
+
+    def create_publication(self) -> None:
+        """Create the publication of the table's inserts."""
+
+    def create_slot(self) -> int:
+        """Create the slot; its consistent point: the stream begins behind it."""
+
+    def drop_slot(self) -> None:
+        """Drop the slot."""
+
+    def close(self) -> None:
+        """Let go of the connection."""

@@ -1,0 +1,222 @@
+"""An outbox in this process: a log of transactions, a slot, a lease, and the same bytes that PostgreSQL would send."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from headwater.errors import Unreachable
+from headwater.outbox import pgoutput, pgoutput_write
+from headwater.outbox.event import COLUMNS, OutboxEvent
+from headwater.outbox.store import OutboxSession, ServerIdentity, SlotState, SourceAdmin, SourceParts
+from headwater.timeline.clock import Clock
+from headwater.timeline.instant import Instant
+
+_RELATION = 16_384  # the first identifier that PostgreSQL gives to a user's table
+
+
+@dataclass(frozen=True, slots=True)
+class _Transaction:
+    commit_lsn: int
+    end_lsn: int
+    committed_at: Instant
+    rows: tuple[OutboxEvent, ...]
+
+
+class MemoryOutbox:
+    """An `OutboxStore`. Tests write with `commit` and `roll_back`, and hurt it with `sever` and `fall_back`.
+
+    A clock of the server's own may be given, so that it can step back while the relay's goes on.
+    """
+
+    def __init__(self, clock: Clock, *, table: str = "public.outbox", system_id: str = "7000000000000000001") -> None:
+        self.clock = clock
+        self.table = table
+        self.identity = ServerIdentity(system_id, 1, 0)
+        self.parts = SourceParts(table=False, publication=False, slot=None, products=(), rows=False)
+        self.transactions: list[_Transaction] = []
+        self.holder: MemorySession | None = None
+        self.away = False
+        self._lsn = 0x1000
+        self._row = 0
+
+    @property
+    def lsn(self) -> int:
+        """Where the log ends."""
+        return self._lsn
+
+    def commit(self, rows: Sequence[OutboxEvent], *, committed_at: int | None = None) -> None:
+        """Commit a transaction of these rows."""
+        self._lsn += 8 + 64 * len(rows)
+        moment = Instant(committed_at if committed_at is not None else self.clock.now())
+        self.transactions.append(_Transaction(self._lsn, self._lsn + 48, moment, tuple(rows)))
+        self._lsn += 48
+        self.parts = replace(self.parts, rows=True)
+
+    def roll_back(self, rows: Sequence[OutboxEvent]) -> None:
+        """Write log for rows that are never committed; other tables' changes look the same from here."""
+        self._lsn += 8 + 64 * len(rows) + 32
+
+    def sever(self) -> None:
+        """Cut the connection of whoever streams; the lease and the hold on the slot end with it."""
+        if self.holder is not None:
+            self.holder.close()
+
+    def fall_back(self, lsn: int) -> None:
+        """Let the slot forget what was acknowledged beyond a point, as a server does that dies before a checkpoint."""
+        self.sever()
+        assert self.parts.slot is not None
+        self._slot(replace(self.parts.slot, confirmed_lsn=min(lsn, self.parts.slot.confirmed_lsn)))
+
+    def session(self) -> OutboxSession:
+        """A new connection."""
+        if self.away:
+            raise Unreachable("the outbox's database does not answer", code="HW-O030", hint="start it")
+        return MemorySession(self)
+
+    def admin(self) -> SourceAdmin:
+        """What `apply` works with."""
+        return _MemoryAdmin(self)
+
+    def confirmed(self, lsn: int) -> None:
+        """The slot was told that all before `lsn` is safe."""
+        slot = self.parts.slot
+        assert slot is not None
+        self._slot(replace(slot, confirmed_lsn=max(slot.confirmed_lsn, lsn)))
+
+    def _slot(self, slot: SlotState) -> None:
+        self.parts = replace(self.parts, slot=slot)
+
+
+class MemorySession:
+    """One connection to a `MemoryOutbox`."""
+
+    def __init__(self, outbox: MemoryOutbox) -> None:
+        self._outbox = outbox
+        self._closed = False
+        self._queue: deque[bytes] = deque()
+        self._place = 0  # the next transaction to send
+        self._start = 0
+        self._said = 0  # how far the client knows that all is sent
+        self._related = False
+        self._probed = False
+
+    def take_lease(self) -> bool:
+        """Only one connection holds it."""
+        self._alive()
+        if self._outbox.holder in (None, self):
+            self._outbox.holder = self
+            return True
+        return False
+
+    def identify(self) -> ServerIdentity:
+        """Who answers."""
+        self._alive()
+        return replace(self._outbox.identity, written_lsn=self._outbox.lsn)
+
+    def slot(self) -> SlotState | None:
+        """The slot."""
+        self._alive()
+        return self._outbox.parts.slot
+
+    def start(self) -> None:
+        """Begin at what was acknowledged."""
+        self._alive()
+        slot = self._outbox.parts.slot
+        assert slot is not None, "the slot is checked before the start"
+        self._start = self._said = slot.confirmed_lsn
+
+    def read(self, limit: int, timeout: float) -> list[bytes]:
+        """What is there, or a keepalive, or nothing after the clock was moved by the timeout."""
+        self._alive()
+        while len(self._queue) < limit and self._place < len(self._outbox.transactions):
+            transaction = self._outbox.transactions[self._place]
+            self._place += 1
+            if transaction.commit_lsn >= self._start:
+                self._queued(transaction)
+        if self._queue:
+            return [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+        end = self._outbox.lsn
+        if self._probed or end > self._said:
+            self._probed, self._said = False, end
+            now = self._outbox.clock.now()
+            return [pgoutput_write.keepalive(pgoutput.Keepalive(end, now, reply=False))]
+        if timeout > 0:
+            self._outbox.clock.sleep(int(timeout * 1_000_000))
+        return []
+
+    def confirm(self, lsn: int) -> None:
+        """Acknowledge."""
+        self._alive()
+        self._outbox.confirmed(lsn)
+
+    def probe(self) -> None:
+        """The next read without rows is a keepalive."""
+        self._alive()
+        self._probed = True
+
+    def heartbeat(self) -> None:
+        """Some log."""
+        self._alive()
+        self._outbox.roll_back(())
+
+    def close(self) -> None:
+        """Lease and hold on the slot end."""
+        self._closed = True
+        if self._outbox.holder is self:
+            self._outbox.holder = None
+
+    def _alive(self) -> None:
+        if self._closed or self._outbox.away:
+            raise Unreachable("the connection to the outbox's database was cut", code="HW-O031", hint="connect again")
+
+    def _queued(self, transaction: _Transaction) -> None:
+        lsn, now, outbox = transaction.commit_lsn, self._outbox.clock.now(), self._outbox
+        bodies = [pgoutput_write.begin(pgoutput.Begin(lsn, transaction.committed_at))]
+        if not self._related:  # as the server does: once in a connection, before the first row
+            schema, table = outbox.table.split(".")
+            relation = pgoutput.Relation(_RELATION, schema, table, (*COLUMNS, "created_at"))
+            bodies.append(pgoutput_write.relation(relation))
+            self._related = True
+        for row in transaction.rows:
+            cells = [_cell(value) for value in row.values()]
+            bodies.append(pgoutput_write.insert(_RELATION, (*cells, b"2026-01-01 00:00:00+00")))
+        bodies.append(pgoutput_write.commit(pgoutput.Commit(lsn, transaction.end_lsn)))
+        self._queue.extend(pgoutput_write.data(body, lsn=lsn, sent_at=now) for body in bodies)
+        self._said = transaction.end_lsn
+
+
+class _MemoryAdmin:
+    def __init__(self, outbox: MemoryOutbox) -> None:
+        self._outbox = outbox
+
+    def identify(self) -> ServerIdentity:
+        return replace(self._outbox.identity, written_lsn=self._outbox.lsn)
+
+    def look(self) -> SourceParts:
+        return self._outbox.parts
+
+    def create_table(self, products: Sequence[str]) -> None:
+        every = tuple(sorted({*self._outbox.parts.products, *products}))
+        self._outbox.parts = replace(self._outbox.parts, table=True, products=every)
+
+    def create_publication(self) -> None:
+        self._outbox.parts = replace(self._outbox.parts, publication=True)
+
+    def create_slot(self) -> int:
+        lsn = self._outbox.lsn
+        self._outbox.parts = replace(self._outbox.parts, slot=SlotState(lsn, active=False))
+        return lsn
+
+    def drop_slot(self) -> None:
+        self._outbox.parts = replace(self._outbox.parts, slot=None)
+
+    def close(self) -> None:
+        pass
+
+
+def _cell(value: object) -> bytes | None:
+    if value is None:
+        return None
+    return b"\\x" + value.hex().encode() if isinstance(value, bytes) else str(value).encode()

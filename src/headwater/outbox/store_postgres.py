@@ -1,0 +1,209 @@
+"""The outbox on PostgreSQL: a walsender session of our own over psycopg's `pq` layer.
+
+psycopg 3 has no replication API, and psycopg2's acknowledges what was only received, and loses it. So: `pq` carries the
+protocol, and only `confirm` moves what the server may forget. Keepalives are answered with that position, also in the
+middle of a large transaction.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from headwater import naming
+from headwater.errors import CallerFault, HeadwaterError, Unreachable
+from headwater.outbox.pgoutput import KEEPALIVE, feedback, keepalive, lsn_from_text
+from headwater.outbox.store import ServerIdentity, SlotState
+from headwater.timeline.clock import Clock
+
+CONNECT_SECONDS = 5
+FEEDBACK_EVERY = 1_000_000  # far below any `wal_sender_timeout`, so that a busy relay is never cut off
+SLOT_PATIENCE = 30_000_000  # a walsender that decodes a large transaction notices its client's death late
+SLOT_AGAIN = 50_000
+_OBJECT_IN_USE = "55006"
+SLOT_SQL = """SELECT confirmed_flush_lsn, active, coalesce(wal_status, ''),
+  to_jsonb(s) ->> 'invalidation_reason' FROM pg_replication_slots s WHERE slot_name = %s"""
+
+
+def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+    """An ordinary connection; raises `Unreachable` HW-O032 with the address, never the password."""
+    try:
+        return psycopg.connect(dsn, autocommit=autocommit, connect_timeout=CONNECT_SECONDS)
+    except psycopg.OperationalError as error:
+        raise away(dsn, error) from None
+
+
+class PostgresOutbox:
+    """An `OutboxStore`: one outbox table of one database."""
+
+    def __init__(self, dsn: str, *, database: str, table: str, clock: Clock) -> None:
+        self.dsn = dsn
+        self.slot = naming.slot(database, table)
+        self.publication = naming.publication(database, table)
+        self.clock = clock
+
+    def session(self) -> PostgresSession:
+        """A new replication connection."""
+        return PostgresSession(self)
+
+
+class PostgresSession:
+    """One walsender. Lease and slot go with it, whatever ends it: a frozen relay holds neither for longer than the
+    server's `wal_sender_timeout`."""
+
+    def __init__(self, outbox: PostgresOutbox) -> None:
+        self._outbox = outbox
+        self._clock = outbox.clock
+        self._confirmed = 0
+        self._said_at = 0
+        self._beat: psycopg.Connection[Any] | None = None
+        conninfo = make_conninfo(
+            outbox.dsn, replication="database", connect_timeout=CONNECT_SECONDS, client_encoding="UTF8"
+        )
+        self._pg = pq.PGconn.connect(conninfo.encode())
+        if self._pg.status != pq.ConnStatus.OK:
+            error = self._pg.error_message.decode(errors="replace")
+            self._pg.finish()
+            raise away(outbox.dsn, error)
+        self._poll = select.poll()
+        self._poll.register(self._pg.socket, select.POLLIN)
+
+    def take_lease(self) -> bool:
+        """An advisory lock on this very session: never queue for it, a killed waiter would stay in the queue."""
+        rows = self._query(f"SELECT pg_try_advisory_lock(hashtext('{self._outbox.slot}')::bigint)")
+        return rows[0][0] == "t"
+
+    def identify(self) -> ServerIdentity:
+        """Who answers."""
+        system_id, timeline, written, *_ = self._query("IDENTIFY_SYSTEM")[0]
+        return ServerIdentity(str(system_id), int(timeline or 0), lsn_from_text(written or "0/0"))
+
+    def slot(self) -> SlotState | None:
+        """The slot's state."""
+        rows = self._query(SLOT_SQL.replace("%s", f"'{self._outbox.slot}'"))
+        return slot_state(rows[0][0], rows[0][1] == "t", rows[0][2] or "", rows[0][3]) if rows else None
+
+    def start(self) -> None:
+        """Stream from what the slot has acknowledged; "active" is tried again for a while."""
+        slot, publication = self._outbox.slot, self._outbox.publication
+        command = (
+            f"START_REPLICATION SLOT \"{slot}\" LOGICAL 0/0 (proto_version '1', publication_names '\"{publication}\"')"
+        )
+        deadline = self._clock.monotonic() + SLOT_PATIENCE
+        while True:
+            result = self._pg.exec_(command.encode())
+            if result.status == pq.ExecStatus.COPY_BOTH:
+                self._pg.nonblocking = 1
+                return
+            code = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+            if code != _OBJECT_IN_USE or self._clock.monotonic() > deadline:
+                raise self._failed(result, f"the replication slot {slot} cannot be read")
+            self._clock.sleep(SLOT_AGAIN)
+
+    def read(self, limit: int, timeout: float) -> list[bytes]:
+        """Raw messages; keepalives that ask are answered with what was confirmed, whatever else goes on."""
+        messages: list[bytes] = []
+        try:
+            self._drain(messages, limit)
+            while len(messages) < limit and self._poll.poll(0 if messages else int(timeout * 1_000)):
+                self._pg.consume_input()
+                self._drain(messages, limit)
+        except psycopg.Error as error:
+            raise away(self._outbox.dsn, error) from None
+        if self._clock.monotonic() - self._said_at >= FEEDBACK_EVERY:
+            self._say()
+        return messages
+
+    def confirm(self, lsn: int) -> None:
+        """Acknowledge: the one place that moves what the server may forget."""
+        assert lsn >= self._confirmed, "an acknowledged position never goes back"
+        self._confirmed = lsn
+        self._say()
+
+    def probe(self) -> None:
+        """Ask for a keepalive."""
+        self._say(reply=True)
+
+    def heartbeat(self) -> None:
+        """A logical message outside any transaction, over an ordinary connection: a streaming one takes no SQL."""
+        if self._beat is None:
+            self._beat = connect(self._outbox.dsn, autocommit=True)
+        try:
+            self._beat.execute("SELECT pg_logical_emit_message(false, 'headwater.heartbeat', '')")
+        except psycopg.OperationalError as error:
+            raise away(self._outbox.dsn, error) from None
+
+    def close(self) -> None:
+        """End the session; the server frees slot and lease."""
+        if self._beat is not None:
+            self._beat.close()
+            self._beat = None
+        self._pg.finish()
+
+    def _drain(self, messages: list[bytes], limit: int) -> None:
+        append, get = messages.append, self._pg.get_copy_data
+        for _ in range(limit - len(messages)):
+            size, data = get(1)
+            if size <= 0:
+                if size < 0:
+                    raise self._failed(self._pg.get_result(), "the server ended the replication stream")
+                return
+            message = bytes(data)
+            append(message)
+            if message[0] == KEEPALIVE and keepalive(message).reply:
+                self._say()
+
+    def _say(self, *, reply: bool = False) -> None:
+        try:
+            self._pg.put_copy_data(feedback(self._confirmed, self._clock.now(), reply=reply))
+            self._pg.flush()
+        except psycopg.Error as error:
+            raise away(self._outbox.dsn, error) from None
+        self._said_at = self._clock.monotonic()
+
+    def _query(self, statement: str) -> list[list[str | None]]:
+        try:
+            result = self._pg.exec_(statement.encode())
+        except psycopg.Error as error:
+            raise away(self._outbox.dsn, error) from None
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            raise self._failed(result, "the database refuses what the relay asks")
+        rows = range(result.ntuples)
+        columns = range(result.nfields)
+        values = [[result.get_value(row, column) for column in columns] for row in rows]
+        return [[None if value is None else bytes(value).decode() for value in row] for row in values]
+
+    def _failed(self, result: Any, what: str) -> HeadwaterError:
+        why = result.error_message.decode(errors="replace").strip() if result is not None else ""
+        state = ((result.error_field(pq.DiagnosticField.SQLSTATE) if result is not None else b"") or b"").decode()
+        # Class 57 and 08: the server goes down or cuts the connection; 55006: a predecessor still holds the slot.
+        if not state or state[:2] in ("57", "08") or state == _OBJECT_IN_USE:
+            return away(self._outbox.dsn, f"{what}: {why}")
+        return CallerFault(
+            what,
+            code="HW-O033",
+            detail=why,
+            hint="headwater apply; the relay's role needs REPLICATION and SELECT on the outbox table",
+        )
+
+
+def slot_state(confirmed: str | None, active: bool, wal_status: str, invalidated: str | None) -> SlotState:
+    """A row of `SLOT_SQL` as a value."""
+    lost = invalidated or ("wal_status is lost" if wal_status == "lost" else "")
+    return SlotState(lsn_from_text(confirmed or "0/0"), active, lost)
+
+
+def away(dsn: str, error: object) -> Unreachable:
+    """The one message for a database that does not answer; the address, never the password."""
+    settings = conninfo_to_dict(dsn)
+    address = f"{settings.get('host', 'localhost')}:{settings.get('port', 5432)}/{settings.get('dbname', '')}"
+    return Unreachable(
+        f"PostgreSQL does not answer at {address}",
+        code="HW-O032",
+        detail=str(error).strip(),
+        hint="start it (on one machine: headwater up), or mend the address in mesh.yaml; then call again",
+    )

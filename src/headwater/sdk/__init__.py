@@ -1,0 +1,1 @@
+"""Headwater's face for programs: what services and notebooks call."""
