@@ -1,0 +1,39 @@
+"""The broker's configuration and command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headwater.local import kafka
+from headwater.local.java import Java
+from headwater.local.stack import LocalStack
+from headwater.settings import LocalPorts
+
+STACK = LocalStack(Path("/data"), LocalPorts(20000))
+
+
+def properties() -> dict[str, str]:
+    return dict(line.split("=", 1) for line in kafka.properties(STACK).splitlines())
+
+
+def test_the_broker_listens_on_loopback_only_and_on_the_stacks_ports() -> None:
+    assert properties()["listeners"] == "PLAINTEXT://127.0.0.1:20002,CONTROLLER://127.0.0.1:20003"
+    assert properties()["controller.quorum.voters"] == "1@127.0.0.1:20003"
+
+
+def test_nothing_but_apply_makes_topics() -> None:
+    assert properties()["auto.create.topics.enable"] == "false"
+
+
+def test_a_killed_broker_may_come_back_soon() -> None:
+    assert int(properties()["broker.session.timeout.ms"]) <= 2000
+
+
+def test_no_record_is_lost_to_retention_unless_its_topic_says_so() -> None:
+    assert properties()["log.retention.ms"] == "-1"
+
+
+def test_an_older_java_is_spared_the_flag_that_it_refuses() -> None:
+    flag = "--sun-misc-unsafe-memory-access=allow"
+    assert flag in kafka.arguments(Java(Path("/java"), 25, "test"), [Path("/a.jar")], STACK)
+    assert flag not in kafka.arguments(Java(Path("/java"), 17, "test"), [Path("/a.jar")], STACK)
