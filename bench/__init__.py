@@ -1,0 +1,1 @@
+"""Workloads beside their rivals: seeded inputs, verified outputs, ratios within one run."""

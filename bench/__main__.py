@@ -1,0 +1,62 @@
+"""`python -m bench`: run workloads, print the table, write the results."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+from bench.machine import pin_self, pinnable
+from bench.report import save, table
+from bench.run import SIZES, Selection, chosen, run
+from bench.stack import ROOT
+
+EVIDENCE = ROOT / "docs" / "evidence"
+
+
+def main() -> int:
+    """Exit 0 where every output was right, 1 where one was not, 2 where the call is wrong."""
+    arguments = _parser().parse_args()
+    try:
+        workloads = chosen(arguments.only)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    size = SIZES[arguments.size]
+    if arguments.rounds:
+        size = dataclasses.replace(size, rounds=arguments.rounds, discarded=min(size.discarded, arguments.rounds - 1))
+    if arguments.events:
+        size = dataclasses.replace(size, rows=arguments.events, events=arguments.events)
+    systems = tuple(name for name in arguments.systems.split(",") if name)
+    if not pinnable():
+        sys.stderr.write("this machine has one core: broker and system share it, and figures say little\n")
+    pin_self()
+    started = time.monotonic()
+
+    def tell(text: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - started:7.1f} s  {text}\n")
+
+    entries = run(Selection(workloads, systems), size, tell)
+    out = arguments.out or (str(EVIDENCE / f"bench-{arguments.only or 'all'}.json") if arguments.size == "full" else "")
+    if out:
+        save(Path(out), entries)
+        tell(f"results in {out}")
+    print(table(entries))
+    return 0 if all(one["verified"] for one in entries) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", default="", help="W1, W2 (both), W2a or W2b; default: all")
+    parser.add_argument("--size", choices=sorted(SIZES), default="small", help="small for a look, full for figures")
+    parser.add_argument("--out", default="", help="where to write the results (full: docs/evidence/ by default)")
+    parser.add_argument("--systems", default="", help="names, separated by commas; default: all at their best settings")
+    parser.add_argument("--rounds", type=int, default=0, help="in place of the size's own number")
+    parser.add_argument("--events", type=int, default=0, help="orders or rows, in place of the size's own number")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

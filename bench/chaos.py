@@ -1,0 +1,80 @@
+"""`python -m bench.chaos`: run the registered chaos programs and print what their checkers found.
+
+A program is a function in `tests/chaos/`, named here, that kills real processes while seeded work goes on. It answers
+`{"id", "trials", "lost", "duplicates", "phantom", "order_breaks", "passed", "seed"}`; more keys are kept. The same
+seed gives the same kills.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.report import save
+
+Program = Callable[..., dict[str, Any]]
+
+PROGRAMS = {"R1": "tests.chaos.r1:run"}  # id: module and function, called as run(trials=..., seed=...)
+COUNTS = ("trials", "lost", "duplicates", "phantom", "order_breaks")
+TRIALS_DEFAULT = 20
+SEED_DEFAULT = 1
+
+
+def main() -> int:
+    """Exit 0 where every program passed, 1 where one did not, 2 where the call is wrong."""
+    arguments = _parser().parse_args()
+    wanted = [name for name in arguments.only.split(",") if name] or sorted(PROGRAMS)
+    unknown = [name for name in wanted if name not in PROGRAMS]
+    if unknown:
+        sys.stderr.write(f"there is no chaos program {', '.join(unknown)}; there are {', '.join(sorted(PROGRAMS))}\n")
+        return 2
+    results = []
+    for name in wanted:
+        sys.stderr.write(f"{name}: {arguments.trials} trials with seed {arguments.seed}\n")
+        results.append(program(PROGRAMS[name])(trials=arguments.trials, seed=arguments.seed))
+    if arguments.out:
+        save(Path(arguments.out), results)
+    print(table(results))
+    return 0 if all(result["passed"] for result in results) else 1
+
+
+def program(place: str) -> Program:
+    """The function that a place names."""
+    module, _, function = place.partition(":")
+    found: Program = getattr(importlib.import_module(module), function)
+    return found
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The results as text.
+
+    >>> print(table([dict(id="R1", trials=3, lost=0, duplicates=1, phantom=0, order_breaks=0, passed=False, seed=7)]))
+    id  trials  lost  duplicates  phantom  order_breaks  seed  passed
+    R1  3       0     1           0        0             7     NO
+    """
+    head = ["id", *COUNTS, "seed", "passed"]
+    rows = [head]
+    for result in results:
+        counts = [str(result[name]) for name in COUNTS]
+        rows.append([str(result["id"]), *counts, str(result["seed"]), "yes" if result["passed"] else "NO"])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.chaos", description="chaos programs and their checkers")
+    parser.add_argument("--only", default="", help=f"ids, separated by commas; there are {', '.join(sorted(PROGRAMS))}")
+    parser.add_argument("--out", default="", help="where to write the results as JSON")
+    parser.add_argument("--trials", type=int, default=TRIALS_DEFAULT, help="how many processes are killed")
+    parser.add_argument("--seed", type=int, default=SEED_DEFAULT, help="of the work and of the moments of the kills")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,151 @@
+"""Headwater itself: `headwater run` and `headwater relay` on an ordinary mesh, as any user calls them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+from bench.filling import INPUT_TOPIC, ORDERS, PARTITIONS
+from bench.kafka import Kafka, header
+from bench.machine import Command
+from bench.oracle import Mode, Published, RowsOracle, TotalsOracle, Verdict, Version
+from bench.outbox import Arrivals
+from bench.outbox_rows import OutboxLog
+from bench.stack import ROOT, Stack
+from bench.systems.avro_reader import AvroReader
+from headwater import naming
+
+TOTALS = naming.ProductName("shop", "totals")
+FRAME_BYTES = 5
+PROFILE_VARIABLE = "BENCH_PROFILE"  # a folder: the process under test then runs under cProfile, and its time is void
+
+
+class HeadwaterRun:
+    """The `kafka` runner on W2: one output per customer and tick, exactly once, RocksDB, changelog."""
+
+    name = "headwater"
+
+    def __init__(self, stack: Stack, kafka: Kafka, oracle: TotalsOracle, *, mode: Mode) -> None:
+        self._stack = stack
+        self._kafka = kafka
+        self._oracle = oracle
+        self._mode = mode
+
+    def version(self) -> str:
+        """Of the installed package."""
+        return version("headwater")
+
+    def settings(self) -> dict[str, Any]:
+        """The defaults: there is nothing to tune."""
+        return {"runner": "kafka", "guarantee": "exactly once", "state store": "RocksDB, changelog on", "tick": "100ms"}
+
+    def install(self) -> None:
+        """Nothing beside what `apply` made."""
+
+    def prepare(self, round_: int) -> None:
+        """Remove what an earlier round wrote, and let `apply` make it anew."""
+        self.clean()
+        self._stack.call("apply", "--yes")
+
+    def command(self) -> Command:
+        """The runner, for this product."""
+        return profiled(self._stack.headwater("run", str(TOTALS)), "run")
+
+    def progress(self) -> int:
+        """Offsets are committed in the transaction of the outputs."""
+        groups = [group for group in self._kafka.groups() if group.startswith(f"{naming.topic(TOTALS, 1)}.")]
+        return min((self._kafka.committed(group, INPUT_TOPIC, PARTITIONS) for group in groups), default=0)
+
+    def verify(self) -> Verdict:
+        """One version per customer and tick, every one of them, with revisions 1, 2, 3 ..."""
+        return self._oracle.judge(self._versions(), self._mode)
+
+    def clean(self) -> None:
+        """Topics and groups of the derived product; its local state is found stale and rebuilt from them."""
+        topic = naming.topic(TOTALS, 1)
+        self._kafka.delete([name for name in self._kafka.topics() if name == topic or name.startswith(f"{topic}.")])
+        for group in self._kafka.groups():
+            if group.startswith(f"{topic}."):
+                self._kafka.delete_group(group)
+
+    def _versions(self) -> Iterator[Version]:
+        for message in self._kafka.read(naming.topic(TOTALS, 1), PARTITIONS):
+            reader = AvroReader(message.value() or b"", FRAME_BYTES)
+            customer = reader.text()
+            reader.long()  # valid_from
+            if reader.long():  # the branch of valid_to; 0 is null
+                raise ValueError("a total does not hold for all time")
+            orders, amount_cents, recorded_at = reader.long(), reader.long(), reader.long()
+            kind, revision = reader.long(), reader.long()
+            if kind != (0 if revision == 1 else 1) or not reader.ended:
+                raise ValueError("a total is not an assert first and a correct later, or has bytes too many")
+            yield Version(customer, orders, amount_cents, recorded_at, revision)
+
+
+class HeadwaterRelay:
+    """The native relay on W1: JSON rows checked, encoded as Avro, published exactly once."""
+
+    name = "headwater"
+
+    def __init__(self, stack: Stack, kafka: Kafka) -> None:
+        self._stack = stack
+        self._kafka = kafka
+
+    def version(self) -> str:
+        """Of the installed package."""
+        return version("headwater")
+
+    def settings(self) -> dict[str, Any]:
+        """The defaults: there is nothing to tune."""
+        return {"relay": "native", "guarantee": "exactly once", "payload": "JSON to Avro"}
+
+    def install(self) -> None:
+        """Nothing beside what `apply` made: table, publication, slot, position, topics."""
+
+    def expect(self, log: OutboxLog, oracle: RowsOracle) -> None:
+        """What the next round will find in the outbox."""
+        self._oracle = oracle
+        self._arrivals = Arrivals(self._kafka, INPUT_TOPIC, log)
+
+    def prepare(self, round_: int) -> None:
+        """Nothing: the relay goes on from its own position."""
+
+    def command(self) -> Command:
+        """The relay, for all sources of the mesh: there is one."""
+        return profiled(self._stack.headwater("relay"), "relay")
+
+    def progress(self) -> int:
+        """Rows in committed transactions."""
+        return self._arrivals.count()
+
+    def verify(self) -> Verdict:
+        """Rows in = published, each once, whole, in order, and nothing in quarantine."""
+        quarantined = sum(1 for _ in self._kafka.read(naming.quarantine_topic(ORDERS, 1), PARTITIONS))
+        if quarantined:
+            return Verdict(f"{quarantined} rows are in quarantine", 0)
+        return self._oracle.judge(self._published())
+
+    def clean(self) -> None:
+        """Nothing: the topic goes with the stack; a round reads from where it began."""
+
+    def _published(self) -> Iterator[Published]:
+        for message in self._kafka.read(INPUT_TOPIC, PARTITIONS, self._arrivals.start):
+            reader = AvroReader(message.value() or b"", FRAME_BYTES)
+            reader.text()  # event_id
+            customer, occurred_at, amount_cents = reader.text(), reader.long(), reader.long()
+            items = []
+            while count := reader.blocks():
+                items += [(reader.text(), reader.long(), reader.long()) for _ in range(count)]
+            yield Published(header(message, "id"), customer, occurred_at, amount_cents, tuple(items))
+
+
+def profiled(command: Command, name: str) -> Command:
+    """The same under cProfile where BENCH_PROFILE names a folder."""
+    folder = os.environ.get(PROFILE_VARIABLE)
+    if not folder:
+        return command
+    interpreter, _, module, *arguments = command.arguments
+    profiler = [str(ROOT / "bench" / "profiling.py"), f"{folder}/{name}.prof", module, *arguments]
+    return Command([interpreter, *profiler], command.variables, command.folder)

@@ -1,0 +1,129 @@
+"""Kafka Streams on W2: exactly once, RocksDB, changelog, one thread; cache off (W2a) or on (W2b).
+
+Tuned as its documentation says: larger fetches, polls and batches, lz4, and for W2b a commit interval near what the
+recorded rate asks for, so that it writes about as few outputs as there are customers and ticks. Its output lacks what
+Headwater adds (interval, kind, revision): less work, not more.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from bench.filling import INPUT_TOPIC, PARTITIONS
+from bench.kafka import Kafka
+from bench.machine import Command
+from bench.oracle import Mode, TotalsOracle, Verdict, Version
+from bench.stack import ROOT, Stack
+from bench.systems.avro_reader import AvroReader
+from bench.systems.java import compiled, joined, locked_version, quiet_flags, write_properties
+from headwater.local.java import find_java, jars
+
+FRAME_BYTES = struct.calcsize(">bi")
+JVM_FLAGS = ["-Xms512m", "-Xmx512m", "-XX:+UseSerialGC"]  # one core: a serial collector steals nothing from it
+
+
+class KafkaStreams:
+    """The peer of W2; `cached` says in which of its two modes."""
+
+    def __init__(self, stack: Stack, kafka: Kafka, oracle: TotalsOracle, *, cached: bool, tuned: bool = True) -> None:
+        self.name = "kafka-streams" if tuned else "kafka-streams-defaults"
+        self._tuned = tuned
+        self._stack = stack
+        self._kafka = kafka
+        self._oracle = oracle
+        self._mode: Mode = "some" if cached else "each"
+        self._cached = cached
+        self._round = 0
+
+    def version(self) -> str:
+        """Of the locked jars."""
+        return locked_version("streams", "kafka-streams")
+
+    def settings(self) -> dict[str, Any]:
+        """The engine's settings, beside the JVM's."""
+        shown = {key: value for key, value in self._engine().items() if not key.startswith("bench.")}
+        for name in ("application.id", "bootstrap.servers", "state.dir"):
+            del shown[name]
+        java = find_java()
+        return {**shown, "jvm": " ".join(JVM_FLAGS), "java": java.version, "state store": "RocksDB, changelog on"}
+
+    def install(self) -> None:
+        """Fetch and compile."""
+        self._class_path = jars("streams")
+        self._classes = compiled("Totals.java", self._stack.work_folder / "classes", self._class_path)
+
+    def prepare(self, round_: int) -> None:
+        """The output topic; its internal topics it makes itself."""
+        self._round = round_
+        self._kafka.create(self._output, PARTITIONS, {"retention.ms": "-1"})
+        write_properties(self._file, self._engine())
+
+    def command(self) -> Command:
+        """The JVM."""
+        java = find_java()
+        flags = [*JVM_FLAGS, *quiet_flags(java.version)]
+        class_path = joined([self._classes, *self._class_path])
+        return Command([str(java.executable), *flags, "-cp", class_path, "Totals", str(self._file)], {}, ROOT)
+
+    def progress(self) -> int:
+        """Offsets are committed in the transaction of the outputs."""
+        return self._kafka.committed(self._application, INPUT_TOPIC, PARTITIONS)
+
+    def verify(self) -> Verdict:
+        """Every version in order where the cache is off; any on the way and the last where it is on."""
+        return self._oracle.judge(self._versions(), self._mode)
+
+    def clean(self) -> None:
+        """Topics and state of this round; its group is left alone, and never used again."""
+        mine = [topic for topic in self._kafka.topics() if topic.startswith(self._application)]
+        self._kafka.delete([self._output, *mine])
+        shutil.rmtree(self._stack.work_folder / "kafka-streams", ignore_errors=True)
+
+    @property
+    def _application(self) -> str:
+        # A stopped member keeps its group until its session ends, so that no two rounds may share one.
+        return f"bench-{self.name}-{'cached' if self._cached else 'uncached'}-{self._round}"
+
+    @property
+    def _output(self) -> str:
+        return f"{self._application}-output"
+
+    @property
+    def _file(self) -> Any:
+        return self._stack.work_folder / "kafka-streams.properties"
+
+    def _engine(self) -> dict[str, object]:
+        return {
+            "bench.input": INPUT_TOPIC,
+            "bench.output": self._output,
+            "application.id": self._application,
+            "bootstrap.servers": self._stack.bootstrap,
+            "state.dir": self._stack.work_folder / "kafka-streams",
+            "processing.guarantee": "exactly_once_v2",
+            "num.stream.threads": 1,
+            "replication.factor": 1,
+            "auto.offset.reset": "earliest",
+            "producer.compression.type": "lz4",
+            **({} if self._cached else {"statestore.cache.max.bytes": 0}),
+            **(self._tuning() if self._tuned else {}),
+        }
+
+    def _tuning(self) -> dict[str, object]:
+        return {
+            **({"statestore.cache.max.bytes": 64_000_000} if self._cached else {}),
+            "commit.interval.ms": 1_000 if self._cached else 200,
+            "consumer.max.poll.records": 10_000,
+            "consumer.fetch.max.bytes": 52_428_800,
+            "consumer.max.partition.fetch.bytes": 8_388_608,
+            "producer.linger.ms": 100,
+            "producer.batch.size": 262_144,
+            "producer.buffer.memory": 67_108_864,
+        }
+
+    def _versions(self) -> Iterator[Version]:
+        for message in self._kafka.read(self._output, PARTITIONS):
+            reader = AvroReader(message.value() or b"", FRAME_BYTES)
+            yield Version(reader.text(), reader.long(), reader.long(), reader.long())

@@ -1,0 +1,68 @@
+"""Figures are medians of the rounds that count; a fault in any round takes all figures away."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from bench.chaos import PROGRAMS
+from bench.report import Round, Series, entry, save, table
+from bench.run import SIZES, chosen
+
+ROUND = Round(
+    seconds=11.0,
+    seconds_running=8.0,
+    events_running=800_000,
+    cpu_seconds=10.0,
+    cpu_seconds_running=8.0,
+    rss_bytes=200_000_000,
+    broker_cpu_seconds=2.2,
+    outputs=1_000_000,
+)
+
+
+def series(system: str, *rounds: Round, discarded: int = 0) -> Series:
+    return Series("W2a", system, "1.0", 1_000_000, list(rounds), discarded=discarded)
+
+
+def test_the_first_round_is_thrown_away_and_the_median_of_the_others_stands() -> None:
+    slow, fast = replace(ROUND, seconds_running=80.0), replace(ROUND, seconds_running=4.0)
+    found = entry(series("headwater", slow, ROUND, fast, ROUND, discarded=1))
+    assert found["events_per_second"] == 100_000
+    assert found["spread"]["events_per_second"] == [100_000, 200_000]
+    assert found["cpu_seconds_per_million"] == 10.0
+    assert found["rss_mb"] == 200
+    assert found["broker_cpu_share"] == 0.2
+    assert found["verified"] is True
+    assert len(found["rounds"]) == 4
+
+
+def test_a_system_with_a_wrong_output_has_no_time() -> None:
+    found = entry(series("headwater", ROUND, replace(ROUND, fault="a wrong sum")))
+    assert (found["verified"], found["events_per_second"], found["fault"]) == (False, None, "a wrong sum")
+
+
+def test_every_entry_has_the_published_keys(tmp_path: Path) -> None:
+    good, bad = entry(series("headwater", ROUND)), entry(series("kafka-streams", replace(ROUND, fault="no")))
+    published = ["workload", "system", "version", "events_per_second", "cpu_seconds_per_million", "rss_mb", "verified"]
+    assert [key for one in (good, bad) for key in published if key not in one] == []
+    save(tmp_path / "deep" / "results.json", [good, bad])
+    assert json.loads((tmp_path / "deep" / "results.json").read_text()) == [good, bad]
+
+
+def test_the_table_shows_ratios_of_the_first_system_to_each() -> None:
+    peer = replace(ROUND, seconds_running=32.0, cpu_seconds=50.0)
+    lines = table([entry(series("headwater", ROUND)), entry(series("kafka-streams", peer))]).splitlines()
+    assert "4.00 x" in lines[3]
+    assert "5.00 x" in lines[3]
+
+
+def test_w2_means_both_of_its_modes_and_full_throws_the_first_round_away() -> None:
+    assert chosen("W2") == ("W2a", "W2b")
+    assert SIZES["full"].rounds - SIZES["full"].discarded >= 4
+    assert SIZES["full"].events >= 5_000_000
+
+
+def test_the_chaos_programs_are_named_by_their_ids() -> None:
+    assert all(place.startswith("tests.chaos.") for place in PROGRAMS.values())
