@@ -9,12 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from heapq import nsmallest
 from typing import NamedTuple
 
 from examples.services.accidents import accident
 from examples.services.data import data_folder
+
+ALL_FLIGHTS = 336_776
 
 Hour = tuple[str, datetime]
 Day = tuple[str, str, datetime]
@@ -37,6 +41,15 @@ class Performance(NamedTuple):
     worst_delay_minutes: int
 
 
+class Features(NamedTuple):
+    """Some values of `planning.delay_features` for one flight; None where weather or aircraft are not known."""
+
+    occurred_at: datetime
+    delay_minutes: int
+    visibility_miles: str | None
+    aircraft_seats: int | None
+
+
 def hourly_punctuality(rows: int | None, seed: int) -> dict[Hour, Punctuality]:
     """By airport and hour of departure, over the first `rows` flights in order of their first report."""
     result: dict[Hour, Punctuality] = {}
@@ -54,9 +67,7 @@ def hourly_punctuality(rows: int | None, seed: int) -> dict[Hour, Punctuality]:
 
 def daily_performance(rows: int | None, seed: int) -> dict[Day, Performance]:
     """By route and day of arrival (UTC), over what arrived, and was reported, up to the moment of the last flight."""
-    flights = list(first_flights(rows, seed))
-    everything = rows is None or len(flights) < rows or len(flights) == 336_776
-    moment = datetime.max.replace(tzinfo=UTC) if everything else reported_at(flights[-1], seed)
+    moment = moment_of(rows, seed)
     result: dict[Day, Performance] = {}
     for flight in all_flights():
         if flight["arr_delay"] == "NA" or withdrawn(seed, "flights.arrivals", flight):
@@ -77,11 +88,50 @@ def daily_performance(rows: int | None, seed: int) -> dict[Day, Performance]:
     return result
 
 
-def first_flights(rows: int | None, seed: int) -> list[dict[str, str]]:
-    """The first flights in order of their first report; a cancelled one is known at its scheduled time."""
-    flights = [(reported_at(flight, seed), line, flight) for line, flight in enumerate(all_flights())]
-    flights.sort()
-    return [flight for _, _, flight in (flights if rows is None else flights[:rows])]
+def delay_features(rows: int | None, seed: int) -> dict[str, Features]:
+    """By flight, over the first `rows` flights, with the weather that was reported up to the moment of the last."""
+    moment = moment_of(rows, seed)
+    visibility = {}
+    for row in _rows("weather.csv"):
+        lot = accident(seed, "weather.observations", f"{row['origin']} {row['time_hour']}")
+        hour = datetime.fromisoformat(row["time_hour"])
+        if hour + timedelta(microseconds=lot.late) <= moment and lot.withdrawn_after is None:
+            visibility[row["origin"], hour] = f"{float(row['visib']):.2f}"
+    seats = {}
+    for row in _rows("planes.csv"):
+        lot = accident(seed, "fleet.aircraft", row["tailnum"])
+        known_at = datetime(2013, 1, 1, tzinfo=UTC) + timedelta(microseconds=lot.late)
+        if known_at <= moment and lot.withdrawn_after is None:
+            seats[row["tailnum"]] = int(row["seats"])
+    result = {}
+    for flight in first_flights(rows, seed):
+        if flight["dep_delay"] != "NA" and not withdrawn(seed, "flights.departures", flight):
+            at = departed_at(flight)
+            result[flight_id(flight)] = Features(
+                at,
+                int(flight["dep_delay"]),
+                visibility.get((flight["origin"], at.replace(minute=0))),
+                seats.get(flight["tailnum"]),
+            )
+    return result
+
+
+def moment_of(rows: int | None, seed: int) -> datetime:
+    """When the last of the first `rows` flights was first reported; the end of time where that is all of them."""
+    if rows is None or rows >= ALL_FLIGHTS:
+        return datetime.max.replace(tzinfo=UTC)
+    return reported_at(_first_flights(rows, seed)[-1], seed)
+
+
+def first_flights(rows: int | None, seed: int) -> Iterable[dict[str, str]]:
+    """The first flights in order of their first report; all of them in the order of the file."""
+    return all_flights() if rows is None else _first_flights(rows, seed)
+
+
+@lru_cache(maxsize=2)  # three products ask for the same
+def _first_flights(rows: int, seed: int) -> list[dict[str, str]]:
+    flights = ((reported_at(flight, seed), line, flight) for line, flight in enumerate(all_flights()))
+    return [flight for _, _, flight in nsmallest(rows, flights)]
 
 
 def all_flights() -> Iterator[dict[str, str]]:
@@ -125,3 +175,8 @@ def flight_id(flight: dict[str, str]) -> str:
     """Carrier, number, origin and scheduled local time."""
     date = f"{flight['year']}{int(flight['month']):02}{int(flight['day']):02}"
     return f"{flight['carrier']}{flight['flight']}-{flight['origin']}-{date}-{int(flight['sched_dep_time']):04}"
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    with (data_folder() / name).open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
