@@ -19,97 +19,241 @@ lies in the last closed tick or before when read again is a repeat; the last clo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
+from headwater.errors import Fault
 from headwater.ports.record import Header
-from headwater.processing.state import Change, StateStore
-from headwater.processing.steps import Stage
+from headwater.processing.chain import Chain
+from headwater.processing.lanes import NEVER, Lane, Position
+from headwater.processing.operators.changes import ChangesSpec, Intake
+from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
+from headwater.processing.operators.passing import Passing
+from headwater.processing.operators.rekey import mark_header, read
+from headwater.processing.packing import RowForm, pack, unpack
+from headwater.processing.state import Overlay, StateStore, Table
+from headwater.processing.steps import Stage, StageInput
+from headwater.processing.work import Commit, Counts, ExchangeMessage, OutputRecord, Task
 
-
-class OutputRecord(NamedTuple):
-    """A record for the product's topic, partition = the task's. `record` has every field of the schema, platform's too.
-
-    The Kafka timestamp is `recorded_at` in milliseconds. Already in the order to be written.
-    """
-
-    key: bytes
-    record: dict[str, Any]
-    recorded_at: int
-
-
-class ExchangeMessage(NamedTuple):
-    """A message for the rekey topic, with its partition chosen; a mark has no value and says so in a header."""
-
-    partition: int
-    key: bytes
-    value: bytes | None
-    timestamp: int
-    headers: tuple[Header, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What one transaction must carry for a task, all or none.
-
-    `records` go to the product's topic, `messages` to the rekey topic (one of the two is empty). `changes` go to the
-    changelog and, after the commit, to the store. `refused` are the letters given to `refuse` that this commit's
-    offsets pass: quarantine them now; earlier would quarantine them twice after a crash. `offsets`: by topic, the next
-    offset to read of this task's partition: the first record of the open tick. `through`: nothing recorded at or before
-    it will follow from this task; where the output is the product, write it as the partition's progress mark (for
-    rekey topics the marks are among `messages`). None: no mark is due.
-    """
-
-    records: list[OutputRecord]
-    messages: list[ExchangeMessage]
-    changes: list[Change]
-    refused: list[Any]
-    offsets: dict[str, int]
-    through: int | None
-
-
-@dataclass(slots=True)
-class Counts:
-    """The account of a task since it began: read = folded + repeats + superseded + reread + refused + waiting."""
-
-    read: int = 0
-    folded: int = 0
-    repeats: int = 0
-    superseded: int = 0
-    reread: int = 0
-    refused: int = 0
-    written: int = 0
-    corrections: int = 0
-    by_kind: dict[str, int] = field(default_factory=dict)
-
-
-class Task(Protocol):
-    """One partition of one stage. Any error but `Misfit` out of a method means: drop it."""
-
-    counts: Counts
-
-    def record(self, topic: str, offset: int, key: bytes, record: Mapping[str, Any]) -> None:
-        """Take a decoded record of a product input; raises `Misfit` for one that cannot be processed (then `refuse`)."""
-
-    def exchange(self, topic: str, offset: int, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
-        """Take a message of a rekey input."""
-
-    def mark(self, topic: str, through: int) -> None:
-        """A progress mark of a product input, given once the reader's position has reached the mark's offset."""
-
-    def refuse(self, topic: str, offset: int, letter: Any) -> None:
-        """Pass over a record that is to be quarantined; `letter` comes back in `Commit.refused`."""
-
-    def advance(self) -> bool:
-        """Close every tick that can close; whether there is something to commit."""
-
-    def commit(self) -> Commit | None:
-        """All work since the last commit; asked again before `committed`, it is a fault."""
-
-    def committed(self) -> None:
-        """The transaction committed and the store has the changes."""
+__all__ = ["Commit", "Counts", "ExchangeMessage", "OutputRecord", "Task", "new_task"]
 
 
 def new_task(stage: Stage, *, partition: int, store: StateStore) -> Task:
     """A task over a store that holds what was last committed."""
-    raise NotImplementedError
+    return StageTask(stage, partition=partition, store=store) if stage.ticks else PassTask(stage)
+
+
+class StageTask:
+    """A partition of a stage that ticks."""
+
+    def __init__(self, stage: Stage, *, partition: int, store: StateStore) -> None:
+        self.counts = Counts()
+        self._stage = stage
+        self._tick = stage.tick
+        self._overlay = Overlay(store)
+        self._closed_table = Table(self._overlay, "closed", pack, unpack)
+        known = self._closed_table.get(b"")
+        # The last closed tick; what lies in it or before when read again is a repeat.
+        self._closed: int = NEVER if known is None else known
+        # What was closed at the last commit: above it there is something to commit.
+        self._committed = self._closed
+        self._inputs = {entry.topic: _Input(entry) for entry in stage.inputs}
+        self._chain = Chain(stage, self._overlay, partition)
+        self._positions: dict[str, Position] = {}
+        self._records: list[OutputRecord] = []
+        self._messages: list[ExchangeMessage] = []
+        self._asked = False
+
+    def record(self, topic: str, offset: int, key: bytes, record: Mapping[str, Any]) -> None:
+        """Take a decoded record of a product input."""
+        entry = self._inputs[topic]
+        recorded_at = record["recorded_at"]
+        tick = recorded_at // self._tick
+        if tick > self._closed:
+            item = entry.intake(key, record)
+            entry.lanes[0].take(offset, tick, (recorded_at, 0), item)
+        else:
+            self._reread(entry.lanes[0], offset, tick)
+        self.counts.read += 1
+        self._reached(topic, offset)
+
+    def exchange(self, topic: str, offset: int, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
+        """Take a message of a rekey input."""
+        entry = self._inputs[topic]
+        arrived = read(entry.form, key, value, headers)
+        lane = entry.lanes[arrived.lane]
+        if arrived.through is not None:
+            lane.mark(offset, (arrived.through + 1) // self._tick - 1)
+        else:
+            self.counts.read += 1
+            if arrived.tick > self._closed:
+                place = (arrived.tick, arrived.number)
+                lane.take(offset, arrived.tick, place, (key, arrived.before, arrived.after))
+            else:
+                self._reread(lane, offset, arrived.tick)
+        self._reached(topic, offset)
+
+    def mark(self, topic: str, through: int) -> None:
+        """A progress mark of a product input."""
+        self._inputs[topic].lanes[0].mark(-1, (through + 1) // self._tick - 1)
+
+    def refuse(self, topic: str, offset: int, letter: Any) -> None:
+        """Pass over a record that is to be quarantined."""
+        self.counts.read += 1
+        self.counts.refused += 1
+        self._reached(topic, offset)
+        self._positions[topic].letters.append((offset, letter))
+
+    def advance(self) -> bool:
+        """Close every tick that every lane has passed."""
+        lanes = [lane for entry in self._inputs.values() for lane in entry.lanes]
+        frontier = min(lane.passed for lane in lanes)
+        for tick in sorted({tick for lane in lanes for tick in lane.waiting if tick <= frontier}):
+            self._close(tick)
+        if frontier > self._closed:
+            self._closed = frontier
+        return self._closed > self._committed or any(position.letters for position in self._positions.values())
+
+    def commit(self) -> Commit | None:
+        """All work since the last commit."""
+        if self._asked:
+            raise Fault("a commit was asked for while another is open", code="HW-P062")
+        offsets = {topic: self._resume(topic) for topic in self._positions}
+        refused = [letter for topic, offset in offsets.items() for letter in self._positions[topic].release(offset)]
+        moved = self._closed > self._committed
+        if not moved and not refused:
+            return None
+        through = (self._closed + 1) * self._tick - 1 if moved else None
+        if through is not None:
+            self._closed_table.put(b"", self._closed)
+            headers = mark_header(through)
+            self._messages.extend(
+                ExchangeMessage(moved.partition, moved.key, None, through // 1_000, headers)
+                for moved in self._chain.marks()
+            )
+        self._asked = True
+        records, messages, self._records, self._messages = self._records, self._messages, [], []
+        return Commit(records, messages, self._overlay.changes(), refused, offsets, through)
+
+    def committed(self) -> None:
+        """The transaction committed and the store has the changes."""
+        self._asked = False
+        self._committed = self._closed
+        self._overlay.committed()
+
+    def _close(self, tick: int) -> None:
+        end = (tick + 1) * self._tick - 1
+        arrivals = [
+            (entry.stage_input, [item for lane in entry.lanes for item in lane.waiting.pop(tick, (0, ()))[1]])
+            for entry in self._inputs.values()
+        ]
+        closed = self._chain.close(arrivals, tick, end)
+        self._messages.extend(
+            ExchangeMessage(moved.partition, moved.key, moved.value, end // 1_000) for moved in closed.messages
+        )
+        for key, record in closed.records:
+            self._records.append(OutputRecord(key, record, end))
+            self.counts.wrote(record["kind"])
+        self.counts.add(closed.counts)
+
+    def _reread(self, lane: Lane, offset: int, tick: int) -> None:
+        if tick <= lane.passed:
+            lane.take(offset, tick, (NEVER, 0), None)  # since this task began the lane had passed it: a fault, raised
+        self.counts.reread += 1
+
+    def _reached(self, topic: str, offset: int) -> None:
+        position = self._positions.get(topic)
+        if position is None:
+            self._positions[topic] = Position(offset + 1)
+        else:
+            position.next_offset = offset + 1
+
+    def _resume(self, topic: str) -> int:
+        resumes = [lane.resume(self._closed) for lane in self._inputs[topic].lanes]
+        return min([offset for offset in resumes if offset is not None], default=self._positions[topic].next_offset)
+
+
+class PassTask:
+    """A partition of a stage that only maps and filters: no state, no ticks, its input's recorded time and order."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.counts = Counts()
+        self._topic = stage.inputs[0].topic
+        self._passing = Passing(stage.output.logic)
+        self._position: Position | None = None
+        self._records: list[OutputRecord] = []
+        self._through: int | None = None
+        self._last = NEVER
+        self._moved = False
+
+    def record(self, topic: str, offset: int, key: bytes, record: Mapping[str, Any]) -> None:
+        """Take a decoded record."""
+        made = self._passing(record)
+        recorded_at: int = record["recorded_at"]
+        if recorded_at < self._last:
+            raise Fault(
+                "recorded time went back along a lane", code="HW-P063", detail=f"topic {topic}, offset {offset}"
+            )
+        self._last = recorded_at
+        if made is not None:
+            self._records.append(OutputRecord(key, made, recorded_at))
+            self.counts.wrote(made["kind"])
+        self.counts.folded += 1
+        self._reached(offset)
+
+    def exchange(self, topic: str, offset: int, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
+        """Never: such a stage has one input, a product."""
+        raise Fault("a stage that only maps and filters reads no rekey topic", code="HW-P064")
+
+    def mark(self, topic: str, through: int) -> None:
+        """The input's mark is the output's."""
+        if self._through is None or through > self._through:
+            self._through, self._moved = through, True
+
+    def refuse(self, topic: str, offset: int, letter: Any) -> None:
+        """Pass over a record that is to be quarantined."""
+        self.counts.refused += 1
+        self._reached(offset)
+        assert self._position is not None
+        self._position.letters.append((offset, letter))
+
+    def advance(self) -> bool:
+        """Whether anything was read or marked."""
+        return self._moved
+
+    def commit(self) -> Commit | None:
+        """All work since the last commit."""
+        if not self._moved:
+            return None
+        self._moved = False
+        records, self._records = self._records, []
+        position = self._position
+        offsets = {} if position is None else {self._topic: position.next_offset}
+        refused = [] if position is None else position.release(position.next_offset)
+        return Commit(records, [], [], refused, offsets, self._through)
+
+    def committed(self) -> None:
+        """Nothing is kept."""
+
+    def _reached(self, offset: int) -> None:
+        self.counts.read += 1
+        self._moved = True
+        if self._position is None:
+            self._position = Position(offset + 1)
+        self._position.next_offset = offset + 1
+
+
+class _Input:
+    """A stage's input as a task reads it: its lanes, and how a record becomes what waits for its tick."""
+
+    def __init__(self, stage_input: StageInput) -> None:
+        self.stage_input = stage_input
+        self.lanes = [Lane(stage_input.topic) for _ in range(stage_input.lanes)]
+        logic = stage_input.logic
+        self.form: RowForm = logic if isinstance(logic, RowForm) else RowForm(())
+        self.intake: Any = (
+            Intake(logic)
+            if isinstance(logic, ChangesSpec)
+            else FactsIntake(logic)
+            if isinstance(logic, FactsSpec)
+            else None
+        )

@@ -1,22 +1,125 @@
-"""`flow.py` of a product, executed: the only place that does so."""
+"""`flow.py` of a product, executed: the only place that does so. Nothing runs; a flow is built, and can be judged."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import ast
+import hashlib
+import inspect
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from headwater.errors import Finding
+from headwater.contracts.product import ProductType
+from headwater.errors import Finding, HeadwaterError, InvalidFiles
+from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
+from headwater.processing.compiler import compile_plan
+from headwater.processing.field_types import from_avro
+from headwater.processing.flow import Stream, source
+from headwater.processing.graph import Graph, Port
 from headwater.processing.steps import Plan
+from headwater.processing.validation import validate
 
-if TYPE_CHECKING:
-    from headwater.mesh.products import Mesh
+FLOW_FILE = "flow.py"
 
 
 def load_plan(mesh: Mesh, product: ProductName) -> Plan:
     """The plan of a derived product: flow loaded, validated, compiled. Raises `InvalidFiles` with all findings."""
-    raise NotImplementedError
+    return compile_plan(load_flow(mesh, product), tick=int(mesh.file.tick))
 
 
 def check_flow(mesh: Mesh, product: ProductName) -> list[Finding]:
     """What is wrong with a derived product's flow, at its place; empty if nothing is. Executes `flow.py`, runs nothing."""
-    raise NotImplementedError
+    try:
+        return validate(load_flow(mesh, product))
+    except InvalidFiles as invalid:
+        return list(invalid.findings)
+
+
+def load_flow(mesh: Mesh, product: ProductName) -> Graph:
+    """The flow of a derived product. Raises `InvalidFiles` where `flow.py` cannot be read or does not give a stream."""
+    resolved = mesh.product(product)
+    place = f"{resolved.product.folder}/{FLOW_FILE}"
+    function = _function(resolved.folder / FLOW_FILE, place)
+    inputs = tuple(port_of(mesh.product(read.product)) for read in resolved.product.inputs)
+    parameters = list(inspect.signature(function).parameters.values())
+    line = function.__code__.co_firstlineno
+    names = ", ".join(str(port.product) for port in inputs)
+    if len(parameters) != len(inputs) or any(parameter.kind.name.startswith("VAR_") for parameter in parameters):
+        message = f"flow() takes {len(parameters)} streams, and product.yaml names {len(inputs)} inputs"
+        raise _invalid(place, line, "HW-P003", message, "one parameter for each input, in order", names)
+    try:
+        stream = function(*(source(index) for index in range(len(inputs))))
+    except HeadwaterError as error:
+        raise _invalid(
+            place, _line_in(error, place, line), error.code, error.message, error.detail, error.hint
+        ) from None
+    except Exception as error:
+        message = f"flow() raises {type(error).__name__}: {error}"
+        raise _invalid(
+            place, _line_in(error, place, line), "HW-P004", message, "building a flow runs nothing"
+        ) from None
+    if not isinstance(stream, Stream):
+        message = f"flow() returns a {type(stream).__name__}"
+        raise _invalid(place, line, "HW-P005", message, "what it returns is published", "return the last stream")
+    return Graph(stream.node, inputs, port_of(resolved), place)
+
+
+def port_of(resolved: ResolvedProduct) -> Port:
+    """A product as flows see it.
+
+    Facts of an aggregate lie on a grid, since windows do; those of a source or a join may overlap.
+    """
+    output, contract = resolved.output, resolved.output.output
+    return Port(
+        product=resolved.name,
+        major=resolved.major,
+        topic=output.topic,
+        key=contract.key,
+        partitions=contract.partitions,
+        shape=output.shape,
+        fields={field["name"]: from_avro(field["type"]) for field in output.schema.inlined["fields"]},
+        corrections=contract.corrections == "all",
+        grid=resolved.product.type is ProductType.AGGREGATE,
+    )
+
+
+def _function(path: Path, place: str) -> Any:
+    text = path.read_text(encoding="utf-8")
+    try:
+        code = compile(ast.parse(text, place), place, "exec")
+    except SyntaxError as error:
+        message = f"flow.py is not Python: {error.msg}"
+        raise _invalid(place, error.lineno or 1, "HW-P001", message, "", "", column=error.offset or 1) from None
+    module = ModuleType(f"headwater_flow_{hashlib.sha256(place.encode()).hexdigest()[:12]}")
+    module.__file__ = str(path)
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - a product's own code; this is the one place that runs it
+    except HeadwaterError as error:
+        raise _invalid(place, _line_in(error, place, 1), error.code, error.message, error.detail, error.hint) from None
+    except Exception as error:
+        message = f"flow.py raises {type(error).__name__}: {error}"
+        raise _invalid(
+            place, _line_in(error, place, 1), "HW-P004", message, "it is executed to build the flow"
+        ) from None
+    function = module.__dict__.get("flow")
+    if not inspect.isfunction(function):
+        hint = "def flow(<one parameter for each input>): ..."
+        raise _invalid(place, 1, "HW-P002", "flow.py has no function 'flow'", "it makes the product's stream", hint)
+    return function
+
+
+def _line_in(error: Exception, place: str, otherwise: int) -> int:
+    """The last line of flow.py that the error passed."""
+    line, traceback = otherwise, error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == place:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
+
+
+def _invalid(
+    place: str, line: int, code: str, message: str, why: str, fix: str = "", *, column: int = 1
+) -> InvalidFiles:
+    return InvalidFiles([Finding(code, "error", place, line, column, "", message, why, fix)])

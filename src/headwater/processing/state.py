@@ -7,11 +7,15 @@ a zero byte, so that tables of one task never meet. `state_rocksdb` keeps a stor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 Change = tuple[bytes, bytes | None]
 """A key and its new value; None deletes."""
+
+CACHE_LIMIT = 100_000  # values kept unpacked between commits, a few hundred bytes each
+_MISSING = object()
 
 
 class StateStore(Protocol):
@@ -31,3 +35,155 @@ class StateStore(Protocol):
 
     def close(self) -> None:
         """Let go."""
+
+
+class MemoryStore:
+    """A store in this process. Forgets at exit.
+
+    >>> store = MemoryStore()
+    >>> store.apply([(b"b", b"2"), (b"a", b"1"), (b"c", b"3"), (b"c", None)])
+    >>> store.get(b"a"), list(store.scan(b"a", b"z", reverse=True))
+    (b'1', [(b'b', b'2'), (b'a', b'1')])
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+        # The keys in order; None until a scan asks for it after a write.
+        self._ordered: list[bytes] | None = []
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+        return self._values.get(key)
+
+    def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Entries with `start <= key < end`, in order."""
+        if self._ordered is None:
+            self._ordered = sorted(self._values)
+        first, last = bisect_left(self._ordered, start), bisect_left(self._ordered, end)
+        for position in range(last - 1, first - 1, -1) if reverse else range(first, last):
+            key = self._ordered[position]
+            yield key, self._values[key]
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Write all of these."""
+        for key, value in changes:
+            if value is None:
+                if self._values.pop(key, None) is not None:
+                    self._ordered = None
+            else:
+                if key not in self._values:
+                    self._ordered = None
+                self._values[key] = value
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Overlay:
+    """What a batch changed, over a store: values unpacked, so that a key that many ticks touch is packed once."""
+
+    def __init__(self, store: StateStore) -> None:
+        self.store = store
+        # Changed keys: value and how to pack it; the value None deletes.
+        self.dirty: dict[bytes, tuple[Any, Callable[[Any], bytes]]] = {}
+        # Changed keys of tables that are scanned, in order.
+        self.ordered: dict[bytes, list[bytes]] = {}
+        # Unpacked values as the store has them.
+        self.clean: dict[bytes, Any] = {}
+
+    def changes(self) -> list[Change]:
+        """All changes, packed, in order of their keys."""
+        return [
+            (key, None if value is None else pack(value)) for key, (value, pack) in sorted(self.dirty.items(), key=_key)
+        ]
+
+    def committed(self) -> None:
+        """The store has the changes now."""
+        if len(self.clean) + len(self.dirty) > CACHE_LIMIT:
+            self.clean.clear()
+        self.clean.update((key, value) for key, (value, _) in self.dirty.items())
+        self.dirty.clear()
+        self.ordered.clear()
+
+
+class Table:
+    """A named part of an overlay with values of one form; `scanned` tables can be read in order of their keys.
+
+    >>> table = Table(Overlay(MemoryStore()), "numbers", lambda n: str(n).encode(), int, scanned=True)
+    >>> table.put(b"b", 2); table.put(b"a", 1); table.put(b"b", None)
+    >>> table.get(b"a"), table.get(b"b"), list(table.scan(b"", b"z"))
+    (1, None, [(b'a', 1)])
+    """
+
+    def __init__(
+        self,
+        overlay: Overlay,
+        name: str,
+        pack: Callable[[Any], bytes],
+        unpack: Callable[[bytes], Any],
+        *,
+        scanned: bool = False,
+    ) -> None:
+        self._prefix = name.encode() + b"\0"
+        self._dirty = overlay.dirty
+        self._clean = overlay.clean
+        self._ordered = overlay.ordered
+        self._store = overlay.store
+        self._pack = pack
+        self._unpack = unpack
+        self._scanned = scanned
+
+    def get(self, key: bytes) -> Any:
+        """The value of a key, or None. Values are not to be changed in place."""
+        full = self._prefix + key
+        dirty = self._dirty.get(full)
+        if dirty is not None:
+            return dirty[0]
+        value = self._clean.get(full, _MISSING)
+        if value is _MISSING:
+            packed = self._store.get(full)
+            value = self._clean[full] = None if packed is None else self._unpack(packed)
+        return value
+
+    def put(self, key: bytes, value: Any) -> None:
+        """Set a value; None deletes."""
+        full = self._prefix + key
+        if self._scanned and full not in self._dirty:
+            insort(self._ordered.setdefault(self._prefix, []), full)
+        self._dirty[full] = (value, self._pack)
+
+    def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, Any]]:
+        """Entries with `start <= key < end` in order; nothing may be put while it is open."""
+        assert self._scanned, "declare the table as scanned"
+        first, last = self._prefix + start, self._prefix + end
+        width = len(self._prefix)
+        for full, packed in _merged(self._dirty_between(first, last, reverse), self._store, (first, last), reverse):
+            dirty = self._dirty.get(full)
+            if dirty is None:
+                yield full[width:], self._unpack(packed)
+            elif dirty[0] is not None:
+                yield full[width:], dirty[0]
+
+    def _dirty_between(self, first: bytes, last: bytes, reverse: bool) -> list[bytes]:
+        keys = self._ordered.get(self._prefix, [])
+        found = keys[bisect_left(keys, first) : bisect_left(keys, last)]
+        return found[::-1] if reverse else found
+
+
+def _merged(
+    dirty: list[bytes], store: StateStore, span: tuple[bytes, bytes], reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    position = 0
+    for key, packed in store.scan(*span, reverse=reverse):
+        while position < len(dirty) and (dirty[position] > key if reverse else dirty[position] < key):
+            yield dirty[position], b""
+            position += 1
+        if position < len(dirty) and dirty[position] == key:
+            position += 1
+        yield key, packed
+    for key in dirty[position:]:
+        yield key, b""
+
+
+def _key(entry: tuple[bytes, Any]) -> bytes:
+    return entry[0]

@@ -16,6 +16,7 @@ from headwater.naming import ProductName
 from headwater.ports.record import TopicDescription
 
 Runner = Literal["memory", "kafka"]
+REKEY_RETENTION_MS = -1  # kept until the runner deletes what its commits have passed: time alone would lose unread rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Stage:
     """One stage. `partitions` is its number of tasks: every input has as many.
 
     `ticks` is false where a product only maps and filters: such a stage has no state (`changelog` is empty) and keeps
-    recorded time, revision and order of its only input; the mark it may write is the input's.
+    recorded time, revision and order of its only input; the mark it may write is the input's. `form` changes when what
+    the state or the stage's rekey topic holds does: state of another form cannot be read, it is rebuilt.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Stage:
     ticks: bool
     group: str
     changelog: str
+    form: str
     logic: Any = field(repr=False, compare=False)
 
 
@@ -78,4 +81,12 @@ class Plan:
 
 def internal_topics(plan: Plan) -> list[TopicDescription]:
     """The rekey and changelog topics that `apply` must create for a plan, in order of their names."""
-    raise NotImplementedError
+    topics = []
+    for stage in plan.stages:
+        if stage.changelog:
+            settings = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+            topics.append(TopicDescription(stage.changelog, stage.partitions, settings))
+        if stage.output.kind == "exchange":
+            settings = {"cleanup.policy": "delete", "retention.ms": str(REKEY_RETENTION_MS), "retention.bytes": "-1"}
+            topics.append(TopicDescription(stage.output.topic, stage.output.partitions, settings))
+    return sorted(topics, key=lambda topic: topic.name)

@@ -1,0 +1,95 @@
+"""The operators of one task, one after another: what a closed tick brought goes in, what is to be published comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from headwater.processing.compiler import Operation
+from headwater.processing.operators.aggregate import Fold, FoldSpec
+from headwater.processing.operators.changes import Changes, ChangesSpec
+from headwater.processing.operators.core import Change, RowStep
+from headwater.processing.operators.join_as_of import FactsSpec, Join, JoinSpec
+from headwater.processing.operators.publish import Numbered, Publish
+from headwater.processing.operators.rekey import Moved, Rekey
+from headwater.processing.state import Overlay
+from headwater.processing.steps import Stage, StageInput
+
+Arrivals = Sequence[tuple[StageInput, list[Any]]]
+
+
+class Closed(NamedTuple):
+    """What a tick made: records of the product or messages of the rekey topic, and what became of what came in."""
+
+    records: list[Numbered]
+    messages: list[Moved]
+    counts: dict[str, int]
+
+
+class Chain:
+    """Changes from the inputs, through each operation, to a rekey or to the product."""
+
+    def __init__(self, stage: Stage, overlay: Overlay, lane: int) -> None:
+        self._changes = {
+            entry.topic: Changes(entry.logic, overlay) for entry in stage.inputs if isinstance(entry.logic, ChangesSpec)
+        }
+        self._operations = [_operation(operation, overlay) for operation in stage.logic.operations]
+        product = stage.output.kind == "product"
+        self._publish = Publish(stage.output.logic, overlay) if product else None
+        self._rekey = None if product else Rekey(stage.output.logic, lane)
+
+    def close(self, arrivals: Arrivals, tick: int, end: int) -> Closed:
+        """A tick through all operators; `end` is its last microsecond."""
+        counts: dict[str, int] = {"folded": 0}
+        changes: list[Change] = []
+        for entry, items in arrivals:
+            if entry.topic in self._changes:
+                made, became = self._changes[entry.topic].tick(items)
+                changes.extend(made)
+                _add(counts, became)
+            elif not isinstance(entry.logic, FactsSpec):
+                changes.extend(items)
+                counts["folded"] += len(items)
+        for operator, step, right in self._operations:
+            if isinstance(operator, Join):
+                changes, became = operator.tick(changes, _items(arrivals, right))
+                _add(counts, became)
+            else:
+                changes = operator.tick(changes)
+            if step is not None:
+                changes = _stepped(changes, step)
+        if self._publish is not None:
+            return Closed(self._publish.tick(changes, end), [], counts)
+        assert self._rekey is not None
+        return Closed([], self._rekey.tick(changes, tick), counts)
+
+    def marks(self) -> list[Moved]:
+        """A mark for each partition of the rekey topic; none where the product is written."""
+        return [] if self._rekey is None else self._rekey.marks()
+
+
+def _operation(operation: Operation, overlay: Overlay) -> tuple[Fold | Join, RowStep | None, FactsSpec | None]:
+    spec = operation.spec
+    if isinstance(spec, FoldSpec):
+        return Fold(spec, overlay), operation.step, None
+    assert isinstance(spec, JoinSpec)
+    return Join(spec, overlay), operation.step, spec.right
+
+
+def _items(arrivals: Arrivals, right: FactsSpec | None) -> list[Any]:
+    return [item for entry, items in arrivals if entry.logic is right for item in items]
+
+
+def _stepped(changes: list[Change], step: RowStep) -> list[Change]:
+    made: list[Change] = []
+    for key, before, after in changes:
+        old = None if before is None else step(before)
+        new = None if after is None else step(after)
+        if old != new:
+            made.append((key, old, new))
+    return made
+
+
+def _add(counts: dict[str, int], more: dict[str, int]) -> None:
+    for name, number in more.items():
+        counts[name] = counts.get(name, 0) + number

@@ -1,0 +1,293 @@
+"""A valid flow to a plan: cut into stages where the key changes, columns that nobody reads left out, steps compiled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headwater import naming
+from headwater.errors import InvalidFiles
+from headwater.processing.field_types import FieldType
+from headwater.processing.graph import (
+    HIDDEN,
+    Aggregate,
+    Filter,
+    Graph,
+    JoinAsOf,
+    Map,
+    Node,
+    Port,
+    Relation,
+    Source,
+    main_line,
+    step_name,
+)
+from headwater.processing.operators.aggregate import FoldSpec
+from headwater.processing.operators.changes import ChangesSpec
+from headwater.processing.operators.core import RowStep
+from headwater.processing.operators.join_as_of import FactsSpec, JoinSpec
+from headwater.processing.operators.passing import PassSpec
+from headwater.processing.operators.publish import PublishSpec
+from headwater.processing.operators.rekey import RekeySpec
+from headwater.processing.operators.rows import carried, compile_rows, needed
+from headwater.processing.packing import RowForm
+from headwater.processing.steps import Plan, Stage, StageInput, StageOutput
+from headwater.processing.validation import relate, validate
+
+Stateful = Aggregate | JoinAsOf
+Rows = Map | Filter
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operator of a stage, and what is done row by row to what it gives."""
+
+    spec: FoldSpec | JoinSpec
+    step: RowStep | None
+
+
+@dataclass(frozen=True)
+class StageLogic:
+    """What a stage that ticks does with changes, in order."""
+
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A stretch of the flow: a stateful step (None at the source) and the row steps after it.
+
+    `taken` are the columns that the stateful step reads, `given` those it gives to the row steps, `wanted` those that
+    leave the stretch.
+    """
+
+    step: Stateful | None
+    rows: tuple[Rows, ...]
+    taken: tuple[str, ...]
+    given: tuple[str, ...]
+    wanted: tuple[str, ...]
+    last: Node
+
+    def compiled(self) -> RowStep | None:
+        """The row steps as one function."""
+        return compile_rows(self.rows, self.given, self.wanted)
+
+
+def compile_plan(graph: Graph, *, tick: int) -> Plan:
+    """The plan of a flow; `tick` in microseconds. Raises `InvalidFiles` with all findings where the flow is not valid."""
+    findings = validate(graph)
+    if findings:
+        raise InvalidFiles(findings)
+    parts = _parts(graph)
+    output = graph.output
+    stages = _Stages(graph, tick)
+    if len(parts) == 1:
+        stages.pass_on(parts[0])
+    else:
+        stages.tick_through(parts)
+    return Plan(output.product, output.major, tuple(stages.done), ("memory", "kafka"))
+
+
+class _Stages:
+    """Stages in the making: the open one's inputs, operations and the columns its rows are kept by."""
+
+    def __init__(self, graph: Graph, tick: int) -> None:
+        self._graph = graph
+        self._tick = tick
+        self._source = graph.inputs[_source_of(graph).index]
+        self.done: list[Stage] = []
+        self._inputs: list[StageInput] = []
+        self._operations: list[Operation] = []
+        self._name = ""
+        self._forms: list[str] = []
+        # By which columns rows lie in which of how many partitions now.
+        self._kept_by: tuple[str, ...] = self._source.key
+        self._partitions = self._source.partitions
+
+    def pass_on(self, part: _Part) -> None:
+        """The only stage of a product that only maps and filters."""
+        maps = tuple(step for step in part.rows if isinstance(step, Map))
+        spec = PassSpec(
+            self._source.shape,
+            part.given,
+            part.compiled(),
+            compile_rows(maps, part.given, part.wanted),
+            part.wanted,
+            _conversions(self._graph),
+        )
+        source = self._source
+        fields = tuple(sorted({*part.given, *HIDDEN, *_times(source)}))
+        entry = StageInput(source.topic, "changes", 1, fields, source.product, source.major, spec)
+        self._inputs, self._name = [entry], "map"
+        self._close(StageOutput(self._graph.output.topic, "product", self._partitions, spec), ticks=False)
+
+    def tick_through(self, parts: Sequence[_Part]) -> None:
+        """The stages of a product that folds or joins."""
+        self._read_source(parts[0])
+        for before, part in zip(parts, parts[1:], strict=False):
+            assert part.step is not None
+            for step in before.rows:
+                self._kept_by = carried(self._kept_by, step)
+            key, partitions = self._home(part.step)
+            if (key, partitions) != (self._kept_by, self._partitions):
+                self._hand_over(before, key, partitions)
+            self._operate(before, part)
+        for step in parts[-1].rows:
+            self._kept_by = carried(self._kept_by, step)
+        output = self._graph.output
+        if (output.key, output.partitions) != (self._kept_by, self._partitions):
+            self._hand_over(parts[-1], output.key, output.partitions)
+        publish = PublishSpec("publish", output.shape, parts[-1].wanted, _conversions(self._graph))
+        self._close(StageOutput(output.topic, "product", output.partitions, publish), ticks=True)
+
+    def _read_source(self, part: _Part) -> None:
+        source, relation = self._source, relate(self._graph, part.last)
+        types = _types(relation, part.wanted)
+        name = f"versions.{source.product}"
+        spec = ChangesSpec(name, source.shape, part.given, part.compiled(), types, source.corrections)
+        fields = tuple(sorted({*part.given, *HIDDEN, *_times(source)}))
+        self._inputs = [StageInput(source.topic, "changes", 1, fields, source.product, source.major, spec)]
+        self._forms.append(f"{name}:{part.wanted}:{types}")
+
+    def _home(self, step: Stateful) -> tuple[tuple[str, ...], int]:
+        """By which columns, in how many partitions, rows must lie for a step."""
+        if isinstance(step, Aggregate):
+            return step.by, self._graph.output.partitions
+        right = self._right(step)
+        left_of = {right_name: left_name for left_name, right_name in step.on}
+        return tuple(left_of[name] for name in relate(self._graph, step.right).key), right.partitions
+
+    def _right(self, step: JoinAsOf) -> Port:
+        source = main_line(step.right)[0]
+        assert isinstance(source, Source)
+        return self._graph.inputs[source.index]
+
+    def _operate(self, before: _Part, part: _Part) -> None:
+        relation = relate(self._graph, before.last)
+        types = _types(relation, before.wanted)
+        step = part.step
+        assert step is not None
+        name = step_name(self._graph, step)
+        if isinstance(step, Aggregate):
+            instant = relation.instant
+            spec: FoldSpec | JoinSpec = FoldSpec(
+                name, before.wanted, types, step.by, instant, step.window, step.measures, part.given
+            )
+            self._forms.append(f"{spec.name}:{spec.columns}:{types}:{step.by}:{step.window}:{step.measures}")
+        else:
+            spec = self._join(step, before, part, relation)
+            self._forms.append(f"{spec.name}:{spec.columns}:{types}:{spec.right.fields}:{spec.right.types}")
+        self._operations.append(Operation(spec, part.compiled()))
+        self._name = name
+
+    def _join(self, step: JoinAsOf, before: _Part, part: _Part, relation: Relation) -> JoinSpec:
+        name = step_name(self._graph, step)
+        port, right = self._right(step), relate(self._graph, step.right)
+        rows = tuple(node for node in main_line(step.right) if isinstance(node, Rows))
+        taken = tuple(name for _, name in step.take)
+        fields = needed(rows, taken)
+        facts = FactsSpec(f"{name}.facts", fields, compile_rows(rows, fields, taken), _types(right, taken))
+        read = tuple(sorted({*fields, *HIDDEN, *_times(port)}))
+        self._inputs.append(StageInput(port.topic, "facts", 1, read, port.product, port.major, facts))
+        positions = {name: index for index, name in enumerate(before.wanted)}
+        positions |= {name: len(before.wanted) + index for index, (name, _) in enumerate(step.take)}
+        return JoinSpec(
+            name,
+            relation.shape,
+            before.wanted,
+            _types(relation, before.wanted),
+            relation.key,
+            relation.instant,
+            self._home(step)[0],
+            facts,
+            tuple(positions[name] for name in part.given),
+        )
+
+    def _hand_over(self, part: _Part, key: tuple[str, ...], partitions: int) -> None:
+        """End the open stage with a rekey, and begin the next one with what it hands over."""
+        types = _types(relate(self._graph, part.last), part.wanted)
+        output, name = self._graph.output, self._name or "changes"
+        topic = naming.rekey_topic(output.product, output.major, name)
+        rekey = RekeySpec(part.wanted, types, key, partitions)
+        lanes = self._partitions
+        self._close(StageOutput(topic, "exchange", partitions, rekey), ticks=True)
+        form = RowForm(types)
+        self._inputs = [StageInput(topic, "exchange", lanes, (), None, output.major, form)]
+        self._forms.append(f"exchange:{part.wanted}:{types}")
+        self._kept_by, self._partitions = key, partitions
+
+    def _close(self, output: StageOutput, *, ticks: bool) -> None:
+        name = self._name or ("changes" if output.kind == "exchange" else "publish")
+        product, major = self._graph.output.product, self._graph.output.major
+        form = hashlib.sha256("\n".join(self._forms).encode()).hexdigest()[:16]
+        self.done.append(
+            Stage(
+                name=name,
+                inputs=tuple(self._inputs),
+                output=output,
+                partitions=self._partitions,
+                tick=self._tick,
+                ticks=ticks,
+                group=naming.group(product, major, name),
+                changelog=naming.changelog_topic(product, major, name) if ticks else "",
+                form=form,
+                logic=StageLogic(tuple(self._operations)),
+            )
+        )
+        self._inputs, self._operations, self._name, self._forms = [], [], "", []
+
+
+def _parts(graph: Graph) -> list[_Part]:
+    """The flow in stretches, columns worked out from the end to the source: what nobody reads is not kept."""
+    wanted = tuple(name for name in graph.output.fields if name not in HIDDEN)
+    parts: list[_Part] = []
+    line = main_line(graph.root)
+    while True:
+        rows: list[Rows] = []
+        last = line[-1]
+        while isinstance(line[-1], Rows):
+            rows.insert(0, line.pop())  # type: ignore[arg-type]
+        step = line.pop()
+        given = needed(rows, wanted)
+        if isinstance(step, Source):
+            parts.insert(0, _Part(None, tuple(rows), (), given, wanted, last))
+            return parts
+        taken = _taken(graph, step, given)  # type: ignore[arg-type]
+        parts.insert(0, _Part(step, tuple(rows), taken, given, wanted, last))  # type: ignore[arg-type]
+        wanted = taken
+
+
+def _taken(graph: Graph, step: Stateful, given: Sequence[str]) -> tuple[str, ...]:
+    before = relate(graph, step.source)
+    if isinstance(step, Aggregate):
+        fields = {measure.field for _, measure in step.measures if measure.field is not None}
+        return tuple(sorted({*step.by, *fields, before.instant}))
+    joined = {name for name, _ in step.take}
+    return tuple(
+        sorted({*given, *(name for name, _ in step.on), *before.key, *before.identity, before.instant} - joined)
+    )
+
+
+def _types(relation: Relation, names: Sequence[str]) -> tuple[FieldType, ...]:
+    return tuple(relation.fields[name] for name in names)
+
+
+def _times(port: Port) -> tuple[str, ...]:
+    return ("event_id",) if port.shape == "event" else ("valid_from", "valid_to")
+
+
+def _conversions(graph: Graph) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    given = relate(graph, graph.root).fields
+    return tuple(
+        (name, float)
+        for name, wanted in graph.output.columns().items()
+        if wanted.kind == "double" and given[name].kind == "integer"
+    )
+
+
+def _source_of(graph: Graph) -> Source:
+    source = main_line(graph.root)[0]
+    assert isinstance(source, Source)
+    return source

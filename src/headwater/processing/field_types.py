@@ -1,0 +1,127 @@
+"""What a field of a flow may hold: the types of expressions, from and against the types of Avro."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+_PRIMITIVES = {
+    "int": "integer",
+    "long": "integer",
+    "float": "double",
+    "double": "double",
+    "string": "string",
+    "boolean": "boolean",
+    "bytes": "bytes",
+}
+_LOGICAL = {"timestamp-micros": "instant", "date": "date", "decimal": "decimal"}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """A kind (integer, decimal, double, string, boolean, bytes, instant, date, other), and whether null may stand for it.
+
+    Decimals have precision and scale. `other` is an Avro type that expressions cannot compute with, only carry;
+    `avro` then says which.
+
+    >>> INTEGER.or_null().text()
+    'integer or null'
+    """
+
+    kind: str
+    nullable: bool = False
+    precision: int = 0
+    scale: int = 0
+    avro: str = ""
+
+    def or_null(self, nullable: bool = True) -> FieldType:
+        """The same, null allowed (where the argument says so)."""
+        return replace(self, nullable=True) if nullable and not self.nullable else self
+
+    def required(self) -> FieldType:
+        """The same, null not allowed."""
+        return replace(self, nullable=False)
+
+    def text(self) -> str:
+        """As messages name it."""
+        name = f"decimal({self.precision},{self.scale})" if self.kind == "decimal" else self.avro or self.kind
+        return f"{name} or null" if self.nullable else name
+
+
+INTEGER = FieldType("integer")
+DOUBLE = FieldType("double")
+STRING = FieldType("string")
+BOOLEAN = FieldType("boolean")
+INSTANT = FieldType("instant")
+NULL = FieldType("null", nullable=True)
+PRECISION_LIMIT = 38  # digits of a decimal that every port can carry
+
+
+def from_avro(type_json: Any) -> FieldType:
+    """The type of an Avro field from its parsed JSON.
+
+    >>> from_avro(["null", {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}]).text()
+    'decimal(9,2) or null'
+    """
+    if isinstance(type_json, list):
+        rest = [branch for branch in type_json if branch != "null"]
+        if len(rest) == 1:
+            return from_avro(rest[0]).or_null(len(rest) < len(type_json))
+        return FieldType("other", "null" in type_json, avro=json.dumps(rest, sort_keys=True))
+    if isinstance(type_json, dict):
+        kind = _LOGICAL.get(str(type_json.get("logicalType", "")))
+        if kind == "decimal":
+            return FieldType(kind, precision=int(type_json["precision"]), scale=int(type_json.get("scale", 0)))
+        if kind is not None:
+            return FieldType(kind)
+        if type_json["type"] == "enum":
+            return STRING
+        if isinstance(type_json["type"], str) and type_json["type"] in _PRIMITIVES and "logicalType" not in type_json:
+            return FieldType(_PRIMITIVES[type_json["type"]])
+        return FieldType("other", avro=json.dumps(type_json, sort_keys=True))
+    if type_json in _PRIMITIVES:
+        return FieldType(_PRIMITIVES[type_json])
+    return FieldType("other", avro=json.dumps(type_json))
+
+
+def misfit(given: FieldType, wanted: FieldType) -> str:
+    """Why a value of one type cannot stand in a field of another; empty if it can.
+
+    >>> misfit(INTEGER.or_null(), INTEGER)
+    'may be null, and the field may not'
+    """
+    if given.kind == "null":
+        return "" if wanted.nullable else "is null, and the field may not be"
+    if given.kind != wanted.kind and not (given.kind == "integer" and wanted.kind == "double"):
+        return f"is {given.required().text()}, and the field is {wanted.required().text()}"
+    if given.kind == "decimal" and given.scale > wanted.scale:
+        return f"has {given.scale} decimal places, and the field {wanted.scale}"
+    if given.kind == "other" and given.avro != wanted.avro:
+        return "is of another Avro type than the field"
+    return "may be null, and the field may not" if given.nullable and not wanted.nullable else ""
+
+
+def common(first: FieldType, second: FieldType) -> FieldType | None:
+    """The narrowest type that holds both, or None."""
+    if first.kind == "null":
+        return second.or_null()
+    if second.kind == "null":
+        return first.or_null()
+    nullable = first.nullable or second.nullable
+    if first.kind == second.kind == "decimal" or {first.kind, second.kind} == {"decimal", "integer"}:
+        return decimal_of(
+            max(_whole(first), _whole(second)) + max(first.scale, second.scale), max(first.scale, second.scale)
+        ).or_null(nullable)
+    if first.kind == second.kind and first.avro == second.avro:
+        return first.or_null(nullable)
+    return DOUBLE.or_null(nullable) if {first.kind, second.kind} == {"integer", "double"} else None
+
+
+def decimal_of(precision: int, scale: int) -> FieldType:
+    """A decimal, its precision held to what ports can carry."""
+    return FieldType("decimal", precision=min(precision, PRECISION_LIMIT), scale=scale)
+
+
+def _whole(type_: FieldType) -> int:
+    return type_.precision - type_.scale if type_.kind == "decimal" else 19

@@ -1,0 +1,146 @@
+"""How a flow is written: streams, and the steps that make one from others. Building runs nothing.
+
+`flow.py` of a product holds one function, from one stream for each input to the stream that is published:
+
+    def flow(departures):
+        return departures.aggregate(by=["origin"], window=tumbling("1h"), departures=count())
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from headwater.errors import CallerFault
+from headwater.processing.expressions import Expression, Literal
+from headwater.processing.graph import Aggregate, Filter, JoinAsOf, Map, Measure, Node, Source
+from headwater.processing.windows import Window
+
+
+class Stream:
+    """Records of a product, or what steps make of them. A value: each step gives a new one.
+
+    >>> late = source(0).filter(Column("delay_minutes") > 15)
+    >>> late
+    Stream(filter <- input 0)
+    """
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def filter(self, condition: Expression) -> Stream:
+        """Only rows whose condition is true; where it is null a row is left out, as in SQL.
+
+        >>> source(0).filter(Column("origin") == "JFK")
+        Stream(filter <- input 0)
+        """
+        if not isinstance(condition, Expression):
+            raise _refused("filter takes an expression", 'for example .filter(col("delay_minutes") > 15)')
+        return Stream(Filter(self.node, condition, _line()))
+
+    def map(self, **fields: object) -> Stream:
+        """Fields added or replaced; all others stay. Identity and times cannot be replaced.
+
+        >>> source(0).map(delay_hours=Column("delay_minutes") / 60)
+        Stream(map <- input 0)
+        """
+        return Stream(Map(self.node, _named(fields), None, _line()))
+
+    def select(self, *names: str, **fields: object) -> Stream:
+        """Only these fields, and those computed; identity and times always stay.
+
+        >>> source(0).select("origin", minutes=Column("delay_minutes"))
+        Stream(map <- input 0)
+        """
+        return Stream(Map(self.node, _named(fields), tuple(names), _line()))
+
+    def aggregate(self, *, by: Sequence[str], window: Window, name: str = "aggregate", **measures: Measure) -> Stream:
+        """Fold rows by fields and intervals of valid time into facts with one field for each measure.
+
+        A late, corrected or retracted row corrects every interval it was or is in. `name` names the step inside the
+        mesh; two aggregates of one flow need different ones.
+
+        >>> from headwater.processing.windows import tumbling
+        >>> source(0).aggregate(by=["origin"], window=tumbling("1h"), departures=count(), delay=total("delay_minutes"))
+        Stream(aggregate <- input 0)
+        """
+        if isinstance(by, str) or not by or not all(isinstance(field, str) for field in by):
+            raise _refused("aggregate takes the names of one or more fields", 'for example by=["origin"]')
+        if not isinstance(window, Window):
+            raise _refused("aggregate takes a window", 'for example window=tumbling("1h")')
+        if not measures or not all(isinstance(measure, Measure) for measure in measures.values()):
+            raise _refused("aggregate takes one or more measures by name", "for example departures=count()")
+        return Stream(Aggregate(self.node, tuple(by), window, tuple(measures.items()), name, _line()))
+
+    def join_as_of(self, other: Stream, *, on: Mapping[str, str], take: Mapping[str, str], name: str = "") -> Stream:
+        """Each row with fields of a fact that held at its instant, null where none did (a left join).
+
+        `on` pairs this stream's fields with the other's key fields, `take` names new fields by the other's. Events are
+        joined at `occurred_at`, facts at `valid_from`. When the other side is recorded late or corrected, results that
+        it concerns are published again as corrections.
+
+        >>> source(0).join_as_of(source(1), on={"origin": "origin"}, take={"wind_speed": "wind_speed"})
+        Stream(join_as_of <- input 0)
+        """
+        if not isinstance(other, Stream):
+            raise _refused("join_as_of takes another stream", "give the flow one parameter for each input")
+        for pairs in (on, take):
+            if not isinstance(pairs, Mapping) or not pairs:
+                raise _refused(
+                    "join_as_of pairs fields by name",
+                    'for example on={"origin": "origin"}, take={"wind": "wind_speed"}',
+                )
+        return Stream(JoinAsOf(self.node, other.node, tuple(on.items()), tuple(take.items()), name, _line()))
+
+    def __repr__(self) -> str:
+        words = {Filter: "filter", Map: "map", Aggregate: "aggregate", JoinAsOf: "join_as_of"}
+        steps, node = [], self.node
+        while not isinstance(node, Source):
+            steps.append(words[type(node)])
+            node = node.source
+        return f"Stream({' <- '.join([*steps, f'input {node.index}'])})"
+
+
+def source(index: int) -> Stream:
+    """The stream of an input, by its place in `product.yaml`."""
+    return Stream(Source(index))
+
+
+def count(field: str | None = None) -> Measure:
+    """How many rows, or of how many the field is not null."""
+    return Measure("count", field)
+
+
+def total(field: str) -> Measure:
+    """The sum of a field; exact, so on integers and decimals only. Nulls do not count; only nulls make null."""
+    return Measure("total", field)
+
+
+def minimum(field: str) -> Measure:
+    """The least value of a field that is not null."""
+    return Measure("minimum", field)
+
+
+def maximum(field: str) -> Measure:
+    """The greatest value of a field that is not null."""
+    return Measure("maximum", field)
+
+
+def average(field: str) -> Measure:
+    """The mean of a field: of integers a double, of decimals a decimal of the same places, half to even."""
+    return Measure("average", field)
+
+
+def _named(fields: Mapping[str, object]) -> tuple[tuple[str, Expression], ...]:
+    return tuple((name, value if isinstance(value, Expression) else Literal(value)) for name, value in fields.items())
+
+
+def _line() -> int:
+    # The line of flow.py that called the step: a finding has to name it.
+    return sys._getframe(2).f_lineno
+
+
+def _refused(message: str, hint: str) -> CallerFault:
+    return CallerFault(message, code="HW-P016", detail=f"line {sys._getframe(2).f_lineno}", hint=hint)

@@ -1,0 +1,165 @@
+"""A flow as frozen steps, and what can be said of it before anything runs: types, keys, lineage, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from headwater.naming import ProductName
+from headwater.processing.expressions import Expression
+from headwater.processing.field_types import FieldType
+from headwater.processing.windows import Window
+
+Shape = Literal["event", "fact"]
+Field = tuple[str, str]
+"""A field of an input: the product's name as text, and the field's."""
+
+EVENT_TIMES = ("event_id", "occurred_at")
+FACT_TIMES = ("valid_from", "valid_to")
+HIDDEN = ("recorded_at", "kind", "revision")  # not for flows: what they say changes with every record
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A product as a flow sees it: the topic it reads or writes, its key and fields.
+
+    `corrections` is false where the contract says that records are never corrected nor repeated. `grid` is true where
+    any two intervals of a key are equal or disjoint.
+    """
+
+    product: ProductName
+    major: int
+    topic: str
+    key: tuple[str, ...]
+    partitions: int
+    shape: Shape
+    fields: Mapping[str, FieldType]
+    corrections: bool = True
+    grid: bool = False
+
+    def columns(self) -> dict[str, FieldType]:
+        """The fields that a flow may read."""
+        return {name: type_ for name, type_ in self.fields.items() if name not in HIDDEN}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One aggregate: `function` is count, total, minimum, maximum or average; `field` is None for a count of rows."""
+
+    function: Literal["count", "total", "minimum", "maximum", "average"]
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input of the flow, by its place among the inputs of `product.yaml`."""
+
+    index: int
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Fields computed. `kept` None keeps all others, else only these and the identity and times."""
+
+    source: Node
+    fields: tuple[tuple[str, Expression], ...]
+    kept: tuple[str, ...] | None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Only rows whose condition is true."""
+
+    source: Node
+    condition: Expression
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A fold over key and interval: events by `occurred_at`, facts by `valid_from`."""
+
+    source: Node
+    by: tuple[str, ...]
+    window: Window
+    measures: tuple[tuple[str, Measure], ...]
+    name: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAsOf:
+    """Left rows with the right's value as of their instant; `on` pairs a left field with a right key field."""
+
+    source: Node
+    right: Node
+    on: tuple[tuple[str, str], ...]
+    take: tuple[tuple[str, str], ...]
+    name: str
+    line: int = 0
+
+
+Node = Source | Map | Filter | Aggregate | JoinAsOf
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """The rows at one point of a flow.
+
+    `key` names, for each part of the key that partitions the rows, a field that still holds it ("" where none does).
+    `lineage` says which input fields each field is made of, `input` which input the rows' identity comes from.
+    """
+
+    fields: Mapping[str, FieldType]
+    key: tuple[str, ...]
+    shape: Shape
+    grid: bool
+    lineage: Mapping[str, frozenset[Field]]
+    corrections: bool = True
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The fields that, with the key, tell one row from another."""
+        return ("event_id",) if self.shape == "event" else FACT_TIMES
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The fields of valid time and identity, which no step may change."""
+        return EVENT_TIMES if self.shape == "event" else FACT_TIMES
+
+    @property
+    def instant(self) -> str:
+        """The field of valid time at which a row is joined and windowed."""
+        return "occurred_at" if self.shape == "event" else "valid_from"
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A whole flow: its last step, its inputs in order, its output, and the file it was read from."""
+
+    root: Node
+    inputs: tuple[Port, ...]
+    output: Port
+    file: str = "flow.py"
+
+
+def step_name(graph: Graph, step: Aggregate | JoinAsOf) -> str:
+    """What state and topics of a step are named by: its own name, else for a join what it joins."""
+    if step.name or isinstance(step, Aggregate):
+        return step.name
+    right = main_line(step.right)[0]
+    assert isinstance(right, Source)
+    product = graph.inputs[right.index].product
+    return f"join_{product.domain}_{product.product}"
+
+
+def main_line(node: Node) -> list[Node]:
+    """The steps from the source to a node, along the left side of joins."""
+    line = [node]
+    while not isinstance(node, Source):
+        node = node.source
+        line.append(node)
+    return line[::-1]

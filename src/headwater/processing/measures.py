@@ -1,0 +1,167 @@
+"""The measures of an aggregate: which slots of a cell each needs, how a row goes in and out, what they amount to."""
+
+from __future__ import annotations
+
+import decimal
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headwater.processing.field_types import DOUBLE, INTEGER, FieldType, decimal_of
+from headwater.processing.graph import Measure
+from headwater.processing.packing import RowForm, ordered_integer
+
+Values = Sequence[Any]
+Update = Callable[[list[Any], tuple[Any, ...], int], None]
+_EXACT = decimal.Context(prec=100)
+_ORDERED_KINDS = ("integer", "instant", "decimal", "string", "double", "boolean", "date", "bytes")
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """A measure that needs an ordered multiset: the row's field, the cell's slot, and the order of values as bytes."""
+
+    field: int
+    position: int
+    greatest: bool
+    ordered: Callable[[Any], bytes]
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+    def better(self, first: Any, second: Any) -> Any:
+        """The one of two values that the measure wants."""
+        return max(first, second, key=self.ordered) if self.greatest else min(first, second, key=self.ordered)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A measure's slots in a cell: their types and first values, how a row changes them, what they amount to."""
+
+    types: tuple[FieldType, ...]
+    starting: tuple[Any, ...]
+    update: Update | None
+    result: Callable[[Values], Any]
+    extreme: Extreme | None = None
+
+
+def measure_type(function: str, field: FieldType | None) -> FieldType | None:
+    """The type of a measure over a field; None where it cannot be folded and un-folded exactly.
+
+    >>> measure_type("total", INTEGER.or_null()).text(), measure_type("total", DOUBLE)
+    ('integer or null', None)
+    """
+    if function == "count":
+        return INTEGER
+    if field is None:
+        return None
+    if function in ("minimum", "maximum"):
+        return field if field.kind in _ORDERED_KINDS else None
+    if field.kind == "decimal":
+        sums = decimal_of(field.precision + 12, field.scale)
+        return (decimal_of(field.precision, field.scale) if function == "average" else sums).or_null(field.nullable)
+    if field.kind == "integer":
+        return (DOUBLE if function == "average" else INTEGER).or_null(field.nullable)
+    return None
+
+
+def slot_of(function: str, field: int | None, type_: FieldType | None, at: int) -> Slot:
+    """The slots of a measure over the row's column `field`, from position `at` of a cell."""
+    if field is None or type_ is None:
+        return Slot((), (), None, lambda values: None)
+    if function == "count":
+        return Slot((INTEGER,), (0,), _counting(field, at), lambda values: values[at])
+    if function in ("minimum", "maximum"):
+        form = RowForm([type_])
+        extreme = Extreme(
+            field,
+            at,
+            function == "maximum",
+            _ordering(type_),
+            lambda value: form.write((value,))[0],
+            lambda value: (form.read([value]) or (None,))[0],
+        )
+        return Slot((type_.or_null(),), (None,), None, lambda values: values[at], extreme)
+    exact = type_.kind == "decimal"
+    result = _mean(at, type_) if function == "average" else lambda values: values[at] if values[at + 1] else None
+    return Slot((type_, INTEGER), (decimal.Decimal(0) if exact else 0, 0), _adding(field, at, exact), result)
+
+
+def result_function(
+    by: Sequence[str], measures: Sequence[tuple[str, Measure]], gives: Sequence[str], slots: Sequence[Slot], width: int
+) -> Callable[[Values, int, int | None], tuple[Any, ...]]:
+    """A function from a cell of `width` values and its interval to the row of the columns that the fold gives."""
+    members = len(by)
+    amounts: dict[str, Callable[[Values], Any]] = {
+        **{name: _at(index) for index, name in enumerate(by)},
+        "valid_from": _at(width),
+        "valid_to": _at(width + 1),
+    }
+    for (name, measure), slot in zip(measures, slots, strict=True):
+        amounts[name] = _at(members) if measure.field is None else slot.result
+    columns = [amounts[name] for name in gives]
+    return lambda cell, start, end: tuple([column((*cell, start, end)) for column in columns])
+
+
+def _at(index: int) -> Callable[[Values], Any]:
+    return lambda values: values[index]
+
+
+def _counting(field: int, at: int) -> Update:
+    def update(values: list[Any], row: tuple[Any, ...], sign: int) -> None:
+        if row[field] is not None:
+            values[at] += sign
+
+    return update
+
+
+def _adding(field: int, at: int, exact: bool) -> Update:
+    def update(values: list[Any], row: tuple[Any, ...], sign: int) -> None:
+        value = row[field]
+        if value is not None:
+            values[at] += value if sign > 0 else -value
+            values[at + 1] += sign
+
+    def update_exactly(values: list[Any], row: tuple[Any, ...], sign: int) -> None:
+        value = row[field]
+        if value is not None:
+            values[at] = (_EXACT.add if sign > 0 else _EXACT.subtract)(values[at], value)
+            values[at + 1] += sign
+
+    return update_exactly if exact else update
+
+
+def _mean(at: int, type_: FieldType) -> Callable[[Values], Any]:
+    if type_.kind != "decimal":
+        return lambda values: values[at] / values[at + 1] if values[at + 1] else None
+    places = decimal.Decimal((0, (1,), -type_.scale))
+
+    def mean(values: Values) -> Any:
+        if not values[at + 1]:
+            return None
+        quotient = _EXACT.divide(values[at], decimal.Decimal(values[at + 1]))
+        return quotient.quantize(places, rounding=decimal.ROUND_HALF_EVEN, context=_EXACT)
+
+    return mean
+
+
+def _ordering(type_: FieldType) -> Callable[[Any], bytes]:
+    """Values as bytes whose order is the values'; of one length, or ending the key."""
+    scale = type_.scale
+    orders: dict[str, Callable[[Any], bytes]] = {
+        "integer": ordered_integer,
+        "instant": ordered_integer,
+        "decimal": lambda value: (int(value.scaleb(scale, context=_EXACT)) + (1 << 135)).to_bytes(17, "big"),
+        "string": str.encode,
+        "double": _ordered_double,
+        "boolean": lambda value: b"\1" if value else b"\0",
+        "date": lambda value: ordered_integer(value.toordinal()),
+        "bytes": bytes,
+    }
+    return orders[type_.kind]
+
+
+def _ordered_double(value: float) -> bytes:
+    # Positive doubles are in order as they stand, negative ones backwards; adding zero makes one of both zeros.
+    bits = int.from_bytes(struct.pack(">d", value + 0.0), "big")
+    return (bits ^ (0xFFFFFFFFFFFFFFFF if bits >> 63 else 1 << 63)).to_bytes(8, "big")

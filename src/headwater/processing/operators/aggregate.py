@@ -1,0 +1,148 @@
+"""`aggregate`: fold rows over a key and intervals of valid time; what comes is added, what goes is taken out again.
+
+Per key and interval one cell is kept: the fields it is grouped by, the number of members, and the accumulators. Sums
+and counts are un-folded by subtraction, exact on integers and decimals. Least and greatest keep an ordered multiset of
+values beside the cell, read only where a value that goes may have been the extreme. A cell without members is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headwater.errors import Fault
+from headwater.processing.field_types import INTEGER, FieldType
+from headwater.processing.graph import Measure
+from headwater.processing.measures import Extreme, Slot, result_function, slot_of
+from headwater.processing.operators.core import Change, Row
+from headwater.processing.packing import RowForm, after, ordered_integer, pack, sized, unpack
+from headwater.processing.state import Overlay, Table
+from headwater.processing.windows import Window
+
+
+@dataclass(frozen=True)
+class FoldSpec:
+    """A fold: columns and types of the rows it takes, what it groups and measures, the columns it gives."""
+
+    name: str
+    columns: tuple[str, ...]
+    types: tuple[FieldType, ...]
+    by: tuple[str, ...]
+    instant: str
+    window: Window
+    measures: tuple[tuple[str, Measure], ...]
+    gives: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Cell:
+    """A cell while a tick is folded into it. `values` are what it will be, `known` what it was; `moved` its multisets."""
+
+    key: bytes
+    start: int
+    end: int | None
+    known: Row | None
+    values: list[Any]
+    moved: dict[tuple[int, Any], int] | None
+
+
+class Fold:
+    """The cells of one partition."""
+
+    def __init__(self, spec: FoldSpec, overlay: Overlay) -> None:
+        columns = {name: index for index, name in enumerate(spec.columns)}
+        self._instant = columns[spec.instant]
+        self._interval = spec.window.intervals()
+        self._by = tuple(columns[name] for name in spec.by)
+        self._members = len(self._by)
+        self._slots: list[Slot] = []
+        types = [spec.types[index] for index in self._by] + [INTEGER]
+        for _, measure in spec.measures:
+            field = None if measure.field is None else columns[measure.field]
+            slot = slot_of(measure.function, field, None if field is None else spec.types[field], len(types))
+            self._slots.append(slot)
+            types.extend(slot.types)
+        self._starting = [value for slot in self._slots for value in slot.starting]
+        self._updates = [slot.update for slot in self._slots if slot.update is not None]
+        self._extremes = [slot.extreme for slot in self._slots if slot.extreme is not None]
+        self._result = result_function(spec.by, spec.measures, spec.gives, self._slots, len(types))
+        form = RowForm(types)
+        self._table = Table(
+            overlay, spec.name, lambda cell: pack(form.write(cell)), lambda body: form.read(unpack(body))
+        )
+        self._values = Table(overlay, f"{spec.name}.values", pack, unpack, scanned=True)
+
+    def tick(self, changes: Sequence[Change]) -> list[Change]:
+        """Fold a tick's changes; the changes of the cells' results, in the order of first touch."""
+        touched: dict[bytes, _Cell] = {}
+        for key, before, now in changes:
+            if before is not None:
+                self._fold(touched, key, before, -1)
+            if now is not None:
+                self._fold(touched, key, now, 1)
+        results: list[Change] = []
+        for place, cell in touched.items():
+            before, now = self._settle(place, cell)
+            if before != now:
+                results.append((cell.key, before, now))
+        return results
+
+    def _fold(self, touched: dict[bytes, _Cell], key: bytes, row: Row, sign: int) -> None:
+        start, end = self._interval(row[self._instant])
+        place = sized(key) + ordered_integer(start)
+        cell = touched.get(place)
+        if cell is None:
+            known = self._table.get(place)
+            values = list(known) if known else [*(row[index] for index in self._by), 0, *self._starting]
+            cell = touched[place] = _Cell(key, start, end, known, values, {} if self._extremes else None)
+        values = cell.values
+        values[self._members] += sign
+        for update in self._updates:
+            update(values, row, sign)
+        if cell.moved is not None:
+            for extreme in self._extremes:
+                value = row[extreme.field]
+                if value is not None:
+                    moved = (extreme.position, value)
+                    cell.moved[moved] = cell.moved.get(moved, 0) + sign
+
+    def _settle(self, place: bytes, cell: _Cell) -> tuple[Row | None, Row | None]:
+        if cell.moved:
+            for extreme in self._extremes:
+                self._move(place, cell, extreme)
+        members = cell.values[self._members]
+        if members < 0:
+            raise Fault(
+                "an interval has fewer members than none",
+                code="HW-P040",
+                detail="a change took out what was never put in: the input repeats or lost records",
+            )
+        now = tuple(cell.values) if members else None
+        if now != cell.known:
+            self._table.put(place, now)
+        before = None if cell.known is None else self._result(cell.known, cell.start, cell.end)
+        return before, None if now is None else self._result(now, cell.start, cell.end)
+
+    def _move(self, place: bytes, cell: _Cell, extreme: Extreme) -> None:
+        """Bring a multiset up to date, and with it the extreme that the cell holds."""
+        prefix = place + bytes([extreme.position])
+        best, gone = cell.values[extreme.position], False
+        assert cell.moved is not None
+        for (position, value), moved in cell.moved.items():
+            if position != extreme.position or not moved:
+                continue
+            where = prefix + extreme.ordered(value)
+            known = self._values.get(where)
+            count = (known[1] if known else 0) + moved
+            if count < 0:
+                raise Fault("a value was taken out that was not in", code="HW-P041", detail="the input lost records")
+            self._values.put(where, [extreme.write(value), count] if count else None)
+            if count:
+                best = value if best is None else extreme.better(best, value)
+            elif value == best:
+                gone = True
+        if gone:
+            ends = self._values.scan(prefix, after(prefix), reverse=extreme.greatest)
+            best = next((extreme.read(entry[0]) for _, entry in ends), None)
+        cell.values[extreme.position] = best

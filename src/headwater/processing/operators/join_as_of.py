@@ -1,0 +1,233 @@
+"""`join_as_of`: each left row with the right's value as of its instant, given again whenever that value changes.
+
+Both sides are kept under the right's key: left rows in order of their instants, the right's facts as the pieces that
+hold now (overriding cuts them), and the revision of each key and interval seen. A tick's right records come first. A
+left row is looked up before and after them; only where the two differ does a change leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from headwater.errors import Fault
+from headwater.processing.field_types import FieldType
+from headwater.processing.operators.core import (
+    OPEN,
+    Change,
+    Row,
+    RowStep,
+    checked_interval,
+    checked_revision,
+    identity_function,
+    picked,
+    row_of,
+)
+from headwater.processing.packing import RowForm, ordered_integer, pack, sized, unpack
+from headwater.processing.state import Overlay, Table
+
+
+@dataclass(frozen=True)
+class FactsSpec:
+    """The right side: the `fields` read of a record, what is done to them row by row, the columns that come out."""
+
+    name: str
+    fields: tuple[str, ...]
+    step: RowStep | None
+    types: tuple[FieldType, ...]
+
+
+@dataclass(frozen=True)
+class JoinSpec:
+    """A join: the left's columns, types and identity, its columns for the right's key, the right, the columns it gives.
+
+    `gives` names columns of the left, then of the right as taken, of which the result is made: positions in both.
+    """
+
+    name: str
+    shape: str
+    columns: tuple[str, ...]
+    types: tuple[FieldType, ...]
+    key: tuple[str, ...]
+    instant: str
+    on: tuple[str, ...]
+    right: FactsSpec
+    gives: tuple[int, ...]
+
+
+class FactVersion(NamedTuple):
+    """A right record as it waits for its tick to close; `row` None is a hole."""
+
+    key: bytes
+    valid_from: int
+    valid_to: int
+    revision: int
+    row: Row | None
+
+
+class FactsIntake:
+    """Right records to versions; raises `Misfit` for what no tick can take."""
+
+    def __init__(self, spec: FactsSpec) -> None:
+        self._pick = picked(spec.fields)
+        self._step = spec.step
+
+    def __call__(self, key: bytes, record: Mapping[str, Any]) -> FactVersion:
+        """A record's version."""
+        checked_interval(record)
+        valid_to = record["valid_to"]
+        row = row_of(record, self._pick, self._step)
+        revision = checked_revision(record)
+        return FactVersion(key, record["valid_from"], OPEN if valid_to is None else valid_to, revision, row)
+
+
+@dataclass(slots=True)
+class _Left:
+    """A left row that a tick concerns: what it was, what it is, and what it was joined to before."""
+
+    key: bytes
+    before: Row | None
+    after: _Pool
+    given: Row | None = None
+
+
+class Join:
+    """Both sides of one partition."""
+
+    def __init__(self, spec: JoinSpec, overlay: Overlay) -> None:
+        columns = {name: index for index, name in enumerate(spec.columns)}
+        self._instant = columns[spec.instant]
+        self._on = tuple(columns[name] for name in spec.on)
+        self._identity = identity_function(spec.shape, columns, spec.key)
+        self._nothing: Row = (None,) * len(spec.right.types)
+        self._pick = itemgetter(*spec.gives) if len(spec.gives) > 1 else None
+        self._only = spec.gives[0]
+        left, right = RowForm(spec.types), RowForm(spec.right.types)
+        self._rows = Table(
+            overlay,
+            f"{spec.name}.rows",
+            lambda row: pack(left.write(row)),
+            lambda body: left.read(unpack(body)),
+            scanned=True,
+        )
+        self._pieces = Table(
+            overlay,
+            f"{spec.name}.facts",
+            lambda piece: pack([piece[0], right.write(piece[1])]),
+            lambda body: ((value := unpack(body))[0], right.read(value[1])),
+            scanned=True,
+        )
+        self._revisions = Table(overlay, f"{spec.name}.revisions", pack, unpack)
+
+    def tick(self, changes: Sequence[Change], versions: Sequence[FactVersion]) -> tuple[list[Change], dict[str, int]]:
+        """Join a tick's changes with a tick's facts; the changes of the results, and what became of the facts."""
+        facts, counts = self._news(versions)
+        lefts: dict[bytes, _Left] = {}
+        for key, before, after in changes:
+            if before is not None:
+                self._left(lefts, key, before).after.remove(before)
+            if after is not None:
+                self._left(lefts, key, after).after.append(after)
+        for fact in facts:
+            start, end = (
+                sized(fact.key) + ordered_integer(fact.valid_from),
+                sized(fact.key) + ordered_integer(fact.valid_to),
+            )
+            for place, row in self._rows.scan(start, end):
+                if place not in lefts:
+                    lefts[place] = _Left(fact.key, row, _Pool([row]))
+        for left in lefts.values():
+            if left.before is not None:
+                left.given = self._joined(left.key, left.before)
+        for fact in facts:
+            self._override(fact)
+        return [change for place, left in lefts.items() if (change := self._settle(place, left)) is not None], counts
+
+    def _left(self, lefts: dict[bytes, _Left], key: bytes, row: Row) -> _Left:
+        place = sized(key) + ordered_integer(row[self._instant]) + self._identity(row)
+        left = lefts.get(place)
+        if left is None:
+            known = self._rows.get(place)
+            left = lefts[place] = _Left(key, known, _Pool([] if known is None else [known]))
+        return left
+
+    def _settle(self, place: bytes, left: _Left) -> Change | None:
+        if len(left.after) > 1 or left.after.owed:
+            raise Fault(
+                "a joined row does not follow from the one before it",
+                code="HW-P042",
+                detail="a change took out what was never put in: the input repeats or lost records",
+            )
+        row = left.after[0] if left.after else None
+        if row != left.before:
+            self._rows.put(place, row)
+        given = None if row is None else self._joined(left.key, row)
+        return (left.key, left.given, given) if given != left.given else None
+
+    def _joined(self, key: bytes, row: Row) -> Row:
+        taken = self._nothing
+        if all(row[index] is not None for index in self._on):
+            taken = self._as_of(key, row[self._instant]) or self._nothing
+        both = row + taken
+        return (both[self._only],) if self._pick is None else self._pick(both)
+
+    def _as_of(self, key: bytes, instant: int) -> Row | None:
+        prefix = sized(key)
+        for _, (end, row) in self._pieces.scan(prefix, prefix + ordered_integer(instant + 1), reverse=True):
+            return row if instant < end else None
+        return None
+
+    def _news(self, versions: Sequence[FactVersion]) -> tuple[list[FactVersion], dict[str, int]]:
+        """The facts that say something new, in order, and the count of the others."""
+        news, counts = [], {"folded": 0, "repeats": 0, "superseded": 0}
+        for version in versions:
+            place = sized(version.key) + ordered_integer(version.valid_from) + ordered_integer(version.valid_to)
+            known = self._revisions.get(place)
+            if known is None or version.revision > known:
+                self._revisions.put(place, version.revision)
+                news.append(version)
+                counts["folded"] += 1
+            else:
+                counts["repeats" if version.revision == known else "superseded"] += 1
+        return news, counts
+
+    def _override(self, fact: FactVersion) -> None:
+        """The fact speaks for its whole interval; of what was there the pieces left and right of it stay."""
+        prefix = sized(fact.key)
+        start, end = prefix + ordered_integer(fact.valid_from), prefix + ordered_integer(fact.valid_to)
+        for place, (piece_end, row) in self._pieces.scan(prefix, start, reverse=True):
+            if piece_end > fact.valid_from:
+                self._pieces.put(place, (fact.valid_from, row))
+                if piece_end > fact.valid_to:
+                    self._pieces.put(end, (piece_end, row))
+            break
+        for place, (piece_end, row) in list(self._pieces.scan(start, end)):
+            self._pieces.put(place, None)
+            if piece_end > fact.valid_to:
+                self._pieces.put(end, (piece_end, row))
+        if fact.row is not None:
+            self._pieces.put(start, (fact.valid_to, fact.row))
+
+
+class _Pool(list[Row]):
+    """The rows of one place while changes of several lanes come and go: what goes may come later."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        super().__init__(rows)
+        self.owed: list[Row] = []
+
+    def append(self, row: Row) -> None:
+        """A row comes."""
+        if row in self.owed:
+            self.owed.remove(row)
+        else:
+            super().append(row)
+
+    def remove(self, row: Row) -> None:
+        """A row goes."""
+        if row in self:
+            super().remove(row)
+        else:
+            self.owed.append(row)

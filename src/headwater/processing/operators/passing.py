@@ -1,0 +1,58 @@
+"""What a product that only maps and filters publishes: each record at once, with its recorded time, kind and revision.
+
+What fails the filter above revision 1 leaves as a retract, known or not; at revision 1 nothing of it was published, and
+it is left out. A retract always passes. No state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headwater.errors import Misfit
+from headwater.processing.operators.core import RowStep, checked_interval, checked_revision, picked
+
+
+@dataclass(frozen=True)
+class PassSpec:
+    """The `fields` read of a record, the row steps with and without their filters, the columns of the record made."""
+
+    shape: str
+    fields: tuple[str, ...]
+    step: RowStep | None
+    mapping: RowStep | None
+    columns: tuple[str, ...]
+    conversions: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
+
+
+class Passing:
+    """Records to records."""
+
+    def __init__(self, spec: PassSpec) -> None:
+        self._spec = spec
+        self._pick = picked(spec.fields)
+
+    def __call__(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The record to publish, or None; raises `Misfit` for one that cannot be processed."""
+        spec, row = self._spec, self._pick(record)
+        kind, revision = record["kind"], checked_revision(record)
+        if kind not in ("assert", "correct", "retract"):
+            raise Misfit("a kind is assert, correct or retract", code="HW-P034", field="kind")
+        if spec.shape == "fact":
+            checked_interval(record)
+        try:
+            kept = row if spec.step is None else spec.step(row)
+            if kept is None or kind == "retract":
+                if kind != "retract" and revision == 1:
+                    return None
+                kind, kept = "retract", row if spec.mapping is None else spec.mapping(row)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            detail = type(error).__name__
+            raise Misfit("the flow cannot compute with this record", code="HW-P035", detail=detail) from None
+        assert kept is not None
+        made = dict(zip(spec.columns, kept, strict=True))
+        for name, convert in spec.conversions:
+            if made[name] is not None:
+                made[name] = convert(made[name])
+        return {**made, "recorded_at": record["recorded_at"], "kind": kind, "revision": revision}

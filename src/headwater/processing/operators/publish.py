@@ -1,0 +1,112 @@
+"""`publish`: number what changed, and say it. Only the last stage of a product does so.
+
+Of a tick's changes of one identity, whichever lanes they came by, what goes and comes again cancels; at most one row
+before and one after are left. No difference, no record. The revision counts the records of this identity, and stays
+after a retract. A retract carries the value that it takes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from headwater.errors import Fault
+from headwater.processing.operators.core import OPEN, Change, Row, rest_function
+from headwater.processing.packing import pack, sized, unpack
+from headwater.processing.state import Overlay, Table
+
+
+@dataclass(frozen=True)
+class PublishSpec:
+    """What is published: the rows' columns, which are the record's fields, and the columns to convert on the way."""
+
+    name: str
+    shape: str
+    columns: tuple[str, ...]
+    conversions: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
+
+
+class Numbered(NamedTuple):
+    """A record to publish."""
+
+    key: bytes
+    record: dict[str, Any]
+
+
+class Publish:
+    """The revisions of one partition."""
+
+    def __init__(self, spec: PublishSpec, overlay: Overlay) -> None:
+        columns = {name: index for index, name in enumerate(spec.columns)}
+        self._columns = spec.columns
+        self._conversions = spec.conversions
+        self._rest = rest_function(spec.shape, columns)
+        self._order = _event_order(columns) if spec.shape == "event" else _fact_order(columns)
+        self._revisions = Table(overlay, spec.name, pack, unpack)
+
+    def tick(self, changes: Iterable[Change], recorded_at: int) -> list[Numbered]:
+        """The records of a tick, in order of key and interval (events: of key and id)."""
+        sums: dict[bytes, tuple[bytes, list[Row], list[Row]]] = {}
+        for key, before, after in changes:
+            if before is not None:
+                self._sum(sums, key, before)[1].append(before)
+            if after is not None:
+                self._sum(sums, key, after)[2].append(after)
+        settled = []
+        for identity, (key, went, came) in sums.items():
+            before, after = _net(went, came)
+            if before != after:
+                settled.append((key, self._order(after or before), identity, before, after))
+        settled.sort(key=lambda entry: entry[:2])
+        return [
+            Numbered(key, self._record(identity, before, after, recorded_at))
+            for key, _, identity, before, after in settled
+        ]
+
+    def _sum(
+        self, sums: dict[bytes, tuple[bytes, list[Row], list[Row]]], key: bytes, row: Row
+    ) -> tuple[bytes, list[Row], list[Row]]:
+        identity = sized(key) + self._rest(row)
+        found = sums.get(identity)
+        if found is None:
+            found = sums[identity] = (key, [], [])
+        return found
+
+    def _record(self, identity: bytes, before: Row | None, after: Row | None, recorded_at: int) -> dict[str, Any]:
+        revision = (self._revisions.get(identity) or 0) + 1
+        self._revisions.put(identity, revision)
+        row = before if after is None else after
+        assert row is not None
+        record = dict(zip(self._columns, row, strict=True))
+        for name, convert in self._conversions:
+            if record[name] is not None:
+                record[name] = convert(record[name])
+        record["recorded_at"] = recorded_at
+        record["kind"] = "assert" if before is None else "retract" if after is None else "correct"
+        record["revision"] = revision
+        return record
+
+
+def _net(went: list[Row], came: list[Row]) -> tuple[Row | None, Row | None]:
+    for row in list(went):
+        if row in came:
+            went.remove(row)
+            came.remove(row)
+    if len(went) > 1 or len(came) > 1:
+        raise Fault(
+            "a record has two values at one time",
+            code="HW-P044",
+            detail="two rows of one identity were published without the first being taken back",
+        )
+    return went[0] if went else None, came[0] if came else None
+
+
+def _fact_order(columns: dict[str, int]) -> Callable[[Any], Any]:
+    start, end = columns["valid_from"], columns["valid_to"]
+    return lambda row: (row[start], OPEN if row[end] is None else row[end])
+
+
+def _event_order(columns: dict[str, int]) -> Callable[[Any], Any]:
+    event_id = columns["event_id"]
+    return lambda row: (row[event_id].encode(),)

@@ -1,0 +1,129 @@
+"""Valid-time intervals that an aggregate folds over: a window is a value, `start_of` and `end_of` are built from it.
+
+Intervals are half-open and lie side by side, so any two of one window are equal or disjoint (a grid).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from headwater.errors import CallerFault
+from headwater.timeline.instant import Duration, Instant
+
+WHOLE_START = int(Instant.parse("0001-01-01T00:00:00Z"))  # the first instant that ISO 8601 text can say
+Unit = Literal["hour", "day", "month"]
+_CACHE_LIMIT = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How an instant finds its interval. Made by `tumbling`, `calendar` and `whole`.
+
+    `length` is in microseconds (tumbling), `unit` and `zone` say a calendar's; both empty: all of time.
+    """
+
+    length: int = 0
+    unit: str = ""
+    zone: str = ""
+
+    def intervals(self) -> Callable[[int], tuple[int, int | None]]:
+        """A function from an instant to its interval: start and end, the end None where it is open."""
+        length = self.length
+        if length:
+            return lambda at: ((start := at // length * length), start + length)
+        if not self.unit:
+            return lambda at: (WHOLE_START, None)
+        return _calendar_intervals(self.unit, ZoneInfo(self.zone))
+
+    def text(self) -> str:
+        """As plans show it."""
+        if self.length:
+            return f"tumbling {Duration(self.length).text()}"
+        return f"calendar {self.unit} {self.zone}" if self.unit else "whole"
+
+
+def tumbling(length: str) -> Window:
+    """Intervals of one length, side by side from the Unix epoch: "1h", "15min", "30s".
+
+    >>> start, end = tumbling("1h").intervals()(Instant.parse("2013-01-05T14:05:00Z"))
+    >>> Instant(start).iso(), Instant(end).iso()
+    ('2013-01-05T14:00:00.000000Z', '2013-01-05T15:00:00.000000Z')
+    """
+    duration = Duration.parse(length)
+    if duration <= 0:
+        raise CallerFault("a window has a length above zero", code="HW-P014", hint='for example tumbling("1h")')
+    return Window(length=int(duration))
+
+
+def calendar(unit: Unit, *, zone: str = "UTC") -> Window:
+    """Hours, days or months of a time zone; a day of 23 or 25 hours is one interval.
+
+    >>> start, end = calendar("day", zone="America/New_York").intervals()(Instant.parse("2013-03-10T12:00:00Z"))
+    >>> (end - start) // 3_600_000_000
+    23
+    """
+    if unit not in ("hour", "day", "month"):
+        raise CallerFault(f"there is no calendar unit '{unit}'", code="HW-P014", hint="hour, day or month")
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        raise CallerFault(
+            f"there is no time zone '{zone[:40]}'", code="HW-P015", hint="for example UTC or America/New_York"
+        ) from None
+    if zone == "UTC" and unit != "month":
+        return Window(length=3_600_000_000 if unit == "hour" else 86_400_000_000)
+    return Window(unit=unit, zone=zone)
+
+
+def whole() -> Window:
+    """One interval for all of time, open at its end.
+
+    >>> whole().intervals()(5)
+    (-62135596800000000, None)
+    """
+    return Window()
+
+
+def _calendar_intervals(unit: str, zone: ZoneInfo) -> Callable[[int], tuple[int, int | None]]:
+    # Finding an interval in a zone costs microseconds; neighbouring events share theirs, and so the last ones are kept.
+    known: dict[int, tuple[int, int]] = {}
+
+    def interval(at: int) -> tuple[int, int | None]:
+        # No zone changes its offset twice within a quarter of an hour, and none is off by less than that.
+        quarter = at // 900_000_000
+        found = known.get(quarter)
+        if found is not None and found[0] <= at < found[1]:
+            return found
+        found = _hour(at, zone) if unit == "hour" else _days(at, unit, zone)
+        if len(known) >= _CACHE_LIMIT:
+            known.clear()
+        known[quarter] = found
+        return found
+
+    return interval
+
+
+def _hour(at: int, zone: ZoneInfo) -> tuple[int, int]:
+    offset = Instant(at).to_datetime().astimezone(zone).utcoffset() or timedelta(0)
+    shift = offset // timedelta(microseconds=1)
+    start = (at + shift) // 3_600_000_000 * 3_600_000_000 - shift
+    return start, start + 3_600_000_000
+
+
+def _days(at: int, unit: str, zone: ZoneInfo) -> tuple[int, int]:
+    local = Instant(at).to_datetime().astimezone(zone)
+    start = datetime(local.year, local.month, local.day if unit == "day" else 1)
+    if unit == "day":
+        end = start + timedelta(days=1)
+    else:
+        end = datetime(start.year + start.month // 12, start.month % 12 + 1, 1)
+    # A day that begins twice (clocks set back at midnight) begins with the first; one whose midnight is skipped, just after.
+    return _instant(start, zone), _instant(end, zone)
+
+
+def _instant(local: datetime, zone: ZoneInfo) -> int:
+    return int(Instant.from_datetime(local.replace(tzinfo=zone, fold=0)))

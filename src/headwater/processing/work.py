@@ -1,0 +1,103 @@
+"""What a task counts, makes and hands over to be committed; `engine` says how a task is driven."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from headwater.ports.record import Header
+from headwater.processing.state import Change
+
+
+class OutputRecord(NamedTuple):
+    """A record for the product's topic, partition = the task's. `record` has every field of the schema, platform's too.
+
+    The Kafka timestamp is `recorded_at` in milliseconds. Already in the order to be written.
+    """
+
+    key: bytes
+    record: dict[str, Any]
+    recorded_at: int
+
+
+class ExchangeMessage(NamedTuple):
+    """A message for the rekey topic, with its partition chosen; a mark has no value and says so in a header."""
+
+    partition: int
+    key: bytes
+    value: bytes | None
+    timestamp: int
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one transaction must carry for a task, all or none.
+
+    `records` go to the product's topic, `messages` to the rekey topic (one of the two is empty). `changes` go to the
+    changelog and, after the commit, to the store. `refused` are the letters given to `refuse` that this commit's
+    offsets pass: quarantine them now; earlier would quarantine them twice after a crash. `offsets`: by topic, the next
+    offset to read of this task's partition: the first record of the open tick. `through`: nothing recorded at or before
+    it will follow from this task; where the output is the product, write it as the partition's progress mark (for
+    rekey topics the marks are among `messages`). None: no mark is due.
+    """
+
+    records: list[OutputRecord]
+    messages: list[ExchangeMessage]
+    changes: list[Change]
+    refused: list[Any]
+    offsets: dict[str, int]
+    through: int | None
+
+
+@dataclass(slots=True)
+class Counts:
+    """The account of a task since it began: read = folded + repeats + superseded + reread + refused + waiting."""
+
+    read: int = 0
+    folded: int = 0
+    repeats: int = 0
+    superseded: int = 0
+    reread: int = 0
+    refused: int = 0
+    written: int = 0
+    corrections: int = 0
+
+    def wrote(self, kind: str) -> None:
+        """A record was made."""
+        self.written += 1
+        self.corrections += kind != "assert"
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """What became of a tick's records."""
+        self.folded += counts.get("folded", 0)
+        self.repeats += counts.get("repeats", 0)
+        self.superseded += counts.get("superseded", 0)
+
+
+class Task(Protocol):
+    """One partition of one stage. Any error but `Misfit` out of a method means: drop it."""
+
+    counts: Counts
+
+    def record(self, topic: str, offset: int, key: bytes, record: Mapping[str, Any]) -> None:
+        """Take a decoded record of a product input; raises `Misfit` for one that cannot be processed (then `refuse`)."""
+
+    def exchange(self, topic: str, offset: int, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
+        """Take a message of a rekey input."""
+
+    def mark(self, topic: str, through: int) -> None:
+        """A progress mark of a product input, given once the reader's position has reached the mark's offset."""
+
+    def refuse(self, topic: str, offset: int, letter: Any) -> None:
+        """Pass over a record that is to be quarantined; `letter` comes back in `Commit.refused`."""
+
+    def advance(self) -> bool:
+        """Close every tick that can close; whether there is something to commit."""
+
+    def commit(self) -> Commit | None:
+        """All work since the last commit; asked again before `committed`, it is a fault."""
+
+    def committed(self) -> None:
+        """The transaction committed and the store has the changes."""

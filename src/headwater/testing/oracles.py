@@ -1,0 +1,121 @@
+"""Slow, plain references for the engine: the whole input, sorted lists, no state. They share no code with it.
+
+A *history* is a list of records (dicts with the platform's fields), in the order of its topic for each key. A *snapshot*
+is everything that is true of a product as known at one instant: identity to value. From snapshots at every tick's end
+follows the exact log that a product must hold, since it writes what differs from one tick's end to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Record = Mapping[str, Any]
+Identity = tuple[Any, ...]
+Snapshot = dict[Identity, Any]
+
+
+def events_as_of(history: Iterable[Record], recorded_at: int) -> list[Record]:
+    """The events that are known at an instant: of each event the highest revision recorded by then, if not retracted.
+
+    >>> first = {"event_id": "a", "recorded_at": 1, "revision": 1, "kind": "assert", "n": 5}
+    >>> second = {**first, "recorded_at": 9, "revision": 2, "n": 7}
+    >>> [record["n"] for record in events_as_of([first, second], 8)]
+    [5]
+    """
+    newest: dict[Any, Record] = {}
+    for record in history:
+        if record["recorded_at"] <= recorded_at:
+            known = newest.get(record["event_id"])
+            if known is None or record["revision"] > known["revision"]:
+                newest[record["event_id"]] = record
+    return [record for record in newest.values() if record["kind"] != "retract"]
+
+
+def grid_as_of(history: Iterable[Record], key: Sequence[str], recorded_at: int) -> list[Record]:
+    """The facts of a grid that are known at an instant: as for events, with key and interval in place of the id."""
+    named = [
+        {**record, "event_id": (*(record[name] for name in key), record["valid_from"], record["valid_to"])}
+        for record in history
+    ]
+    return [
+        {name: value for name, value in fact.items() if name != "event_id"} for fact in events_as_of(named, recorded_at)
+    ]
+
+
+def fact_as_of(
+    history: Iterable[Record], key: Mapping[str, Any], valid_at: int | None, recorded_at: int
+) -> Record | None:
+    """The fact of a key that holds at `valid_at`, as known at `recorded_at`; None where none does.
+
+    Of the records that cover the instant the last in order speaks, and a retract says that there is nothing. Repeats
+    and superseded revisions of a key and interval say nothing.
+
+    >>> one = {"p": "P", "valid_from": 0, "valid_to": None, "recorded_at": 1, "revision": 1, "kind": "assert", "seats": 149}
+    >>> two = {**one, "valid_from": 40, "recorded_at": 60, "seats": 144}
+    >>> [fact_as_of([one, two], {"p": "P"}, valid, known)["seats"] for valid, known in ((50, 59), (50, 60), (20, 60))]
+    [149, 144, 149]
+    """
+    revisions: dict[Identity, int] = {}
+    answer: Record | None = None
+    for record in history:
+        if record["recorded_at"] > recorded_at or any(record[name] != value for name, value in key.items()):
+            continue
+        interval = (record["valid_from"], record["valid_to"])
+        if record["revision"] <= revisions.get(interval, 0):
+            continue
+        revisions[interval] = record["revision"]
+        if valid_at is not None and interval[0] <= valid_at and (interval[1] is None or valid_at < interval[1]):
+            answer = None if record["kind"] == "retract" else record
+    return answer
+
+
+def aggregate_as_of(
+    records: Iterable[Record],
+    *,
+    group: Callable[[Record], Identity],
+    interval: Callable[[Record], tuple[int, int | None]],
+    value: Callable[[list[Record]], Any],
+) -> Snapshot:
+    """Fold what is known, group by group: identity is (group, valid_from, valid_to); groups without members are not there."""
+    members: dict[Identity, list[Record]] = {}
+    for record in records:
+        members.setdefault((group(record), *interval(record)), []).append(record)
+    return {identity: value(group_members) for identity, group_members in members.items()}
+
+
+def expected_log(
+    snapshot: Callable[[int], Snapshot], recorded: Iterable[int], *, tick: int, order: Callable[[Identity], Any]
+) -> list[dict[str, Any]]:
+    """The log that a product which ticks must hold: one entry for each identity and tick whose value changed, sorted.
+
+    `snapshot` says what is true as known at an instant, `recorded` are the recorded times of all inputs, `order` is
+    what identities of one tick are sorted by. Entries have identity, value, kind, revision and recorded_at.
+
+    >>> known = {999: {("a",): 1}, 1999: {("a",): 2}, 2999: {}}
+    >>> log = expected_log(known.get, [5, 1_003, 2_500], tick=1_000, order=lambda identity: identity)
+    >>> [(entry["kind"], entry["revision"], entry["value"], entry["recorded_at"]) for entry in log]
+    [('assert', 1, 1, 999), ('correct', 2, 2, 1999), ('retract', 3, 2, 2999)]
+    """
+    log: list[dict[str, Any]] = []
+    revisions: dict[Identity, int] = {}
+    before: Snapshot = {}
+    for end in sorted({(instant // tick + 1) * tick - 1 for instant in recorded}):
+        after = snapshot(end)
+        for identity in sorted({*before, *after}, key=order):
+            old, new = before.get(identity), after.get(identity)
+            if old == new:
+                continue
+            kind = "assert" if old is None else "retract" if new is None else "correct"
+            revisions[identity] = revisions.get(identity, 0) + 1
+            log.append(
+                {
+                    "identity": identity,
+                    "value": old if new is None else new,
+                    "kind": kind,
+                    "revision": revisions[identity],
+                    "recorded_at": end,
+                }
+            )
+        before = after
+    return log
