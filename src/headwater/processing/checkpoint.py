@@ -1,0 +1,126 @@
+"""The one transaction of a stage: outputs, current, quarantine, changelog, marks and offsets, all or none.
+
+The order is never otherwise: outputs and changelog, flush, marks (they name the offsets that the flush tells), offsets,
+commit, and only then the local stores. Whoever gets an error from here drops the sink, the group's source and every
+task, and builds new ones from what the broker holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from headwater.ports.progress import encode_mark, mark_key
+from headwater.ports.protocol import GroupSource, TransactionalSink
+from headwater.ports.record import TopicPartition
+from headwater.processing.records import Letter, RecordWriter
+from headwater.processing.state_changelog import mirror
+from headwater.processing.steps import Stage
+from headwater.processing.task import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where a stage writes: `writer` is None where its output is a rekey topic."""
+
+    stage: Stage
+    writer: RecordWriter | None
+    quarantine: str
+    contract_version: str
+
+
+class Checkpoint:
+    """Commits work. One thread uses it."""
+
+    def __init__(self, targets: Targets, sink: TransactionalSink, *, failpoint: Callable[[str], None]) -> None:
+        self._targets = targets
+        self._sink = sink
+        self._failpoint = failpoint
+        self._changelog_ends: dict[int, int] = {}
+
+    def stands_at(self, partition: int, changelog_end: int) -> None:
+        """Where the changelog of a gained partition ends."""
+        self._changelog_ends[partition] = changelog_end
+
+    def commit(self, works: Sequence[Work], source: GroupSource) -> int:
+        """One transaction of all works; the number of records written. Any error means: nothing is known, drop all."""
+        sink, reached = self._sink, self._failpoint
+        reached("stage.before_begin")
+        sink.begin()
+        written = sum(self._outputs(work) for work in works)
+        ends = sink.flush()
+        reached("stage.after_outputs")
+        self._marks(works, ends)
+        offsets = {place: offset for work in works for place, offset in work.offsets.items()}
+        self.send_offsets(offsets, source)
+        reached("stage.after_offsets")
+        reached("stage.before_commit")
+        sink.commit()
+        reached("stage.after_commit")
+        for work in works:
+            place = TopicPartition(self._targets.stage.changelog, work.partition)
+            end = ends.get(place, self._changelog_ends.get(work.partition, 0))
+            self._changelog_ends[work.partition] = end
+            work.owner.committed(work, end)
+        reached("stage.after_store")
+        return written
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], source: GroupSource) -> None:
+        """Progress is part of the transaction."""
+        self._sink.send_offsets(offsets, source)
+
+    def _outputs(self, work: Work) -> int:
+        commit, partition, send = work.commit, work.partition, self._sink.send
+        stage, writer = self._targets.stage, self._targets.writer
+        if writer is not None:
+            encode, topic, current = writer.encode, writer.topic, writer.current
+            for key, record, recorded_at in commit.records:
+                value = encode(record)
+                send(topic, key, value, timestamp=recorded_at // 1_000, partition=partition)
+                if current:
+                    current_key = writer.current_key(record)
+                    send(current, current_key, value, timestamp=recorded_at // 1_000, partition=partition)
+        topic = stage.output.topic
+        for message in commit.messages:
+            send(
+                topic,
+                message.key,
+                message.value,
+                timestamp=message.timestamp,
+                partition=message.partition,
+                headers=message.headers,
+            )
+        if commit.changes:
+            timestamp = max(0, commit.through or 0) // 1_000
+            mirror(self._sink, stage.changelog, partition, commit.changes, timestamp)
+        for letter in commit.refused:
+            self._quarantine(letter)
+        return len(commit.records) + len(commit.messages)
+
+    def _quarantine(self, letter: Letter) -> None:
+        message = letter.message
+        self._sink.send(
+            self._targets.quarantine,
+            message.key,
+            message.value,
+            timestamp=message.timestamp,
+            headers=letter.headers(self._targets.contract_version),
+        )
+
+    def _marks(self, works: Sequence[Work], ends: Mapping[TopicPartition, int]) -> None:
+        """A mark for each partition that has moved on, with or without records; after them, in their transaction."""
+        writer = self._targets.writer
+        if writer is None:
+            return
+        for work in works:
+            owner = work.owner
+            owner.output_end = ends.get(TopicPartition(writer.topic, work.partition), owner.output_end)
+            through = work.commit.through
+            if through is not None:
+                self._sink.send(
+                    writer.progress,
+                    mark_key(work.partition),
+                    encode_mark(through, owner.output_end),
+                    timestamp=max(0, through) // 1_000,
+                    partition=work.partition,
+                )

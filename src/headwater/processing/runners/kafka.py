@@ -1,0 +1,105 @@
+"""The `kafka` runner: all stages of all given plans in one process, a thread each; Kafka is the distributed engine.
+
+A thread mostly waits in its client, which lets others run meanwhile; that keeps latency low without a common loop.
+Workers with other slots, in this process or on other machines, share the partitions through the stages' groups.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from headwater import naming
+from headwater.errors import CallerFault
+from headwater.processing.stage_worker import Account, StageWorker, Surroundings
+from headwater.processing.steps import Plan, Stage
+from headwater.processing.task import topics_of
+
+WAIT_SECONDS = 0.05
+
+
+class KafkaRunner:
+    """Runs plans until told to stop. Creates nothing: what is missing on the broker or in the registry is refused."""
+
+    def __init__(self, plans: Sequence[Plan], around: Surroundings) -> None:
+        _require_topics(plans, around)
+        self._workers = [StageWorker(plan, stage, around) for plan in plans for stage in plan.stages]
+        self._stopped = threading.Event()
+        self._errors: list[BaseException] = []
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """What each stage has done, by `<product>.<stage>`."""
+        return {worker.name: worker.account for worker in self._workers}
+
+    def stop(self) -> None:
+        """Ask all stages to end after the step they are in. May be called from a signal handler or another thread."""
+        self._stopped.set()
+
+    def run(self, *, tick: Callable[[], None] = lambda: None) -> None:
+        """Until `stop`, or until one stage fails in a way that building anew does not mend: that error is raised.
+
+        `tick` is called some twenty times a second, for whoever shows progress.
+        """
+        threads = [
+            threading.Thread(target=self._guarded, args=(worker,), name=worker.name, daemon=True)
+            for worker in self._workers
+        ]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            self._stopped.wait(WAIT_SECONDS)
+            for thread in threads:
+                thread.join(WAIT_SECONDS if self._stopped.is_set() else 0)
+            tick()
+        if self._errors:
+            raise self._errors[0]
+
+    def _guarded(self, worker: StageWorker) -> None:
+        try:
+            worker.run(self._stopped.is_set)
+        except BaseException as error:  # whatever it is, the other stages end too and the caller is told
+            self._errors.append(error)
+            self._stopped.set()
+
+
+def _require_topics(plans: Sequence[Plan], around: Surroundings) -> None:
+    wanted = {topic: count for plan in plans for topic, count in _topics(plan, around)}
+    found = around.broker.describe(sorted(wanted))
+    missing = [topic for topic in sorted(wanted) if topic not in found]
+    if missing:
+        raise CallerFault(
+            f"{len(missing)} topic{'s' if len(missing) > 1 else ''} of these products do not exist",
+            code="HW-P020",
+            detail=f"missing: {', '.join(missing)}. A runner creates nothing",
+            hint="headwater apply",
+        )
+    uneven = [topic for topic, count in sorted(wanted.items()) if count and found[topic].partitions != count]
+    if uneven:
+        raise CallerFault(
+            "topics have another number of partitions than the contract says",
+            code="HW-P023",
+            detail=", ".join(f"{topic}: {found[topic].partitions}, not {wanted[topic]}" for topic in uneven),
+            hint="headwater plan shows the difference; partitions change only with a new major",
+        )
+
+
+def _topics(plan: Plan, around: Surroundings) -> list[tuple[str, int]]:
+    """Every topic that a plan reads or writes, with its number of partitions; 0 where any will do."""
+    topics: list[tuple[str, int]] = []
+    for stage in plan.stages:
+        topics += [(topic, stage.partitions) for topic in topics_of(stage)]
+        topics += _written(plan, stage, around)
+    return topics
+
+
+def _written(plan: Plan, stage: Stage, around: Surroundings) -> list[tuple[str, int]]:
+    topics = [(stage.output.topic, stage.output.partitions)]
+    if stage.changelog:
+        topics.append((stage.changelog, stage.partitions))
+    topics.append((naming.quarantine_topic(plan.product, plan.major), 0))
+    if stage.output.kind == "product":
+        topics.append((naming.progress_topic(plan.product, plan.major), stage.output.partitions))
+        if "current" in around.mesh.product(plan.product).output.output.ports:
+            topics.append((naming.current_topic(plan.product, plan.major), stage.output.partitions))
+    return topics

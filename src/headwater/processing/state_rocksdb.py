@@ -1,0 +1,208 @@
+"""State on disk: one RocksDB for the tasks of one stage in one worker, a cache of what the changelog holds.
+
+It is written only after the transaction that carries the changes has committed, in one batch per task, together with
+the position that the batch reflects: the changelog's next offset and the offsets of the sources. So a store always is
+what the task was at some commit, never half of one, and its changelog's tail brings it up to date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+)
+
+from headwater.errors import CallerFault, Fault
+from headwater.processing.state import Change
+
+WRITE_BUFFER_BYTES = 8 << 20
+CACHE_BYTES = 16 << 20
+DAMAGED = "HW-P031"
+_PLACES = b"\xff\xff"  # the keys of positions; partitions are numbered below
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a store reflects: the changelog up to this offset, and the next offset of each source topic."""
+
+    changelog: int = 0
+    sources: Mapping[str, int] = field(default_factory=dict)
+
+
+class RocksStates:
+    """The states of one stage's tasks in one folder. One thread uses it, and one process: RocksDB keeps a lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        if _damage_mark(folder).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _damage_mark(folder).unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._database = self._opened()
+
+    def task(self, partition: int) -> RocksStore:
+        """The state of one partition."""
+        return RocksStore(self._database, partition, self._folder)
+
+    def close(self) -> None:
+        """Let go. Nothing is flushed: RocksDB's own log has it."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _opened(self) -> Any:
+        path = str(self._folder)
+        try:
+            return Rdict(path, options=_options())
+        except Exception as error:  # rocksdict raises bare exceptions
+            why = str(error)
+        if "lock hold by current process" in why:
+            gc.collect()  # a dropped predecessor whose iterators still linger
+            return Rdict(path, options=_options())
+        if "lock" in why.lower():
+            raise CallerFault(
+                f"the state in {path} is in use by another process",
+                code="HW-P030",
+                hint="end the other runner first",
+            )
+        # It is a cache: what cannot be opened, be it torn or damaged, is made anew from the changelog.
+        shutil.rmtree(path, ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return Rdict(path, options=_options())
+
+
+class RocksStore:
+    """A `StateStore` of one partition."""
+
+    def __init__(self, database: Any, partition: int, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+        self._prefix = partition.to_bytes(2, "big")
+        self._place = _PLACES + self._prefix
+        self._get = database.get
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key."""
+        try:
+            value: bytes | None = self._get(self._prefix + key)
+        except Exception as error:
+            raise self._damaged(error) from None
+        return value
+
+    def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Entries with `start <= key < end`, lazily."""
+        # The bounds are judged here: those of RocksDB's read options were not kept when walking backwards.
+        first, last = self._prefix + start, self._prefix + end
+        walker = self._database.iter()
+        if reverse:
+            walker.seek_for_prev(last)
+            if walker.valid() and walker.key() == last:
+                walker.prev()
+        else:
+            walker.seek(first)
+        step = walker.prev if reverse else walker.next
+        while walker.valid():
+            key = walker.key()
+            if key < first or key >= last:
+                return
+            yield key[2:], walker.value()
+            step()
+        try:
+            walker.status()
+        except Exception as error:  # a scan that ends early must not look like one that found nothing more
+            raise self._damaged(error) from None
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Write changes without moving the position; for callers that keep none."""
+        self.commit(changes, None)
+
+    def commit(self, changes: Iterable[Change], position: Position | None) -> None:
+        """Write changes and what the store now reflects, as one."""
+        batch = WriteBatch(raw_mode=True)
+        prefix = self._prefix
+        for key, value in changes:
+            if value is None:
+                batch.delete(prefix + key)
+            else:
+                batch.put(prefix + key, value)
+        if position is not None:
+            batch.put(self._place, _written(position))
+        try:
+            self._database.write(batch)
+        except Exception as error:
+            raise self._damaged(error) from None
+
+    @property
+    def position(self) -> Position | None:
+        """What the store reflects; None where it is empty."""
+        try:
+            written = self._get(self._place)
+        except Exception as error:
+            raise self._damaged(error) from None
+        if written is None:
+            return None
+        value = json.loads(written)
+        return Position(value["changelog"], value["sources"])
+
+    def wipe(self) -> None:
+        """Forget everything, the position first: a half-wiped store must not look whole."""
+        self._database.delete(self._place)
+        batch = WriteBatch(raw_mode=True)
+        batch.delete_range(self._prefix, (int.from_bytes(self._prefix, "big") + 1).to_bytes(2, "big"))
+        self._database.write(batch)
+
+    def close(self) -> None:
+        """Nothing of its own to let go of."""
+
+    def _damaged(self, error: Exception) -> Fault:
+        """Bytes on disk are not what was written: mark the folder, so that the next opening makes it anew."""
+        with contextlib.suppress(OSError):
+            _damage_mark(self._folder).touch()
+        return Fault(
+            f"the state in {self._folder} cannot be read or written",
+            code="HW-P031",
+            detail=str(error),
+            hint="nothing: it is rebuilt from the changelog; should it come again, look at the disk",
+        )
+
+
+def _damage_mark(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".damaged")
+
+
+def _written(position: Position) -> bytes:
+    return json.dumps({"changelog": position.changelog, "sources": dict(position.sources)}).encode()
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    # Memory is bounded: two write buffers and one cache a stage, indexes and filters inside the cache.
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(2)
+    options.set_max_total_wal_size(4 * WRITE_BUFFER_BYTES)
+    options.set_max_open_files(64)
+    options.set_keep_log_file_num(2)
+    options.set_max_background_jobs(1)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_paranoid_checks(True)
+    tables = BlockBasedOptions()
+    tables.set_block_cache(Cache(CACHE_BYTES))
+    tables.set_bloom_filter(10, False)
+    tables.set_cache_index_and_filter_blocks(True)
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    options.set_block_based_table_factory(tables)
+    return options

@@ -1,0 +1,166 @@
+"""One partition of one stage, fed from Kafka: messages in by topic, marks held back until they may speak, work out.
+
+A progress mark lies in another topic than the records it speaks of, so that it may be read before them. It is given to
+the engine only once the reader stands at the mark's offset. After a restart the last mark given is read again: its own
+offset is what is committed for the progress topic, not the one after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from headwater import naming
+from headwater.errors import Misfit
+from headwater.ports.progress import decode_mark
+from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.processing.engine import Commit, Task
+from headwater.processing.records import Letter, RecordReader
+from headwater.processing.state_rocksdb import Position, RocksStore
+from headwater.processing.steps import Stage, StageInput
+
+
+@dataclass(slots=True)
+class Work:
+    """What one partition brings to a transaction. `position` is what its store reflects once that has committed."""
+
+    partition: int
+    commit: Commit
+    offsets: dict[TopicPartition, int]
+    owner: StagePartition
+
+
+@dataclass(slots=True)
+class _Marks:
+    """The marks of one input: where its reader stands, those ahead of it, and where the last one given lies."""
+
+    position: int
+    pending: list[tuple[int, int, int]] = field(default_factory=list)
+    given_at: int = -1
+
+    def due(self) -> int | None:
+        """The newest mark that may speak now, if there is one."""
+        through = None
+        while self.pending and self.pending[0][0] <= self.position:
+            _, through, self.given_at = self.pending.pop(0)
+        return through
+
+
+def progress_of(stage_input: StageInput) -> str:
+    """The progress topic beside a product input.
+
+    >>> progress_of(StageInput("a.b.v1", "changes", 1, (), naming.ProductName("a", "b"), 1, None))
+    'a.b.v1.progress'
+    """
+    assert stage_input.product is not None
+    return naming.progress_topic(stage_input.product, stage_input.major)
+
+
+def topics_of(stage: Stage) -> list[str]:
+    """Every topic that a stage reads: its inputs, and the progress topics beside those that are products."""
+    topics = [stage_input.topic for stage_input in stage.inputs]
+    return topics + [progress_of(stage_input) for stage_input in stage.inputs if stage_input.product is not None]
+
+
+class StagePartition:
+    """Drives the engine's task of one partition. `positions` are where its topics are read from."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        partition: int,
+        *,
+        task: Task,
+        store: RocksStore | None,
+        readers: Mapping[str, RecordReader],
+        positions: Mapping[str, int],
+    ) -> None:
+        self.partition = partition
+        self.store = store
+        self.task = task
+        self.output_end = 0  # the next offset of the partition it writes, as far as it knows
+        self._sources: dict[str, int] = {}
+        self._takers: dict[str, Callable[[Message], None]] = {}
+        self._marks: dict[str, _Marks] = {}
+        self._progress: dict[str, str] = {}
+        for stage_input in stage.inputs:
+            topic = stage_input.topic
+            if stage_input.product is None:
+                self._takers[topic] = self._exchange
+                continue
+            self._marks[topic] = _Marks(positions.get(topic, 0))
+            self._progress[topic] = progress_of(stage_input)
+            self._takers[topic] = self._record_taker(topic, readers[topic])
+            self._takers[progress_of(stage_input)] = self._mark_taker(topic)
+
+    def take(self, message: Message) -> None:
+        """A message of any of its topics."""
+        self._takers[message.topic](message)
+
+    def reached(self, end: EndOfPartition) -> None:
+        """The reader stands at the end of one of its partitions."""
+        marks = self._marks.get(end.topic)
+        if marks is not None and end.offset > marks.position:
+            marks.position = end.offset
+            self._give(end.topic, marks)
+
+    def work(self) -> Work | None:
+        """Everything since the last commit; None where nothing is to be committed."""
+        commit = self.task.commit()
+        if commit is None:
+            return None
+        offsets = {TopicPartition(topic, self.partition): offset for topic, offset in commit.offsets.items()}
+        for topic, marks in self._marks.items():
+            if marks.given_at >= 0:
+                offsets[TopicPartition(self._progress[topic], self.partition)] = marks.given_at
+        return Work(self.partition, commit, offsets, self)
+
+    def committed(self, work: Work, changelog_end: int) -> None:
+        """The transaction of this work has committed: only now the store may know."""
+        if self.store is not None:
+            self._sources.update({place.topic: offset for place, offset in work.offsets.items()})
+            self.store.commit(work.commit.changes, Position(changelog_end, self._sources))
+        self.task.committed()
+
+    def stands_at(self, sources: Mapping[str, int]) -> None:
+        """The offsets that the restored store reflects."""
+        self._sources = dict(sources)
+
+    def _exchange(self, message: Message) -> None:
+        self.task.exchange(message.topic, message.offset, message.key or b"", message.value, message.headers)
+
+    def _record_taker(self, topic: str, reader: RecordReader) -> Callable[[Message], None]:
+        read, record, refuse = reader.read, self.task.record, self.task.refuse
+        marks = self._marks[topic]
+
+        def take(message: Message) -> None:
+            offset = message.offset
+            try:
+                decoded = read(message.value)
+            except Misfit as error:
+                refuse(topic, offset, Letter(message, error, "decode", "poison"))
+            else:
+                try:
+                    record(topic, offset, message.key or b"", decoded)
+                except Misfit as error:
+                    refuse(topic, offset, Letter(message, error, "process", "contract"))
+            marks.position = offset + 1
+            if marks.pending:
+                self._give(topic, marks)
+
+        return take
+
+    def _mark_taker(self, topic: str) -> Callable[[Message], None]:
+        marks = self._marks[topic]
+
+        def take(message: Message) -> None:
+            through, offset = decode_mark(message.value or b"")
+            marks.pending.append((offset, through, message.offset))
+            self._give(topic, marks)
+
+        return take
+
+    def _give(self, topic: str, marks: _Marks) -> None:
+        through = marks.due()
+        if through is not None:
+            self.task.mark(topic, through)

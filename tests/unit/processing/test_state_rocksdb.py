@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headwater.errors import CallerFault, Fault
+from headwater.processing.state import MemoryStore
+from headwater.processing.state_rocksdb import Position, RocksStates
+
+SMALL_KEYS = st.binary(min_size=0, max_size=3)
+CHANGES = st.lists(st.tuples(SMALL_KEYS, st.none() | st.binary(max_size=3)), max_size=12)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RocksStates]:
+    states = RocksStates(tmp_path_factory.mktemp("state"))
+    yield states
+    states.close()
+
+
+NUMBERS = itertools.count(0, 3)
+
+
+@settings(derandomize=True, max_examples=100, deadline=None)
+@given(batches=st.lists(CHANGES, max_size=5), start=SMALL_KEYS, end=SMALL_KEYS, reverse=st.booleans())
+def test_it_answers_as_a_store_in_memory_does(
+    shared: RocksStates,
+    batches: list[list[tuple[bytes, bytes | None]]],
+    start: bytes,
+    end: bytes,
+    reverse: bool,
+) -> None:
+    number = next(NUMBERS)
+    before, store, after, plain = shared.task(number), shared.task(number + 1), shared.task(number + 2), MemoryStore()
+    for neighbour in (before, after):
+        neighbour.apply([(b"", b"not mine"), (b"\xff\xff\xff\xff", b"not mine")])
+    for batch in batches:
+        store.apply(batch)
+        plain.apply(batch)
+    assert list(store.scan(start, end, reverse=reverse)) == list(plain.scan(start, end, reverse=reverse))
+    assert all(store.get(key) == plain.get(key) for batch in batches for key, _ in batch)
+
+
+def test_changes_and_position_are_there_after_a_restart(tmp_path: Path) -> None:
+    states = RocksStates(tmp_path / "s")
+    assert states.task(0).position is None
+    states.task(0).commit([(b"a", b"1")], Position(7, {"t": 5}))
+    states.close()
+    states = RocksStates(tmp_path / "s")
+    store = states.task(0)
+    assert store.get(b"a") == b"1" and store.position == Position(7, {"t": 5})
+    states.close()
+
+
+def test_a_wiped_partition_is_empty_and_others_are_not(tmp_path: Path) -> None:
+    states = RocksStates(tmp_path / "s")
+    for number in (0, 1, 2):
+        states.task(number).commit([(b"a" * 40, b"1"), (b"\xff" * 20, b"2")], Position(1, {}))
+    states.task(1).wipe()
+    assert states.task(1).position is None and not list(states.task(1).scan(b"", b"\xff" * 30))
+    assert [len(list(states.task(n).scan(b"", b"\xff" * 30))) for n in (0, 2)] == [2, 2]
+    states.close()
+
+
+def test_a_folder_that_cannot_be_opened_is_made_anew(tmp_path: Path) -> None:
+    states = RocksStates(tmp_path / "s")
+    states.task(0).commit([(b"a", b"1")], Position(1, {}))
+    states.close()
+    (tmp_path / "s" / "CURRENT").write_text("junk\n")
+    states = RocksStates(tmp_path / "s")
+    assert states.task(0).position is None and states.task(0).get(b"a") is None
+    states.close()
+
+
+def test_bytes_that_changed_on_disk_are_a_fault_and_the_next_opening_is_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    states = RocksStates(folder)
+    states.task(0).commit([(b"%06d" % n, b"x" * 100) for n in range(5_000)], Position(1, {}))
+    states._database.flush()
+    states.close()
+    for table in folder.glob("*.sst"):
+        damaged = bytearray(table.read_bytes())
+        damaged[1_000:3_000] = bytes(2_000)
+        table.write_bytes(damaged)
+    states = RocksStates(folder)
+    with pytest.raises(Fault) as refused:
+        for number in range(5_000):
+            states.task(0).get(b"%06d" % number)
+    assert refused.value.code == "HW-P031"
+    states.close()
+    states = RocksStates(folder)
+    assert states.task(0).position is None
+    states.close()
+
+
+def test_a_store_in_use_is_said_so(tmp_path: Path) -> None:
+    states = RocksStates(tmp_path / "s")
+    with pytest.raises((CallerFault, Exception)):
+        RocksStates(tmp_path / "s")
+    states.close()
