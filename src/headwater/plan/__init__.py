@@ -1,0 +1,1 @@
+"""Desired against actual: the difference shown, then done."""

@@ -1,0 +1,73 @@
+"""What is there: asked of the broker, the registry and the databases, and nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from headwater.outbox.source import source_steps
+from headwater.outbox.store import SourceAdmin
+from headwater.plan.desired import Desired
+from headwater.plan.resource import Source, Subject
+from headwater.ports.protocol import Broker
+from headwater.ports.record import TopicDescription
+from headwater.schemas.registry import RegisteredSchema, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The running mesh, as far as `apply` may reach it. `sources` are by the source's name."""
+
+    broker: Broker
+    registry: Registry
+    sources: Mapping[str, SourceAdmin]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectState:
+    """What the registry holds of a subject: level, versions oldest first, and the wanted schema if it is there."""
+
+    level: str
+    history: tuple[RegisteredSchema, ...]
+    found: RegisteredSchema | None
+
+
+@dataclass(frozen=True, slots=True)
+class Actual:
+    """What is there of what is desired. `missing` are the steps that each outbox source still needs, as sentences.
+
+    `unwanted` are topics that were applied once, are still there, and that nothing asks for any more.
+    """
+
+    topics: Mapping[str, TopicDescription]
+    subjects: Mapping[str, SubjectState]
+    missing: Mapping[str, tuple[str, ...]]
+    unwanted: tuple[str, ...] = ()
+
+
+def read_actual(desired: Desired, parts: Parts, *, once: Collection[str] = ()) -> Actual:
+    """Ask all parts; raises `Unreachable` for the first that does not answer, and whatever a source's state forbids.
+
+    `once` are the topics that were applied once.
+    """
+    wanted = [topic.name for topic in desired.topics]
+    there = parts.broker.describe([*wanted, *once])
+    topics = {name: there[name] for name in wanted if name in there}
+    known = frozenset(parts.registry.subjects())
+    subjects = {subject.name: _subject(subject, parts.registry, known) for subject in desired.subjects}
+    missing = {
+        resource.name: tuple(
+            step.text
+            for step in source_steps(desired.sources[resource.name], parts.sources[resource.name], parts.broker)
+        )
+        for resource in desired.resources
+        if isinstance(resource, Source)
+    }
+    return Actual(topics, subjects, missing, tuple(sorted(set(there) - set(wanted))))
+
+
+def _subject(subject: Subject, registry: Registry, known: frozenset[str]) -> SubjectState:
+    if subject.name not in known:
+        return SubjectState("", (), None)
+    history = tuple(registry.version(subject.name, number) for number in registry.versions(subject.name))
+    return SubjectState(registry.level(subject.name), history, registry.find(subject.name, subject.schema))

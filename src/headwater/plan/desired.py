@@ -1,0 +1,109 @@
+"""From a mesh to the resources it needs: every name and setting that `apply` will write follows from contracts here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from headwater import naming
+from headwater.contracts.load import PRODUCT_FILE
+from headwater.mesh.products import Mesh, ResolvedProduct
+from headwater.naming import ProductName
+from headwater.outbox.source import OutboxSource, sources_of
+from headwater.plan.resource import Holds, Resource, Source, Subject, Topic
+from headwater.processing.steps import Plan, internal_topics
+from headwater.timeline.instant import Duration
+
+QUARANTINE_RETENTION = Duration.parse("30d")  # reliability: long enough to mend, short enough for what may be personal
+# A compacted topic of few keys: small segments, so that the cleaner reaches them and a restart reads little.
+_COMPACTED = {"cleanup.policy": "compact", "segment.bytes": "16777216", "segment.ms": "3600000"}
+_WRITTEN = {"message.timestamp.type": "CreateTime", "compression.type": "producer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The resources in the order in which they are made: what a product reads comes before it, outboxes come last."""
+
+    resources: tuple[Resource, ...]
+    sources: Mapping[str, OutboxSource]
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """The topics among them."""
+        return tuple(resource for resource in self.resources if isinstance(resource, Topic))
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """The subjects among them."""
+        return tuple(resource for resource in self.resources if isinstance(resource, Subject))
+
+
+def desired(mesh: Mesh, plans: Mapping[ProductName, Plan], only: Collection[ProductName] = ()) -> Desired:
+    """What must be there for the products of `only`, or for all; `plans` are those of the derived products."""
+    resources: list[Resource] = []
+    for product in mesh.in_order():
+        if not only or product.name in only:
+            resources += _topics(product)
+            resources += _internal(product, plans)
+            resources += _subjects(product)
+    sources = {
+        source.name: source
+        for source in sources_of(mesh)
+        if not only or any(product.name in only for product in source.products)
+    }
+    resources += [_source(source) for source in sources.values()]
+    return Desired(tuple(resources), sources)
+
+
+def _topics(product: ResolvedProduct) -> list[Topic]:
+    output = product.output.output
+    name, major = product.name, product.major
+    retention = "-1" if output.retention is None else str(output.retention // 1000)
+    history = {"cleanup.policy": "delete", "retention.ms": retention, "retention.bytes": "-1", **_WRITTEN}
+    quarantine = {**history, "retention.ms": str(QUARANTINE_RETENTION // 1000)}
+    topics = [
+        _topic(product, product.output.topic, history, "records"),
+        _topic(product, naming.progress_topic(name, major), {**_COMPACTED, **_WRITTEN}, "progress"),
+        _topic(product, naming.quarantine_topic(name, major), quarantine, "quarantine"),
+    ]
+    if "current" in output.ports:
+        current = {"cleanup.policy": "compact", **_WRITTEN}
+        topics.append(_topic(product, naming.current_topic(name, major), current, "current"))
+    return topics
+
+
+def _topic(product: ResolvedProduct, name: str, settings: Mapping[str, str], holds: Holds) -> Topic:
+    return Topic(name, product.output.output.partitions, settings, holds, str(product.name), _file(product))
+
+
+def _internal(product: ResolvedProduct, plans: Mapping[ProductName, Plan]) -> list[Topic]:
+    plan = plans.get(product.name)
+    if plan is None:
+        return []
+    return [
+        Topic(
+            description.name,
+            description.partitions,
+            dict(description.settings),
+            "internal",
+            str(product.name),
+            _file(product),
+        )
+        for description in internal_topics(plan)
+    ]
+
+
+def _subjects(product: ResolvedProduct) -> list[Subject]:
+    return [
+        Subject(output.subject, output.schema, str(output.output.compatibility), str(product.name), _file(product))
+        for output in product.outputs
+    ]
+
+
+def _source(source: OutboxSource) -> Source:
+    names = tuple(str(product.name) for product in source.products)
+    return Source(source.name, source.database, source.table, names, _file(source.products[0]))
+
+
+def _file(product: ResolvedProduct) -> str:
+    return f"{product.product.folder}/{PRODUCT_FILE}"

@@ -1,0 +1,44 @@
+"""The running mesh, reached: an environment's addresses to the parts that `plan` asks and `apply` changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from headwater.contracts.environment import Environment
+from headwater.errors import CallerFault
+from headwater.outbox.source import OutboxSource
+from headwater.outbox.source_postgres import PostgresAdmin
+from headwater.outbox.store import SourceAdmin
+from headwater.plan.actual import Parts
+from headwater.ports.kafka import KafkaBroker
+from headwater.schemas.registry_http import HttpRegistry
+from headwater.timeline.clock import Clock
+
+
+@contextmanager
+def reach(environment: Environment, sources: tuple[OutboxSource, ...], *, clock: Clock) -> Iterator[Parts]:
+    """The parts of an environment, closed at the end; raises `Unreachable` for one that does not answer."""
+    with ExitStack() as closing:
+        broker = KafkaBroker(environment.kafka, clock=clock)
+        closing.callback(broker.close)
+        broker.describe([])
+        registry = HttpRegistry(environment.registry_url)
+        admins: dict[str, SourceAdmin] = {}
+        for source in sources:
+            admin = PostgresAdmin(_address(environment, source), database=source.database, table=source.table)
+            closing.callback(admin.close)
+            admins[source.name] = admin
+        yield Parts(broker, registry, admins)
+
+
+def _address(environment: Environment, source: OutboxSource) -> str:
+    address = environment.databases.get(source.database)
+    if not address:
+        raise CallerFault(
+            f"the environment '{environment.name}' does not say where the database '{source.database}' is",
+            code="HW-D015",
+            detail=f"the outbox of {source.products[0].name} is in it",
+            hint="add it to the environment's databases in mesh.yaml",
+        )
+    return address
