@@ -67,7 +67,8 @@ def read_actual(desired: Desired, parts: Parts, *, once: Collection[str] = ()) -
 
 
 def _subject(subject: Subject, registry: Registry, known: frozenset[str]) -> SubjectState:
+    level = registry.level(subject.name)  # a subject may have a level before it has a version
     if subject.name not in known:
-        return SubjectState("", (), None)
+        return SubjectState(level, (), None)
     history = tuple(registry.version(subject.name, number) for number in registry.versions(subject.name))
-    return SubjectState(registry.level(subject.name), history, registry.find(subject.name, subject.schema))
+    return SubjectState(level, history, registry.find(subject.name, subject.schema))
