@@ -63,7 +63,8 @@ def _envelope(schema: Schema, file: str) -> Iterator[Finding]:
         if field is None:
             yield Finding(
                 "HW-S051", "error", file, 1, 1, "", f"the field '{name}' is missing",
-                "events have event_id and occurred_at, facts valid_from and valid_to, both recorded_at, kind and revision",
+                "events have event_id and occurred_at, facts valid_from and valid_to; "
+                "both have recorded_at, kind and revision",
                 f'add {{"name": "{name}", "type": {_AS_WRITTEN[name]}}}',
             )  # fmt: skip
         elif not _fits(name, field):

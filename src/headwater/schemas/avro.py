@@ -13,7 +13,7 @@ from headwater.schemas.parsing import Parser, read_json
 from headwater.schemas.places import place_of
 from headwater.schemas.types import MISSING, Array, AvroType, Enum, Field, Fixed, Map, Named, Primitive, Record, Union
 
-__all__ = ["Field", "Reference", "Schema", "parse", "without"]
+__all__ = ["Field", "Reference", "Schema", "normalized", "parse", "without"]
 
 _EMPTY = 0xC15D213AA4D7A795  # the fingerprint of no bytes, as the Avro specification gives it
 
@@ -32,7 +32,8 @@ class Schema:
     """A parsed schema. Equal where text and references are.
 
     `text` is compact JSON with the keys in the order they were written, `json` the same parsed, `inlined` the JSON with
-    every referenced type written out, `type` the parsed type. `name` is the full name of a record, enum or fixed, else
+    every referenced type written out, `type` the parsed type,
+    `referred` the names of the types of other schemas. `name` is the full name of a record, enum or fixed, else
     the kind; `fields` are a record's fields.
     """
 
@@ -40,6 +41,7 @@ class Schema:
     references: tuple[Reference, ...] = ()
     json: Any = field(compare=False, repr=False, default=None)
     type: AvroType = field(compare=False, repr=False, default_factory=lambda: Primitive("null"))
+    referred: frozenset[str] = field(compare=False, repr=False, default=frozenset())
 
     @property
     def name(self) -> str:
@@ -108,12 +110,13 @@ def parse(
         else:
             Parser(name, names).schema(read_json(reference, name))
     value = read_json(text, file)
+    referred = frozenset(names)
     try:
         parsed = Parser(file, names).schema(value)
     except InvalidFiles as invalid:
         raise InvalidFiles(_placed(finding, text) for finding in invalid.findings) from None
     compact = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Schema(compact, referenced, value, parsed)
+    return Schema(compact, referenced, value, parsed, referred)
 
 
 def without(schema: Schema, names: Collection[str]) -> Schema:
@@ -129,6 +132,16 @@ def without(schema: Schema, names: Collection[str]) -> Schema:
     record = schema.type
     reduced = Record(record.name, record.aliases, record.attributes, kept)
     return parse(json.dumps(_render(reduced, set()), ensure_ascii=False), file=schema.name)
+
+
+def normalized(schema: Schema) -> str:
+    """The text with the keys in one order, full names and no superfluous parts: equal for schemas that say the same.
+
+    >>> normalized(parse('{"type": "int"}')) == normalized(parse('"int"'))
+    True
+    """
+    seen = set(schema.referred)
+    return json.dumps(_render(schema.type, seen), ensure_ascii=False, separators=(",", ":"))
 
 
 def _placed(finding: Finding, text: str) -> Finding:

@@ -134,12 +134,14 @@ class _Comparison:
             self._logical(sides)
         if (writer.kind, reader.kind) in _LOSSY:
             self.note(
-                "HW-S111", sides, f"{writer.kind} is read as {reader.kind}", severity="warning",
+                "HW-S111", sides, f"{writer.kind} is read as {reader.kind}",
+                severity="warning",
                 why="large numbers are rounded", fix="read it as double, or keep the whole number",
             )  # fmt: skip
         elif writer.kind == "bytes":
             self.note(
-                "HW-S112", sides, "bytes are read as string", severity="warning",
+                "HW-S112", sides, "bytes are read as string",
+                severity="warning",
                 why="bytes that are not UTF-8 cannot be read", fix="keep bytes, unless all of them are text",
             )  # fmt: skip
 
@@ -147,7 +149,8 @@ class _Comparison:
         reader, writer = logical_of(sides[0]), logical_of(sides[1])
         if _same_logical(reader, writer):
             return
-        said = f"{writer.text() if writer else 'no logical type'} is read as {reader.text() if reader else 'a plain value'}"
+        theirs = writer.text() if writer else "no logical type"
+        said = f"{theirs} is read as {reader.text() if reader else 'a plain value'}"
         if reader is not None and writer is not None:
             self.note(
                 "HW-S107", sides, said,
@@ -178,7 +181,7 @@ class _Comparison:
         elif isinstance(reader, Fixed) and isinstance(writer, Fixed):
             if reader.size != writer.size:
                 self.note(
-                    "HW-S105", sides, f"{reader.name} has {reader.size} bytes for the reader, {writer.size} for the writer",
+                    "HW-S105", sides, f"{reader.name} has {reader.size} bytes, not {writer.size}",
                     why="every value after it would be read from the wrong place",
                     fix="keep the size; for another define a new fixed and add a field with a default",
                 )  # fmt: skip
@@ -189,7 +192,8 @@ class _Comparison:
             return
         if same_simple_name(reader, writer):
             self.note(
-                "HW-S110", sides, f"{writer.name} is read as {reader.name}: only the namespace differs", severity="warning",
+                "HW-S110", sides, f"{writer.name} is read as {reader.name}: only the namespace differs",
+                severity="warning",
                 why="Avro matches simple names; decoders that compare full names refuse it",
                 fix=f'add "aliases": ["{writer.name}"] to the reader, or keep the namespace',
             )  # fmt: skip
@@ -206,8 +210,8 @@ class _Comparison:
             self.note(
                 "HW-S103", sides, f"the reader does not know {_listed(unknown)} of enum {writer.name}",
                 why="a record that carries it cannot be read",
-                fix=f"keep the symbols in {reader.name}, or give the enum a default: the first release with it must be read "
-                "by all before new symbols are written",
+                fix=f"keep the symbols in {reader.name}, or give the enum a default: all must read with that before "
+                "new symbols are written",
             )  # fmt: skip
 
     def _fields(self, reader: Record, writer: Record, reader_path: str, writer_path: str) -> None:
@@ -239,7 +243,7 @@ class _Comparison:
             "HW-S102", (field.type, writer, path, writer_path),
             f"the reader's field '{field.name}' is not in {writer.name}, and has no default",
             why="a record without it cannot be read",
-            fix=f"give '{field.name}' a default in the reader's schema, or, if it was renamed, the old name as an alias",
+            fix=f"give '{field.name}' a default in the reader's schema, or, if it was renamed, an alias: its old name",
         )  # fmt: skip
 
     def _reader_union(self, reader: Union, writer: AvroType, reader_path: str, writer_path: str) -> None:
