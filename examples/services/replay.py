@@ -50,14 +50,15 @@ def run(
     """Give every report to its service; how many were new, by product."""
     by_product = {service.product: service for service in services}
     written = dict.fromkeys(by_product, 0)
-    started, done = time.monotonic(), 0
+    started, done, new = time.monotonic(), 0, 0
     for group in groups(replay, size_for(rate)):
         if rate > 0:
-            time.sleep(max(0.0, started + done / rate - time.monotonic()))
+            time.sleep(max(0.0, started + new / rate - time.monotonic()))
         for product, reports in by_service(group).items():
             if product in by_product:
                 written[product] += by_product[product].write(reports)
         done += len(group)
+        new = sum(written.values())
         if progress is not None:
             progress.tell(done, len(replay))
     return written

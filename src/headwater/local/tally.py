@@ -57,8 +57,9 @@ class Tally:
         self.counts: dict[str, Count] = {}
         self._settled: dict[TopicPartition, Settled] = {}
         self._takes: dict[str, Callable[[Message, int], None]] = {}
-        described = broker.describe([name for product in products for name in topics_of(product)])
-        for product in products:
+        self._products = tuple(products)
+        described = broker.describe([name for product in self._products for name in topics_of(product)])
+        for product in self._products:
             self._watch(product, described, tick)
         starts = broker.starts(
             [TopicPartition(topic, p) for topic in self._takes for p in range(described[topic].partitions)]
@@ -83,6 +84,22 @@ class Tally:
     def settled(self, product: ResolvedProduct) -> Instant:
         """Up to when a product is settled: the least over its partitions."""
         return Instant(min(s.through for at, s in self._settled.items() if at.topic == product.output.topic))
+
+    def outstanding(self, rows: Mapping[str, int]) -> str:
+        """What is still to come, in words; empty when all is done.
+
+        All is done when every row of the outbox (`rows`, by product) is published or in quarantine, and every product
+        is settled past the newest of them.
+        """
+        missing, newest = [], -1
+        for product in self._products:
+            if product.product.outbox is not None:
+                count = self.counts[str(product.name)]
+                newest = max(newest, count.newest)
+                left = rows.get(str(product.name), 0) - count.published - count.quarantined
+                missing += [f"{left:,} rows of {product.name}"] if left > 0 else []
+        late = [str(product.name) for product in self._products if self.settled(product) < newest]
+        return "; ".join([*missing, f"not settled: {', '.join(late)}"] if late else missing)
 
     def close(self) -> None:
         """Let go of the reader."""

@@ -1,0 +1,161 @@
+"""The reference mesh on the real stack: what is derived equals a plain recomputation of the data set, kills or not.
+
+The two tests share one stack and go on from each other: the second replays the flights after those of the first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from examples import verify
+from examples.services.reports import SEED_DEFAULT
+
+from headwater.local.tally import Tally
+from headwater.mesh.load import load_mesh
+from headwater.ports.kafka import KafkaBroker
+from headwater.timeline.clock import SystemClock
+
+ROOT = Path(__file__).resolve().parents[2]
+ROWS, ROWS_KILLED = 3_000, 6_000
+RATE_KILLED = 1_000  # reports a second: slow enough for four kills and restarts while reports come in
+KILLS = ((0.2, "relay"), (0.4, "run"), (0.6, "relay"), (0.8, "run"))  # at this share of the new reports
+SECONDS_LIMIT = 150
+
+
+class Mesh:
+    """Relay, runner and services of the reference mesh as processes, and a reader of all that becomes readable."""
+
+    def __init__(self, stack, folder: Path) -> None:
+        self._environment = {
+            **stack.environment(),
+            "HEADWATER_MESH": str(ROOT),
+            "OPERATIONS_DATABASE": stack.postgres_dsn("operations"),
+        }
+        self._folder = folder
+        self._progress = folder / "progress"
+        applied = stack.cli("apply", cwd=ROOT, env={"HEADWATER_MESH": str(ROOT)}, timeout=120)
+        assert applied.returncode == 0, applied.stderr
+        self.mesh = load_mesh(ROOT)
+        self.broker = KafkaBroker({"bootstrap.servers": stack.kafka})
+        self.tally = Tally(self.broker, self.mesh.in_order(), tick=self.mesh.file.tick, clock=SystemClock())
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *argv: str) -> None:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *argv], env=self._environment, cwd=ROOT, stdout=log, stderr=log
+            )
+
+    def worker(self, name: str) -> None:
+        self.start(name, "-m", "headwater", name)
+
+    def kill(self, name: str) -> None:
+        os.kill(self.processes[name].pid, signal.SIGKILL)
+        self.processes[name].wait()
+
+    def replay(self, rows: int, rate: float = 0) -> None:
+        self._progress.unlink(missing_ok=True)
+        options = ("--rows", str(rows), "--rate", str(rate), "--progress", str(self._progress))
+        self.start("services", "-m", "examples.services.replay", *options)
+
+    def progress(self) -> dict[str, object]:
+        if self.processes["services"].poll() not in (None, 0):
+            raise AssertionError(self.log("services"))
+        try:
+            return json.loads(self._progress.read_text())
+        except FileNotFoundError:
+            return {"done": 0, "of": 0, "outbox": None}
+
+    def follow(self, each: Callable[[dict[str, object]], None] = lambda progress: None) -> None:
+        """Read on until every row is accounted for and every product is settled past the last."""
+        until = time.monotonic() + SECONDS_LIMIT
+        progress = self.progress()
+        while progress["outbox"] is None or self.tally.outstanding(progress["outbox"]):
+            self.tally.poll(0.1)
+            progress = self.progress()
+            each(progress)
+            for name in ("relay", "run"):
+                assert self.processes[name].poll() is None, self.log(name)
+            assert time.monotonic() < until, (
+                f"{progress} {self.tally.outstanding(progress['outbox'] or {})}\n{self.log('relay')}\n{self.log('run')}"
+            )
+
+    def log(self, name: str) -> str:
+        return f"{name}: " + (self._folder / f"{name}.log").read_text(errors="replace")[-4_000:]
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.tally.close()
+        self.broker.close()
+
+
+@pytest.fixture(scope="module")
+def running(stack, tmp_path_factory) -> Iterator[Mesh]:
+    mesh = Mesh(stack, tmp_path_factory.mktemp("reference-mesh"))
+    try:
+        mesh.worker("relay")
+        mesh.worker("run")
+        yield mesh
+    finally:
+        mesh.close()
+
+
+def assert_equal_to_recomputation(running: Mesh, rows: int) -> None:
+    for name, compare in verify.COMPARISONS.items():
+        newest = verify.newest(running.broker, running.mesh.product(name))
+        found, expected = compare(newest, rows, SEED_DEFAULT)
+        assert len(expected) > 100
+        assert verify.differing(found, expected) == [], name
+    assert all(count.quarantined == 0 for count in running.tally.counts.values())
+
+
+@pytest.mark.slow
+def test_newest_records_equal_a_plain_recomputation_of_the_flights_replayed(running):
+    running.replay(ROWS)
+    running.follow()
+    assert_equal_to_recomputation(running, ROWS)
+    corrections = {name: count.corrections for name, count in running.tally.counts.items()}
+    assert corrections["flights.departures"] > 0 and corrections["airports.hourly_punctuality"] > 0
+
+
+@pytest.mark.slow
+def test_the_same_when_relay_and_runner_are_each_killed_twice_while_flights_are_replayed(running):
+    before = sum(running.tally.counts[name].published for name in verify_sources(running))
+    left = list(KILLS)
+    killed = []
+
+    def kill_when_due(progress: dict[str, object]) -> None:
+        share = (int(progress["done"]) - before) / max(1, int(progress["of"]) - before)
+        if left and share >= left[0][0]:
+            _, name = left.pop(0)
+            running.kill(name)
+            running.worker(name)
+            killed.append((name, progress["outbox"] is None))
+
+    running.replay(ROWS_KILLED, RATE_KILLED)
+    running.follow(kill_when_due)
+    assert killed == [(name, True) for _, name in KILLS], "every kill fell while reports came in"
+    assert_equal_to_recomputation(running, ROWS_KILLED)
+    # Nothing lost and nothing doubled on the way in either: one record for each row of the outbox.
+    rows = running.progress()["outbox"]
+    assert {name: running.tally.counts[name].published for name in verify_sources(running)} == rows
+
+
+def verify_sources(running: Mesh) -> list[str]:
+    return [str(product.name) for product in running.mesh.in_order() if product.product.outbox]
