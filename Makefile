@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 RUN_MARK := $(VENV)/.installed-run
 DEV_MARK := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
-.PHONY: help install dev up down demo check test docs bench chaos format browser clean
+.PHONY: help install dev up down demo check test docs bench chaos format browser jars-lock clean
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	@echo "… a virtual environment in $(VENV)"
@@ -66,6 +66,9 @@ bench: $(DEV_MARK)  ## workloads beside their rivals (ONLY=W2 OUT=results.json S
 
 chaos: $(DEV_MARK)  ## real processes killed while checkers watch (ONLY=R1 OUT=results.json TRIALS=20)
 	$(BIN)/python -m bench.chaos $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT)) $(if $(TRIALS),--trials $(TRIALS))
+
+jars-lock: $(DEV_MARK)  ## resolve the local stack's jars anew (src/headwater/local/jars.lock)
+	@$(BIN)/python -m headwater.local.lock_jars
 
 clean: down  ## stop, and remove the local stack's data and the virtual environment
 	@$(BIN)/headwater down --purge; rm -rf $(VENV)

@@ -6,6 +6,9 @@
 | `HEADWATER_ENVIRONMENT` | which environment of `mesh.yaml` | `local` |
 | `HEADWATER_DATA` | where the local stack, state and journals lie | `.headwater` in the mesh's folder |
 | `HEADWATER_PORT_BASE` | the local stack's block of ports starts above it | 29090 |
+| `HEADWATER_CACHE` | where downloaded jars lie, shared by all checkouts | `~/.cache/headwater` |
+| `HEADWATER_MAVEN` | Maven repositories in place of Central, separated by commas | Maven Central |
+| `HEADWATER_OFFLINE` | 1: fetch nothing, use the cache as it is | none |
 | `HEADWATER_FAILPOINT` | for chaos tests: `name:nth:kill` or `name:nth:raise` | none |
 """
 
