@@ -20,7 +20,8 @@ from headwater.processing.windows import Window
 class Stream:
     """Records of a product, or what steps make of them. A value: each step gives a new one.
 
-    >>> late = source(0).filter(Column("delay_minutes") > 15)
+    >>> from headwater import col
+    >>> late = source(0).filter(col("delay_minutes") > 15)
     >>> late
     Stream(filter <- input 0)
     """
@@ -33,7 +34,8 @@ class Stream:
     def filter(self, condition: Expression) -> Stream:
         """Only rows whose condition is true; where it is null a row is left out, as in SQL.
 
-        >>> source(0).filter(Column("origin") == "JFK")
+        >>> from headwater import col
+        >>> source(0).filter(col("origin") == "JFK")
         Stream(filter <- input 0)
         """
         if not isinstance(condition, Expression):
@@ -43,7 +45,8 @@ class Stream:
     def map(self, **fields: object) -> Stream:
         """Fields added or replaced; all others stay. Identity and times cannot be replaced.
 
-        >>> source(0).map(delay_hours=Column("delay_minutes") / 60)
+        >>> from headwater import col
+        >>> source(0).map(delay_hours=col("delay_minutes") / 60)
         Stream(map <- input 0)
         """
         return Stream(Map(self.node, _named(fields), None, _line()))
@@ -51,7 +54,8 @@ class Stream:
     def select(self, *names: str, **fields: object) -> Stream:
         """Only these fields, and those computed; identity and times always stay.
 
-        >>> source(0).select("origin", minutes=Column("delay_minutes"))
+        >>> from headwater import col
+        >>> source(0).select("origin", minutes=col("delay_minutes"))
         Stream(map <- input 0)
         """
         return Stream(Map(self.node, _named(fields), tuple(names), _line()))
