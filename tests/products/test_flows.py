@@ -77,9 +77,7 @@ class Product:
         return sorted(self._runner.records(), key=lambda record: record["recorded_at"])
 
 
-def departure(
-    flight_id: str, at: int, delay: int, *, origin: str = "JFK", tailnum: str | None = "N1"
-) -> dict[str, Any]:
+def departure(flight_id: str, at: int, delay: int, **fields: Any) -> dict[str, Any]:
     return {
         "flight_id": flight_id,
         "origin": "JFK",
