@@ -75,10 +75,15 @@ def flow(departures: Stream) -> Stream:
 }
 
 
-def write_small_mesh(folder: Path) -> Path:
-    """Write the files, and return the folder."""
+def write_small_mesh(folder: Path, *, prefix: str = "", database: str = "operations") -> Path:
+    """Write the files, and return the folder. `prefix` goes before both domains, for a stack that others use too."""
     for name, text in FILES.items():
-        write(folder, name, text)
+        for domain in ("flights", "airports"):
+            name, text = (
+                name.replace(f"{domain}/", f"{prefix}{domain}/"),
+                text.replace(f"{domain}.", f"{prefix}{domain}."),
+            )
+        write(folder, name, text.replace("operations", database) if name.endswith(".yaml") else text)
     return folder
 
 

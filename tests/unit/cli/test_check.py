@@ -1,0 +1,89 @@
+"""`headwater check` on a small mesh: what is printed, in each form, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from headwater.cli.check import command
+from headwater.errors import Finding
+from headwater.plan.check import as_github
+from headwater.testing.small_mesh import HOURLY, HOURLY_FLOW, edit, write, write_small_mesh
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HEADWATER_MESH", str(tmp_path))
+    return lock(write_small_mesh(tmp_path))
+
+
+def lock(folder: Path) -> Path:
+    from headwater.cli.schema import app
+
+    assert CliRunner().invoke(app, ["lock"]).exit_code == 0
+    return folder
+
+
+def check(*args: str) -> Result:
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, list(args))
+
+
+def test_a_mesh_in_order_has_no_findings(folder: Path) -> None:
+    result = check()
+    assert (result.exit_code, result.stdout) == (0, "2 products: no findings\n")
+
+
+def test_a_finding_is_one_line_with_its_place_and_the_command_fails(folder: Path) -> None:
+    edit(folder, HOURLY, "key: [origin]", "key: [orign]")
+    result = check()
+    assert result.exit_code == 1
+    assert result.stdout.startswith("streams/airports/hourly/product.yaml:11:11 the key field 'orign' is not in ")
+    assert result.stdout.endswith(": 1 finding\n")
+
+
+def test_the_json_form_has_a_summary_and_the_findings(folder: Path) -> None:
+    edit(folder, HOURLY, "key: [origin]", "key: [orign]")
+    said = json.loads(check("--output", "json").stdout)
+    assert set(said) == {"schemaVersion", "tool", "command", "summary", "findings"}
+    assert said["summary"] == {"products": None, "info": 0, "warning": 0, "error": 1}
+    finding = said["findings"][0]
+    assert set(finding) == {
+        "code", "severity", "file", "line", "column", "path", "message", "why", "fix", "docs"
+    }  # fmt: skip
+    assert (finding["code"], finding["line"], finding["column"]) == ("HW-C046", 11, 11)
+
+
+def test_the_github_form_stands_beside_the_line(folder: Path) -> None:
+    edit(folder, HOURLY, "key: [origin]", "key: [orign]")
+    assert check("--output", "github").stdout.startswith(
+        "::error file=streams/airports/hourly/product.yaml,line=11,col=11,title=HW-C046::the key field 'orign'"
+    )
+    awkward = Finding("HW-C001", "warning", "a,b:c%.yaml", 0, 0, "", "100 %\nof it")
+    assert as_github(awkward) == "::warning file=a%2Cb%3Ac%25.yaml,title=HW-C001::100 %25%0Aof it"
+
+
+def test_a_flow_that_does_not_fit_its_output_is_found_before_anything_runs(folder: Path) -> None:
+    write(folder, HOURLY_FLOW, (folder / HOURLY_FLOW).read_text().replace("departures=count()", "flights=count()"))
+    result = check()
+    assert result.exit_code == 1
+    assert HOURLY_FLOW in result.stdout
+
+
+def test_a_flow_that_is_no_python_is_found(folder: Path) -> None:
+    write(folder, HOURLY_FLOW, "def flow(:\n")
+    result = check()
+    assert (result.exit_code, f"{HOURLY_FLOW}:1" in result.stdout) == (1, True)
+
+
+def test_a_schema_that_was_never_locked_is_found(folder: Path) -> None:
+    for path in folder.rglob("versions.lock"):
+        path.unlink()
+    result = check()
+    assert (result.exit_code, result.stdout.count("HW-S")) == (1, 2)
