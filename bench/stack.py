@@ -24,8 +24,9 @@ class Stack:
 
     def __init__(self) -> None:
         self.port_base = int(os.environ.get("HEADWATER_PORT_BASE") or PORT_BASE_DEFAULT)
-        self.data_folder = Path(os.environ.get("HEADWATER_DATA") or ROOT / ".headwater" / "bench").resolve()
-        self.work_folder = self.data_folder / "bench"
+        folder = Path(os.environ.get("HEADWATER_DATA") or ROOT / ".headwater" / "bench").resolve()
+        self.data_folder = folder / "stack"  # removed with the stack, which refuses a folder with others' files in it
+        self.work_folder = folder / "work"
         self.bootstrap = f"127.0.0.1:{self.port_base + 2}"
         self.registry_url = f"http://127.0.0.1:{self.port_base + 1}"
         self.connect_port = self.port_base + 5
