@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater import naming
-from headwater.errors import Fault, HeadwaterError
+from headwater.errors import CallerFault, Fault, HeadwaterError
 from headwater.hooks import Hooks
 from headwater.mesh.products import Mesh
 from headwater.ports.protocol import Broker, GroupSource
@@ -23,7 +23,7 @@ from headwater.processing.state import MemoryStore
 from headwater.processing.state_changelog import Restore
 from headwater.processing.state_rocksdb import DAMAGED, RocksStates, RocksStore
 from headwater.processing.steps import Plan, Stage
-from headwater.processing.task import StagePartition, topics_of
+from headwater.processing.task import FORM_KEY, StagePartition, topics_of
 from headwater.schemas.registry import Registry
 from headwater.timeline.clock import Clock
 
@@ -264,6 +264,15 @@ class _Incarnation:
             by_number[place.partition][place.topic] = offset
         restore = Restore(around.broker, self._stage.changelog, clock=around.clock, hooks=around.hooks)
         restore.run(stores, by_number, stage=self._stage.name, product=str(self._plan.product))
+        for store in stores.values():
+            form = store.get(FORM_KEY)
+            if form is not None and form != self._stage.form.encode():
+                raise CallerFault(
+                    f"the state of {self._stage.group} was written by another flow",
+                    code="HW-P034",
+                    detail="what this flow keeps has another form, and records already published cannot be unsaid",
+                    hint="give the product a new major version, or take the change of its flow back",
+                )
         return stores
 
     def _output_ends(self, numbers: Sequence[int]) -> Mapping[int, int]:

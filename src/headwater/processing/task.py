@@ -19,6 +19,8 @@ from headwater.processing.records import Letter, RecordReader
 from headwater.processing.state_rocksdb import Position, RocksStore
 from headwater.processing.steps import Stage, StageInput
 
+FORM_KEY = b"\0form"  # of the state: before the names of all tables
+
 
 @dataclass(slots=True)
 class Work:
@@ -79,6 +81,8 @@ class StagePartition:
         self.store = store
         self.task = task
         self.output_end = 0  # the next offset of the partition it writes, as far as it knows
+        self._form = stage.form.encode()
+        self._formed = store is not None and store.get(FORM_KEY) is not None
         self._sources: dict[str, int] = {}
         self._takers: dict[str, Callable[[Message], None]] = {}
         self._marks: dict[str, _Marks] = {}
@@ -109,6 +113,9 @@ class StagePartition:
         commit = self.task.commit()
         if commit is None:
             return None
+        if self.store is not None and not self._formed:
+            commit.changes.append((FORM_KEY, self._form))
+            self._formed = True
         offsets = {TopicPartition(topic, self.partition): offset for topic, offset in commit.offsets.items()}
         for topic, marks in self._marks.items():
             if marks.given_at >= 0:

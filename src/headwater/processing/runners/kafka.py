@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 from headwater import naming
 from headwater.errors import CallerFault
+from headwater.mesh.products import Mesh
+from headwater.processing.flow_file import load_plan
 from headwater.processing.stage_worker import Account, StageWorker, Surroundings
 from headwater.processing.steps import Plan, Stage
 from headwater.processing.task import topics_of
@@ -61,6 +63,22 @@ class KafkaRunner:
         except BaseException as error:  # whatever it is, the other stages end too and the caller is told
             self._errors.append(error)
             self._stopped.set()
+
+
+def derived_plans(mesh: Mesh, names: Sequence[str]) -> list[Plan]:
+    """The plans of the derived products of these names, or of all; raises `CallerFault` HW-P024 for another product."""
+    wanted = [mesh.product(name) for name in names] or [p for p in mesh.in_order() if p.product.inputs]
+    for product in wanted:
+        if not product.product.inputs:
+            raise CallerFault(
+                f"{product.name} is source-aligned: it has no flow to run",
+                code="HW-P024",
+                hint="headwater relay brings its records in",
+            )
+    plans = [load_plan(mesh, product.name) for product in wanted]
+    if not plans:
+        raise CallerFault("the mesh has no derived products", code="HW-P025", hint="put one under streams/")
+    return plans
 
 
 def _require_topics(plans: Sequence[Plan], around: Surroundings) -> None:

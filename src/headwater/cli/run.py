@@ -1,0 +1,100 @@
+"""`headwater run`: process derived products until stopped."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    products: Annotated[list[str] | None, typer.Argument(metavar="[PRODUCT]...", help="Only these products.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes that share the work.")] = 1,
+    slot: Annotated[
+        int, typer.Option("--slot", min=0, help="This worker's number; workers on other machines take others.")
+    ] = 0,
+) -> None:
+    """Run the flows of all derived products, or of those named, until SIGTERM or Ctrl-C.
+
+    Exactly once: kill it at any moment and start it again. It creates nothing; what is missing it names and refuses.
+    More workers than partitions would stand idle.
+    """
+    import contextlib
+    import signal
+
+    from headwater.cli import console
+    from headwater.hooks import Hooks, arm
+    from headwater.mesh.load import load_mesh
+    from headwater.ports.kafka import KafkaBroker
+    from headwater.processing.runners.kafka import KafkaRunner, derived_plans
+    from headwater.processing.stage_worker import Surroundings
+    from headwater.schemas.registry_http import HttpRegistry
+    from headwater.settings import environment_of, load_settings
+    from headwater.timeline.clock import SystemClock
+
+    settings, clock = load_settings(), SystemClock()
+    if workers > 1:
+        raise typer.Exit(_run_workers(products or [], workers, slot))
+    mesh = load_mesh(settings.mesh_folder)
+    environment = environment_of(settings, mesh.file)
+    plans = derived_plans(mesh, products or [])
+    progress = console.err()
+
+    def heard(happening: str, fields: dict[str, object]) -> None:
+        if happening in ("stage.rebuilt", "stage.quarantined"):
+            named = " ".join(f"{name}={value}" for name, value in fields.items())
+            progress.print(f"{happening} {named}", markup=False)
+
+    hooks = Hooks([heard])
+    around = Surroundings(
+        broker=KafkaBroker(environment.kafka, clock=clock, hooks=hooks),
+        registry=HttpRegistry(environment.registry_url),
+        mesh=mesh,
+        folder=settings.data_folder / "state",
+        clock=clock,
+        hooks=hooks,
+        slot=slot,
+        failpoint=arm(settings.failpoint),
+    )
+    runner = KafkaRunner(plans, around)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: runner.stop())
+    names = ", ".join(str(plan.product) for plan in plans)
+    progress.print(f"running {names}: {len(runner.accounts)} stages; SIGTERM or Ctrl-C stops", markup=False)
+    with contextlib.suppress(KeyboardInterrupt):
+        runner.run()
+    for name, account in runner.accounts.items():
+        progress.print(f"{name}: {account.records} records in {account.commits} commits", markup=False)
+
+
+def _run_workers(products: list[str], workers: int, first: int) -> int:
+    """A process for each worker; the first that fails ends all, and its exit code is ours."""
+    import multiprocessing
+    import signal
+    import threading
+
+    context = multiprocessing.get_context("spawn")
+    slots = range(first, first + workers)
+    processes = [context.Process(target=_worker, args=(products, slot)) for slot in slots]
+    for process in processes:
+        process.start()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    while not stopping.is_set() and all(process.is_alive() for process in processes):
+        stopping.wait(0.1)
+    for process in processes:
+        if process.is_alive():
+            process.terminate()
+    for process in processes:
+        process.join(10)
+    return max((abs(process.exitcode or 0) for process in processes), default=0)
+
+
+def _worker(products: list[str], slot: int) -> None:
+    import sys
+
+    from headwater.cli.main import main
+
+    sys.argv = ["headwater", "run", *products, "--slot", str(slot)]
+    main()
