@@ -250,7 +250,7 @@ def repositories() -> list[str]:
 def disk_full(folder: Path) -> CallerFault:
     """The one message for a disk without room."""
     return CallerFault(
-        f"the disk of {folder} is full: {shutil.disk_usage(folder).free / 1e6:.0f} MB are free",
+        f"the disk of {folder} has no room left: {shutil.disk_usage(folder).free / 1e6:.0f} MB are free",
         code="HW-L024",
         detail="the local stack needs about 400 MB for its jars, its database and its topics; nothing was lost",
         hint="make room, or choose another disk: HEADWATER_DATA=... for data, HEADWATER_CACHE=... for jars",
