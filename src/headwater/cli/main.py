@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 
 import typer
 
@@ -30,8 +31,8 @@ COMMANDS = (
 EXIT_FAULT = 70
 
 
-def build() -> typer.Typer:
-    """The whole command tree; modules are light, their bodies import what they need."""
+def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The command tree, or a part of it; modules are light, their bodies import what they need."""
     tree = typer.Typer(
         name="headwater",
         help="A streaming, event-driven data-product platform on Apache Kafka, with two times on every record.",
@@ -41,7 +42,7 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
     )
     tree.callback(invoke_without_command=True)(_root)
-    for name in COMMANDS:
+    for name in names:
         module = importlib.import_module(f"headwater.cli.{name}")
         if hasattr(module, "app"):
             tree.add_typer(module.app, name=name)
@@ -54,7 +55,7 @@ def main() -> None:
     """Run the command line; every error of ours becomes one clear message and its exit code."""
     debug = os.environ.get("HEADWATER_DEBUG", "") not in ("", "0")
     try:
-        build()()
+        build(_wanted(sys.argv[1:]))()
     except HeadwaterError as error:
         if debug:
             traceback.print_exc()
@@ -74,6 +75,11 @@ def main() -> None:
             "fix: run the same command with HEADWATER_DEBUG=1 and report what it prints\n[HW-K070]\n"
         )
         sys.exit(EXIT_FAULT)
+
+
+def _wanted(arguments: Sequence[str]) -> Sequence[str]:
+    """Only the command that is called, where one is: the others need not be loaded."""
+    return (arguments[0],) if arguments and arguments[0] in COMMANDS else COMMANDS
 
 
 def _root(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
