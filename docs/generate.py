@@ -1,4 +1,4 @@
-"""Makes the generated half of the reference: commands, settings, errors, names, happenings. `--check` says what is stale.
+"""Makes the generated half of the reference: commands, settings, errors, happenings. `--check` says what is stale.
 
 Everything comes from the source it describes, so a page cannot say what the code does not.
 """
@@ -128,6 +128,7 @@ def exit_codes_page() -> str:
 
 def _coded(tree: ast.AST) -> Iterator[tuple[str, str, str, str]]:
     """Calls that carry a code: by keyword, or (a Finding) as the first argument."""
+    assigned = _assignments(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -137,9 +138,31 @@ def _coded(tree: ast.AST) -> Iterator[tuple[str, str, str, str]]:
         if code is None:
             continue
         kind = ast.unparse(node.func).rsplit(".", 1)[-1]
-        message = _said(keywords.get("message") or _first_sentence(node))
-        hint = _said(keywords.get("hint") or keywords.get("fix"))
+        named = {value.id: value for value in node.args if isinstance(value, ast.Name)}
+        message = _said(_written(assigned, keywords.get("message") or named.get("message") or _first_sentence(node)))
+        hint = _said(_written(assigned, keywords.get("hint") or keywords.get("fix") or named.get("fix")))
         yield str(code), kind, message, hint
+
+
+def _assignments(tree: ast.AST) -> list[tuple[int, str, ast.expr]]:
+    """Each name that is given a value, with its line."""
+    found: list[tuple[int, str, ast.expr]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+            if isinstance(target, ast.Name):
+                found.append((node.lineno, target.id, value))
+            elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs = zip(target.elts, value.elts, strict=False)
+                found += [(node.lineno, name.id, part) for name, part in pairs if isinstance(name, ast.Name)]
+    return sorted(found, key=lambda entry: entry[0])
+
+
+def _written(assigned: list[tuple[int, str, ast.expr]], node: ast.expr | None) -> ast.expr | None:
+    """What a name was last given above the call that uses it; anything else as it is."""
+    if not isinstance(node, ast.Name):
+        return node
+    return next((value for line, name, value in reversed(assigned) if name == node.id and line <= node.lineno), None)
 
 
 def _first_sentence(node: ast.Call) -> ast.expr | None:

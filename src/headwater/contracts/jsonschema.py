@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from headwater.contracts import keys
-from headwater.contracts.shape import Record
+from headwater.contracts.shape_collection import Record
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

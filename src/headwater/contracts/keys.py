@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from headwater.contracts.product import PARTITIONS_DEFAULT, Compatibility, ProductType
-from headwater.contracts.shape import Choice, Key, ListOf, MapOf, Record, Setting, Text, Whole, nearest
+from headwater.contracts.shape import Choice, Setting, Text, Whole, nearest
+from headwater.contracts.shape_collection import Key, ListOf, MapOf, Record
 
 PORTS = ("topic", "current", "lake", "sql", "http")
 PARTITIONS_LIMIT = 1000  # of one topic: more are a sign of a wrong key, and a broker's memory

@@ -23,7 +23,8 @@ from headwater.contracts.product import (
     QualityRule,
     Version,
 )
-from headwater.contracts.shape import Reading, Record
+from headwater.contracts.shape import Reading
+from headwater.contracts.shape_collection import Record
 from headwater.contracts.strict_yaml import BYTES_LIMIT, parse_yaml
 from headwater.errors import CallerFault, Finding, InvalidFiles
 from headwater.naming import ProductName

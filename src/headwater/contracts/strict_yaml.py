@@ -20,7 +20,7 @@ from headwater.errors import Finding
 
 BYTES_LIMIT = 256 * 1024
 DEPTH_LIMIT = 32
-EVENTS_LIMIT = 20_000
+EVENTS_LIMIT = 10_000
 FINDINGS_LIMIT = 50  # of one file: enough to mend it, too few to drown in
 
 _TRAPS = (

@@ -75,9 +75,9 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_yaml_is_refused_at_its_place_within_a_second(name: str) -> None:
     text = HOSTILE[name]
-    started = time.perf_counter()
+    started = time.process_time()
     contract = read_product(text if isinstance(text, bytes) else text.encode(), file="product.yaml", folder="x")
-    elapsed = time.perf_counter() - started
+    elapsed = time.process_time() - started  # of the processor: other work on the machine is not ours
     assert contract.findings, "it was let in"
     assert contract.value is None
     assert all(finding.line or finding.code in ("HW-C001", "HW-C015") for finding in contract.findings)
