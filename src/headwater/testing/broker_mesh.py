@@ -7,7 +7,7 @@ transaction a batch, records first, then progress marks for every partition.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.plan.desired import desired
 from headwater.ports.keys import key_bytes, partition_of
-from headwater.ports.progress import encode_mark, mark_key
+from headwater.ports.progress import decode_mark, encode_mark, mark_key
 from headwater.ports.protocol import Broker
 from headwater.ports.record import Message, TopicDescription, TopicPartition
 from headwater.processing.flow_file import load_plan
@@ -91,6 +91,15 @@ def random_batches(seed: int, *, batches: int, size: int) -> list[Batch]:
             batch.append(event)
         made.append(batch)
     return made
+
+
+def wait_until(reached: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Wait for what other threads or processes do; an AssertionError where it takes too long."""
+    clock = SystemClock()
+    until = clock.monotonic() + int(seconds * 1_000_000)
+    while not reached():
+        assert clock.monotonic() < until, "waited for too long"
+        clock.sleep(50_000)
 
 
 @dataclass
@@ -191,6 +200,12 @@ class BrokerMesh:
                 break
         reader.close()
         return messages
+
+    def settled(self) -> int:
+        """Up to when every partition of the product has a mark; 0 before all have one."""
+        marks = self.written(naming.progress_topic(self.plan.product, self.plan.major))
+        newest = {message.partition: int(decode_mark(message.value or b"")[0]) for message in marks}
+        return min(newest.values()) if len(newest) == self.product.output.output.partitions else 0
 
     def decoded(self) -> dict[int, list[tuple[bytes, Mapping[str, Any]]]]:
         """The product's log as it is on the broker, by partition."""

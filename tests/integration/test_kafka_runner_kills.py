@@ -1,0 +1,127 @@
+"""SIGKILL the runner at each step of its transaction and at random: the log stays the memory runner's, to the byte."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headwater.ports.kafka import KafkaBroker
+from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, wait_until
+from headwater.timeline.clock import SystemClock
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Stack
+
+STEPS = (
+    "stage.before_begin",
+    "stage.after_outputs",
+    "stage.after_offsets",
+    "stage.before_commit",
+    "stage.after_commit",
+    "stage.after_store",
+)
+ROUND = 10
+SEED = 20130105
+
+
+class Victim:
+    """Runners of one small mesh as processes."""
+
+    def __init__(self, stack: Stack, folder: Path, *, saboteur: str = "-") -> None:
+        self.nonce = f"k{uuid.uuid4().hex[:8]}"
+        self.small = BrokerMesh.made(KafkaBroker({"bootstrap.servers": stack.kafka}), folder / "mesh", self.nonce)
+        self._stack, self._folder, self._saboteur = stack, folder, saboteur
+        self._clock = SystemClock()
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *, failpoint: str = "-", slot: int = 0) -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("small_runner.py")
+        folders = (str(self._folder / "mesh"), self.nonce, str(self._folder / "state"))
+        arguments = [sys.executable, str(script), self._stack.kafka, *folders, str(slot), failpoint, self._saboteur]
+        process = subprocess.Popen(arguments, env=self._stack.environment())
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a failed test has left."""
+        for process in self._started:
+            process.kill()
+            process.wait(10)
+
+    def killed_at(self, step: str, nth: int, batches: Sequence[Batch]) -> None:
+        """Start with a failpoint, give it work, see it die there."""
+        process = self.start(failpoint=f"{step}:{nth}:kill")
+        self.small.feed(batches, last=False)
+        assert process.wait(60) == -signal.SIGKILL
+
+    def killed_after(self, seconds: float, batches: Sequence[Batch]) -> None:
+        """Start, give it work, kill it some time later."""
+        process = self.start()
+        self.small.feed(batches, last=False)
+        self._clock.sleep(int(seconds * 1_000_000))
+        process.kill()
+        process.wait(60)
+
+    def finished(self, batches: Sequence[Batch]) -> None:
+        """Start, give it the rest, wait until all is settled, end it in an orderly way."""
+        process = self.start()
+        self.small.feed(batches)
+        last = batches[-1][-1]["recorded_at"]
+        wait_until(lambda: self.small.settled() > last)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.fixture
+def victim(stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Victim]:
+    victim = Victim(stack, tmp_path, saboteur=getattr(request, "param", "-"))
+    yield victim
+    victim.close()
+
+
+@pytest.mark.chaos
+def test_killed_at_every_step_and_at_random_the_log_is_whole(victim: Victim) -> None:
+    chance = random.Random(SEED)
+    kills = len(STEPS) + 5
+    batches = random_batches(SEED, batches=ROUND * (kills + 1), size=12)
+    for number, step in enumerate(STEPS):
+        victim.killed_at(step, chance.randrange(1, 5), batches[number * ROUND : (number + 1) * ROUND])
+    for number in range(len(STEPS), kills):
+        victim.killed_after(chance.uniform(0.8, 1.6), batches[number * ROUND : (number + 1) * ROUND])
+    victim.finished(batches[kills * ROUND :])
+    assert victim.small.decoded() == victim.small.expected(batches)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("victim", ["offsets_apart"], indirect=True)
+def test_offsets_committed_apart_are_found_out(victim: Victim) -> None:
+    """The saboteur: were offsets not part of the transaction, the test above would be red."""
+    batches = random_batches(SEED, batches=ROUND * 4, size=12)
+    for number in range(3):
+        victim.killed_at("stage.before_commit", 2 + number, batches[number * ROUND : (number + 1) * ROUND])
+    victim.finished(batches[3 * ROUND :])
+    assert victim.small.decoded() != victim.small.expected(batches)
+
+
+@pytest.mark.chaos
+def test_two_workers_share_the_partitions_and_one_leaves(victim: Victim) -> None:
+    batches = random_batches(7, batches=40, size=12)
+    first, second = victim.start(slot=0), victim.start(slot=1)
+    victim.small.feed(batches[:20], last=False)
+    wait_until(lambda: victim.small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
+    second.kill()
+    second.wait(10)
+    victim.small.feed(batches[20:])
+    last = batches[-1][-1]["recorded_at"]
+    wait_until(lambda: victim.small.settled() > last)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(10) == 0
+    assert victim.small.decoded() == victim.small.expected(batches)
