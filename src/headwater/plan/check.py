@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headwater.errors import Finding, HeadwaterError, InvalidFiles, Severity
-from headwater.mesh.load import load_mesh
-from headwater.mesh.products import Mesh
+from headwater.mesh.load import SCHEMAS_FOLDER, load_mesh
+from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.processing.flow_file import check_flow
+from headwater.schemas.evolution import judge
+from headwater.schemas.places import place_of
+from headwater.schemas.tree import SchemaFile, read_text, read_tree
+from headwater.schemas.versions import LOCK_FILE, VersionsLock, lock_findings, read_lock
 
 CHECK_VERSION = 1
 _RANK = {"info": 0, "warning": 1, "error": 2}
@@ -20,7 +24,7 @@ def check(folder: Path) -> tuple[Mesh | None, list[Finding]]:
         mesh = load_mesh(folder)
     except InvalidFiles as invalid:
         return None, list(invalid.findings)
-    findings = [*_flow_findings(mesh)]
+    findings = [*_history_findings(mesh), *_flow_findings(mesh)]
     return mesh, sorted(findings, key=lambda found: (found.file, found.line, found.column, found.code))
 
 
@@ -64,6 +68,53 @@ def _property(text: str) -> str:
     for letter, written in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C")):
         text = text.replace(letter, written)
     return text
+
+
+def _history_findings(mesh: Mesh) -> list[Finding]:
+    """What is not in the locks beside the schemas, and what may not follow what is in them."""
+    try:
+        tree = read_tree(mesh.folder / SCHEMAS_FOLDER, root=mesh.folder)
+    except InvalidFiles as invalid:
+        return list(invalid.findings)
+    findings: list[Finding] = []
+    for folder in sorted({item.path.parent for item in tree.values()}):
+        items = [item for item in tree.values() if item.path.parent == folder]
+        file = (folder / LOCK_FILE).relative_to(mesh.folder).as_posix()
+        try:
+            lock = read_lock(folder / LOCK_FILE, file)
+        except InvalidFiles as invalid:
+            findings += invalid.findings
+            continue
+        findings += lock_findings(items, lock, file)
+        for product in mesh.products.values():
+            item = next((item for item in items if item.schema.name == product.output.schema.name), None)
+            if item is not None:
+                findings += _evolution_findings(product, item, lock)
+    return findings
+
+
+def _evolution_findings(product: ResolvedProduct, item: SchemaFile, lock: VersionsLock) -> list[Finding]:
+    level = str(product.output.output.compatibility)
+    history = [locked.schema for locked in lock.history(item.schema.name)]
+    if lock.holds(item.schema):
+        history.pop()
+    findings = []
+    text = read_text(item.path, item.file)
+    for step in judge(level, history, item.schema):
+        new_reads = step.direction == "backward"
+        path = step.found.reader_path if new_reads else step.found.writer_path
+        severity, why = step.found.severity, f"{step.found.why}; the level of {product.name} is {level}"
+        earlier = f"version {step.earlier + 1}"
+        message = f"{earlier} cannot be read any more" if new_reads else f"readers of {earlier} would break"
+        if severity != "error":
+            message = f"what {earlier} says is read as something else"
+        elif product.major > 1:
+            # A lock does not say in which major a version was released; the registry's subject of the major does.
+            severity, why = "warning", f"{why}; apply judges it by the versions of major {product.major} alone"
+        place = place_of(text, path)
+        said = f"{message}: {step.found.message}"
+        findings.append(Finding(step.found.code, severity, item.file, *place, path, said, why, step.found.fix))
+    return findings
 
 
 def _flow_findings(mesh: Mesh) -> list[Finding]:

@@ -13,7 +13,16 @@ from typer.testing import CliRunner
 from headwater.cli.check import command
 from headwater.errors import Finding
 from headwater.plan.check import as_github
-from headwater.testing.small_mesh import HOURLY, HOURLY_FLOW, edit, write, write_small_mesh
+from headwater.testing.small_mesh import (
+    DEPARTURE_SCHEMA,
+    DEPARTURES,
+    HOURLY,
+    HOURLY_FLOW,
+    HOURLY_SCHEMA,
+    edit,
+    write,
+    write_small_mesh,
+)
 
 
 @pytest.fixture
@@ -87,3 +96,39 @@ def test_a_schema_that_was_never_locked_is_found(folder: Path) -> None:
         path.unlink()
     result = check()
     assert (result.exit_code, result.stdout.count("HW-S")) == (1, 2)
+
+
+def test_a_released_schema_changed_so_that_old_records_cannot_be_read_is_found_at_the_field(folder: Path) -> None:
+    edit(folder, DEPARTURE_SCHEMA, '["null", "int"]', '["null", "string"]')
+    lock(folder)
+    result = check()
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"{DEPARTURE_SCHEMA}:8:")
+    assert "version 1 cannot be read any more" in result.stdout
+    assert "the level of flights.departures is BACKWARD_TRANSITIVE" in result.stdout
+
+
+def test_the_level_none_allows_it(folder: Path) -> None:
+    edit(folder, DEPARTURES, "retention: 30d", "compatibility: NONE")
+    edit(folder, DEPARTURE_SCHEMA, '["null", "int"]', '["null", "string"]')
+    lock(folder)
+    assert check().exit_code == 0
+
+
+def test_a_new_major_may_break_with_the_old_and_is_told_what_breaks(folder: Path) -> None:
+    edit(folder, HOURLY, "version: 1.0.0", "version: 2.0.0")
+    old = '{"name": "departures", "type": "long"}'
+    edit(folder, HOURLY_SCHEMA, old, f'{old}, {{"name": "worst", "type": "long"}}')
+    flow = (folder / HOURLY_FLOW).read_text().replace("departures=count()", "departures=count(), worst=count()")
+    write(folder, HOURLY_FLOW, flow)
+    lock(folder)
+    result = check()
+    assert result.exit_code == 0, result.stdout
+    assert result.stdout.startswith("warning: ")
+    assert check("--fail-on", "warning").exit_code == 1
+
+
+def test_a_lock_changed_by_hand_is_found(folder: Path) -> None:
+    path = next(folder.rglob("versions.lock"))
+    path.write_text(path.read_text().replace('"long"', '"int"', 1))
+    assert "versions.lock:1" in check().stdout
