@@ -26,7 +26,10 @@ class Kafka:
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+        self._admin = self._new_admin()
+
+    def _new_admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
 
     def topics(self) -> list[str]:
         """Every topic that there is."""
@@ -72,10 +75,19 @@ class Kafka:
     def ends(self, topic: str, partitions: int, *, committed: bool = False) -> list[int]:
         """The offset after the last record, by partition; `committed`: before the first open transaction."""
         isolation = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(partitions)}
-        answers = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=WAIT_SECONDS)
-        offsets = {partition.partition: future.result().offset for partition, future in answers.items()}
-        return [offsets[number] for number in range(partitions)]
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(partitions)}
+            answers = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=WAIT_SECONDS)
+            try:
+                offsets = {partition.partition: future.result().offset for partition, future in answers.items()}
+                return [offsets[number] for number in range(partitions)]
+            except KafkaException as error:
+                # A client remembers the leader of a topic that was removed, and of the new one of that name is told no.
+                if time.monotonic() > deadline:
+                    raise
+                self._admin = self._new_admin()
+                time.sleep(0.1)
 
     def committed(self, group: str, topic: str, partitions: int) -> int:
         """How many records of a topic a group has done, by its committed offsets; the topic's log starts at 0."""

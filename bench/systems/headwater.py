@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -63,7 +64,8 @@ class HeadwaterRun:
         return self._oracle.judge(self._versions(), self._mode)
 
     def clean(self) -> None:
-        """Topics and groups of the derived product; its local state is found stale and rebuilt from them."""
+        """Topics, groups and local state of the derived product."""
+        shutil.rmtree(self._stack.data_folder / "state", ignore_errors=True)
         topic = naming.topic(TOTALS, 1)
         self._kafka.delete([name for name in self._kafka.topics() if name == topic or name.startswith(f"{topic}.")])
         for group in self._kafka.groups():
