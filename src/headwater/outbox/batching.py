@@ -194,7 +194,7 @@ class Assembler:
                 detail="commit order must rise; publishing on would repeat rows",
                 hint="restart the relay; it goes on from its position",
             )
-        if self._continued and begin.commit_lsn > self.position.commit_lsn:
+        if self._continued and not self._whole and begin.commit_lsn > self.position.commit_lsn:
             raise Fault(
                 "the rest of a large transaction is gone from the replication stream",
                 code="HW-O005",

@@ -28,7 +28,6 @@ from headwater.schemas.registry import Registry
 from headwater.timeline.clock import Clock
 from headwater.timeline.tick import TICK_DEFAULT
 
-READ_LIMIT = 2_000  # messages taken from the stream at once
 CLOSE_AFTER = 100_000  # microseconds after which a batch is published though the stream goes on
 IDLE_WAIT = 50_000  # how long a read waits for the first message; bounds how late a stop is noticed
 PROBE_EVERY = 1_000_000  # while idle: the server's time, for the mark of each second
@@ -45,6 +44,7 @@ class RelayOptions:
 
     tick: int = TICK_DEFAULT
     limits: Limits = field(default_factory=Limits)
+    read_limit: int = 2_000  # messages taken from the stream at once
     skew_limit: int = 60_000_000  # microseconds; beyond it one wrong clock would hold back the source until then
 
 
@@ -141,7 +141,8 @@ class Relay:
         close_at, probe_at, heartbeat_at, skipped = now, now, now + HEARTBEAT_EVERY, 0
         while not stopping():
             waited = assembler.pending
-            messages = session.read(READ_LIMIT, 0.0 if waited else max(0, min(IDLE_WAIT, probe_at - now)) / 1_000_000)
+            patience = 0 if waited else max(0, min(IDLE_WAIT, probe_at - now))
+            messages = session.read(options.read_limit, patience / 1_000_000)
             now = clock.monotonic()
             if messages:
                 assembler.feed(messages)

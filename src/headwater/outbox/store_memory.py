@@ -99,6 +99,7 @@ class MemorySession:
         self._place = 0  # the next transaction to send
         self._start = 0
         self._said = 0  # how far the client knows that all is sent
+        self._whole = 0  # the end of the last transaction that was sent whole
         self._related = False
         self._probed = False
 
@@ -125,7 +126,7 @@ class MemorySession:
         self._alive()
         slot = self._outbox.parts.slot
         assert slot is not None, "the slot is checked before the start"
-        self._start = self._said = slot.confirmed_lsn
+        self._start = self._said = self._whole = slot.confirmed_lsn
 
     def read(self, limit: int, timeout: float) -> list[bytes]:
         """What is there, or a keepalive, or nothing after the clock was moved by the timeout."""
@@ -135,11 +136,12 @@ class MemorySession:
             self._place += 1
             if transaction.commit_lsn >= self._start:
                 self._queued(transaction)
-        if self._queue:
-            return [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
-        end = self._outbox.lsn
+        if self._queue and not self._probed:
+            return [self._sent() for _ in range(min(limit, len(self._queue)))]
+        # A probe is answered at once, also in the middle of a transaction.
+        end = self._outbox.lsn if not self._queue else self._whole
         if self._probed or end > self._said:
-            self._probed, self._said = False, end
+            self._probed, self._said = False, max(self._said, end)
             now = self._outbox.clock.now()
             return [pgoutput_write.keepalive(pgoutput.Keepalive(end, now, reply=False))]
         if timeout > 0:
@@ -170,6 +172,12 @@ class MemorySession:
     def _alive(self) -> None:
         if self._closed or self._outbox.away:
             raise Unreachable("the connection to the outbox's database was cut", code="HW-O031", hint="connect again")
+
+    def _sent(self) -> bytes:
+        message = self._queue.popleft()
+        if message[pgoutput.BODY] == pgoutput.COMMIT:
+            self._whole = pgoutput.commit(message).end_lsn
+        return message
 
     def _queued(self, transaction: _Transaction) -> None:
         lsn, now, outbox = transaction.commit_lsn, self._outbox.clock.now(), self._outbox
