@@ -24,12 +24,12 @@ from typing import Any
 from headwater.errors import Fault
 from headwater.ports.record import Header
 from headwater.processing.chain import Chain
-from headwater.processing.lanes import NEVER, Lane, Position
+from headwater.processing.lanes import NEVER, Lane, Position, frontier_of
 from headwater.processing.operators.changes import ChangesSpec, Intake
 from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
 from headwater.processing.operators.passing import Passing
 from headwater.processing.operators.rekey import mark_header, read
-from headwater.processing.packing import RowForm, pack, unpack
+from headwater.processing.packing import RowForm, pack_integer
 from headwater.processing.state import Overlay, StateStore, Table
 from headwater.processing.steps import Stage, StageInput
 from headwater.processing.work import Commit, Counts, ExchangeMessage, OutputRecord, Task
@@ -50,7 +50,7 @@ class StageTask:
         self._stage = stage
         self._tick = stage.tick
         self._overlay = Overlay(store)
-        self._closed_table = Table(self._overlay, "closed", pack, unpack)
+        self._closed_table = Table(self._overlay, "closed", pack_integer, int)
         known = self._closed_table.get(b"")
         # The last closed tick; what lies in it or before when read again is a repeat.
         self._closed: int = NEVER if known is None else known
@@ -106,7 +106,7 @@ class StageTask:
     def advance(self) -> bool:
         """Close every tick that every lane has passed."""
         lanes = [lane for entry in self._inputs.values() for lane in entry.lanes]
-        frontier = min(lane.passed for lane in lanes)
+        frontier = frontier_of(lanes)
         for tick in sorted({tick for lane in lanes for tick in lane.waiting if tick <= frontier}):
             self._close(tick)
         if frontier > self._closed:

@@ -6,6 +6,7 @@ that was not heard of since the task began has come nowhere, whatever it had sho
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,11 @@ class Lane:
         if self.passed > closed and self.passed_offset >= 0:
             offsets.append(self.passed_offset)
         return min(offsets, default=None)
+
+
+def frontier_of(lanes: Iterable[Lane]) -> int:
+    """The last tick that every lane has passed: it can close, and all before it."""
+    return min(lane.passed for lane in lanes)
 
 
 @dataclass(slots=True)

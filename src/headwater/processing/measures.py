@@ -6,6 +6,7 @@ import decimal
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from headwater.processing.field_types import DOUBLE, INTEGER, FieldType, decimal_of
@@ -100,11 +101,16 @@ def result_function(
     for (name, measure), slot in zip(measures, slots, strict=True):
         amounts[name] = _at(members) if measure.field is None else slot.result
     columns = [amounts[name] for name in gives]
-    return lambda cell, start, end: tuple([column((*cell, start, end)) for column in columns])
+
+    def result(cell: Values, start: int, end: int | None) -> tuple[Any, ...]:
+        whole = (*cell, start, end)
+        return tuple([column(whole) for column in columns])
+
+    return result
 
 
 def _at(index: int) -> Callable[[Values], Any]:
-    return lambda values: values[index]
+    return itemgetter(index)
 
 
 def _counting(field: int, at: int) -> Update:

@@ -92,10 +92,8 @@ class Overlay:
         self.clean: dict[bytes, Any] = {}
 
     def changes(self) -> list[Change]:
-        """All changes, packed, in order of their keys."""
-        return [
-            (key, None if value is None else pack(value)) for key, (value, pack) in sorted(self.dirty.items(), key=_key)
-        ]
+        """All changes, packed, in the order of first touch."""
+        return [(key, None if value is None else pack(value)) for key, (value, pack) in self.dirty.items()]
 
     def committed(self) -> None:
         """The store has the changes now."""
@@ -183,7 +181,3 @@ def _merged(
         yield key, packed
     for key in dirty[position:]:
         yield key, b""
-
-
-def _key(entry: tuple[bytes, Any]) -> bytes:
-    return entry[0]

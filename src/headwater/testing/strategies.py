@@ -19,22 +19,22 @@ def event_histories(
     fields: Mapping[str, st.SearchStrategy[Any]],
     *,
     key: str,
-    events: int = 6,
-    length: int = 14,
+    events: int = 5,
+    length: int = 20,
     occurred: st.SearchStrategy[int] | None = None,
 ) -> st.SearchStrategy[list[Record]]:
     """Histories of an event product with these fields. An event's key field never changes, all else may.
 
     Of each event any revisions in any order: the next, one further on, a known one again, an older one.
     """
-    when = st.integers(0, 99) if occurred is None else occurred
+    when = st.integers(0, 59) if occurred is None else occurred
 
     @st.composite
     def history(draw: st.DrawFn) -> list[Record]:
         known: dict[int, list[int]] = {}
         records: list[Record] = []
         recorded_at = draw(st.integers(0, 20))
-        for _ in range(draw(st.integers(0, length))):
+        for _ in range(draw(st.integers(0, length) | st.just(length))):
             event = draw(st.integers(0, events - 1))
             revision = draw(_revision(known.setdefault(event, [])))
             known[event].append(revision)
@@ -53,7 +53,7 @@ def fact_histories(
     key: str,
     keys: Sequence[Any],
     grid: int = 0,
-    length: int = 8,
+    length: int = 10,
 ) -> st.SearchStrategy[list[Record]]:
     """Histories of a fact product: with `grid`, intervals of that length side by side; without, they may overlap."""
 
@@ -62,8 +62,8 @@ def fact_histories(
         known: dict[Any, list[int]] = {}
         records: list[Record] = []
         recorded_at = draw(st.integers(0, 20))
-        for _ in range(draw(st.integers(0, length))):
-            start = draw(st.integers(0, 9)) * (grid or 10)
+        for _ in range(draw(st.integers(0, length) | st.just(length))):
+            start = draw(st.integers(0, 4)) * (grid or 10)
             end = start + grid if grid else draw(st.sampled_from([None, start + 10, start + 35]))
             identity = (draw(st.sampled_from(keys)), start, end)
             revision = draw(_revision(known.setdefault(identity, [])))

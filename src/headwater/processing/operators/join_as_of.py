@@ -25,7 +25,7 @@ from headwater.processing.operators.core import (
     picked,
     row_of,
 )
-from headwater.processing.packing import RowForm, ordered_integer, pack, sized, unpack
+from headwater.processing.packing import RowForm, ordered_integer, pack, pack_integer, sized, unpack
 from headwater.processing.state import Overlay, Table
 
 
@@ -119,7 +119,7 @@ class Join:
             lambda body: ((value := unpack(body))[0], right.read(value[1])),
             scanned=True,
         )
-        self._revisions = Table(overlay, f"{spec.name}.revisions", pack, unpack)
+        self._revisions = Table(overlay, f"{spec.name}.revisions", pack_integer, int)
 
     def tick(self, changes: Sequence[Change], versions: Sequence[FactVersion]) -> tuple[list[Change], dict[str, int]]:
         """Join a tick's changes with a tick's facts; the changes of the results, and what became of the facts."""

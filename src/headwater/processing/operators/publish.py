@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from headwater.errors import Fault
 from headwater.processing.operators.core import OPEN, Change, Row, rest_function
-from headwater.processing.packing import pack, sized, unpack
+from headwater.processing.packing import pack_integer, sized
 from headwater.processing.state import Overlay, Table
 
 
@@ -43,35 +43,35 @@ class Publish:
         self._conversions = spec.conversions
         self._rest = rest_function(spec.shape, columns)
         self._order = _event_order(columns) if spec.shape == "event" else _fact_order(columns)
-        self._revisions = Table(overlay, spec.name, pack, unpack)
+        self._revisions = Table(overlay, spec.name, pack_integer, int)
 
     def tick(self, changes: Iterable[Change], recorded_at: int) -> list[Numbered]:
         """The records of a tick, in order of key and interval (events: of key and id)."""
-        sums: dict[bytes, tuple[bytes, list[Row], list[Row]]] = {}
-        for key, before, after in changes:
-            if before is not None:
-                self._sum(sums, key, before)[1].append(before)
-            if after is not None:
-                self._sum(sums, key, after)[2].append(after)
-        settled = []
-        for identity, (key, went, came) in sums.items():
-            before, after = _net(went, came)
-            if before != after:
-                settled.append((key, self._order(after or before), identity, before, after))
-        settled.sort(key=lambda entry: entry[:2])
+        settled: dict[bytes, tuple[bytes, Row | None, Row | None]] = {}
+        several: dict[bytes, list[Change]] = {}
+        for change in changes:
+            key, before, after = change
+            # A change's two rows are of one identity.
+            row = before if after is None else after
+            assert row is not None
+            identity = sized(key) + self._rest(row)
+            if identity in settled:
+                several.setdefault(identity, [settled[identity]]).append(change)
+            else:
+                settled[identity] = change
+        for identity, parts in several.items():
+            settled[identity] = (parts[0][0], *_net(parts))
+        order = self._order
+        ordered = [
+            (key, order(before if after is None else after), identity, before, after)
+            for identity, (key, before, after) in settled.items()
+            if before != after
+        ]
+        ordered.sort(key=_place)
         return [
             Numbered(key, self._record(identity, before, after, recorded_at))
-            for key, _, identity, before, after in settled
+            for key, _, identity, before, after in ordered
         ]
-
-    def _sum(
-        self, sums: dict[bytes, tuple[bytes, list[Row], list[Row]]], key: bytes, row: Row
-    ) -> tuple[bytes, list[Row], list[Row]]:
-        identity = sized(key) + self._rest(row)
-        found = sums.get(identity)
-        if found is None:
-            found = sums[identity] = (key, [], [])
-        return found
 
     def _record(self, identity: bytes, before: Row | None, after: Row | None, recorded_at: int) -> dict[str, Any]:
         revision = (self._revisions.get(identity) or 0) + 1
@@ -88,7 +88,10 @@ class Publish:
         return record
 
 
-def _net(went: list[Row], came: list[Row]) -> tuple[Row | None, Row | None]:
+def _net(parts: list[Change]) -> tuple[Row | None, Row | None]:
+    """What is left of changes of one identity, in whichever order their lanes brought them."""
+    went = [before for _, before, _ in parts if before is not None]
+    came = [after for _, _, after in parts if after is not None]
     for row in list(went):
         if row in came:
             went.remove(row)
@@ -100,6 +103,10 @@ def _net(went: list[Row], came: list[Row]) -> tuple[Row | None, Row | None]:
             detail="two rows of one identity were published without the first being taken back",
         )
     return went[0] if went else None, came[0] if came else None
+
+
+def _place(entry: tuple[Any, ...]) -> tuple[Any, ...]:
+    return entry[:2]
 
 
 def _fact_order(columns: dict[str, int]) -> Callable[[Any], Any]:

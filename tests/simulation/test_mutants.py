@@ -1,0 +1,168 @@
+"""A test of the tests: an engine with one rule broken must turn the named property red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from headwater.errors import Fault
+from headwater.processing import engine, lanes
+from headwater.processing.operators import publish
+from headwater.processing.operators.aggregate import Fold
+from headwater.processing.operators.changes import Changes
+from headwater.processing.operators.join_as_of import Join
+from headwater.processing.runners.memory import MemoryRunner
+from headwater.testing.conformance.runner_cases import AGGREGATE, JOIN, OWN_KEY, Case, Histories, Run, log_of
+
+Break = Callable[[pytest.MonkeyPatch], None]
+HUNT = settings(
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+RUNS = st.builds(
+    Run,
+    partitions=st.sampled_from([2, 5]),
+    batch=st.sampled_from([1, 7]),
+    seed=st.integers(0, 10_000),
+    marks=st.booleans(),
+    crashes=st.booleans(),
+)
+
+
+def drop_a_late_row(patch: pytest.MonkeyPatch) -> None:
+    whole = Fold._fold
+    newest: dict[tuple[int, bytes], int] = {}
+
+    def fold(self: Fold, touched: Any, key: bytes, row: Any, sign: int) -> None:
+        start = self._interval(row[self._instant])[0]
+        newest[id(self), key] = max(start, newest.get((id(self), key), start))
+        if start >= newest[id(self), key]:
+            whole(self, touched, key, row, sign)
+
+    patch.setattr(Fold, "_fold", fold)
+
+
+def close_a_tick_by_the_first_lane(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(engine, "frontier_of", lambda lanes: max(lane.passed for lane in lanes))
+
+
+def restart_a_revision(patch: pytest.MonkeyPatch) -> None:
+    whole = publish.Publish._record
+
+    def record(self: publish.Publish, identity: bytes, before: Any, after: Any, recorded_at: int) -> dict[str, Any]:
+        made = whole(self, identity, before, after, recorded_at)
+        if after is None:
+            self._revisions.put(identity, None)
+        return made
+
+    patch.setattr(publish.Publish, "_record", record)
+
+
+def forget_the_unfold(patch: pytest.MonkeyPatch) -> None:
+    whole = Fold.tick
+    patch.setattr(Fold, "tick", lambda self, changes: whole(self, [(key, None, after) for key, _, after in changes]))
+
+
+def say_now(patch: pytest.MonkeyPatch) -> None:
+    whole, now = publish.Publish.tick, [1_000_000]
+
+    def tick(self: publish.Publish, changes: Any, recorded_at: int) -> Any:
+        now[0] += 1
+        return whole(self, changes, now[0])
+
+    patch.setattr(publish.Publish, "tick", tick)
+
+
+def number_each_lane_by_itself(patch: pytest.MonkeyPatch) -> None:
+    """As numbering before the rekey would: a key that changes hands is taken back and said again."""
+    patch.setattr(publish, "_net", lambda parts: parts[-1][1:])
+
+
+def start_a_lane_where_it_stood(patch: pytest.MonkeyPatch) -> None:
+    whole = MemoryRunner._rebuild
+
+    def rebuild(self: MemoryRunner, running: Any) -> None:
+        stood = [[lane.passed for lane in entry.lanes] for entry in running.task._inputs.values()]
+        whole(self, running)
+        for entry, passed in zip(running.task._inputs.values(), stood, strict=True):
+            for lane, tick in zip(entry.lanes, passed, strict=True):
+                lane.passed = tick
+
+    patch.setattr(MemoryRunner, "_rebuild", rebuild)
+
+
+def commit_the_position(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(lanes.Lane, "resume", lambda self, closed: None)
+
+
+def fold_what_is_superseded(patch: pytest.MonkeyPatch) -> None:
+    whole = Changes.tick
+
+    def tick(self: Changes, versions: Any) -> Any:
+        known = [self._table.get(version.identity) for version in versions]
+        return whole(
+            self,
+            [
+                version._replace(revision=max(version.revision, before[0] + 1 if before else 0))
+                for version, before in zip(versions, known, strict=True)
+            ],
+        )
+
+    patch.setattr(Changes, "tick", tick)
+
+
+def leave_joined_rows_alone(patch: pytest.MonkeyPatch) -> None:
+    """A dimension that comes late corrects nothing."""
+    whole = Join.tick
+
+    def tick(self: Join, changes: Any, versions: Any) -> Any:
+        scan, self._rows.scan = self._rows.scan, lambda *bounds: iter(())  # type: ignore[method-assign]
+        try:
+            return whole(self, changes, versions)
+        finally:
+            self._rows.scan = scan  # type: ignore[method-assign]
+
+    patch.setattr(Join, "tick", tick)
+
+
+def let_a_retract_bring_back(patch: pytest.MonkeyPatch) -> None:
+    whole = Join._override
+    patch.setattr(Join, "_override", lambda self, fact: None if fact.row is None else whole(self, fact))
+
+
+@pytest.mark.parametrize(
+    ("case", "break_it"),
+    [
+        (AGGREGATE, drop_a_late_row),
+        (AGGREGATE, close_a_tick_by_the_first_lane),
+        (AGGREGATE, restart_a_revision),
+        (OWN_KEY, forget_the_unfold),
+        (OWN_KEY, say_now),
+        (JOIN, number_each_lane_by_itself),
+        (AGGREGATE, start_a_lane_where_it_stood),
+        (AGGREGATE, commit_the_position),
+        (OWN_KEY, fold_what_is_superseded),
+        (JOIN, leave_joined_rows_alone),
+        (JOIN, let_a_retract_bring_back),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else value.name,
+)
+def test_a_broken_rule_turns_the_log_red(case: Case, break_it: Break, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`test_the_log_is_what_the_whole_input_says` fails for each of these engines."""
+    break_it(monkeypatch)
+
+    @HUNT
+    @given(case.histories, RUNS)
+    def holds(histories: Histories, run: Run) -> None:
+        assert log_of(case, run.of(case, histories)) == case.expected(histories)
+
+    with pytest.raises((AssertionError, Fault)):
+        holds()
