@@ -33,7 +33,7 @@ def command(
     settings, clock = load_settings(), SystemClock()
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
-    journal = Journal(settings.data_folder, settings.environment, clock=clock)
+    journal = Journal(settings.data_folder, mesh.file.name, settings.environment, clock=clock)
     with journal.held(), reach(environment, sources_of(mesh), clock=clock) as parts:
         if journal.interrupted is not None:
             console.err().print(journal.interrupted.sentence(), markup=False)

@@ -35,7 +35,7 @@ def command(
 
     settings, clock = load_settings(), SystemClock()
     mesh = load_mesh(settings.mesh_folder)
-    journal = Journal(settings.data_folder, settings.environment, clock=clock)
+    journal = Journal(settings.data_folder, mesh.file.name, settings.environment, clock=clock)
     with reach(environment_of(settings, mesh.file), sources_of(mesh), clock=clock) as parts:
         only = [ProductName.parse(name) for name in products or ()]
         found = pending(mesh, parts, journal.applied, only=only).difference

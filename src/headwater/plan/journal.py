@@ -1,6 +1,6 @@
 """What `apply` has done, on disk: so that one that was cut short is told of and gone on with, and drift has a name.
 
-One small file for each environment, replaced whole: written beside, flushed to the disk, renamed, the folder flushed.
+One small file for each mesh and environment, replaced whole: written beside, flushed, renamed, the folder flushed.
 A crash leaves the old file or the new one. What is lost with the file is memory, never truth: the running mesh is asked
 each time, and without the file a change by hand is taken for a change of the contract.
 """
@@ -40,10 +40,10 @@ class Interrupted:
 
 
 class Journal:
-    """The journal of one environment, in the data folder."""
+    """The journal of one environment of one mesh, in the data folder."""
 
-    def __init__(self, folder: Path, environment: str, *, clock: Clock) -> None:
-        self.path = folder / f"applied-{environment}.json"
+    def __init__(self, folder: Path, mesh: str, environment: str, *, clock: Clock) -> None:
+        self.path = folder / f"applied-{mesh}-{environment}.json"
         self._clock = clock
         self._state = self._read()
 

@@ -83,7 +83,9 @@ def write_small_mesh(folder: Path, *, prefix: str = "", database: str = "operati
                 name.replace(f"{domain}/", f"{prefix}{domain}/"),
                 text.replace(f"{domain}.", f"{prefix}{domain}."),
             )
-        write(folder, name, text.replace("operations", database) if name.endswith(".yaml") else text)
+        if name.endswith(".yaml"):
+            text = text.replace("operations", database).replace("name: small", f"name: {prefix}small")
+        write(folder, name, text)
     return folder
 
 

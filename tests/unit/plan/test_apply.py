@@ -39,7 +39,7 @@ class Running:
 
     @property
     def journal(self) -> Journal:
-        return Journal(self.data, "local", clock=self.clock)
+        return Journal(self.data, "small", "local", clock=self.clock)
 
     def parts(self) -> Parts:
         sources = sources_of(load_mesh(self.folder))
