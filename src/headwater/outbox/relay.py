@@ -10,6 +10,7 @@ position read before the fence could still be moved by a predecessor's open tran
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from headwater import naming
@@ -91,11 +92,13 @@ class Relay:
 
     def serve(self, stopping: Callable[[], bool]) -> None:
         """One life: from the lease to the first doubt, which it raises."""
-        session = self._store.session()
-        sink = self._broker.sink(naming.relay_transactional_id(self.source.name))
-        try:
+        with ExitStack() as held:
+            session = self._store.session()
+            held.callback(session.close)
             if not self._leased(session, stopping):
                 return
+            sink = self._broker.sink(naming.relay_transactional_id(self.source.name))
+            held.callback(sink.close)
             targets = targets_of(self.source.products, self.source.name, self._broker, self._registry)
             sink.open()
             position = read_position(self._broker, self.source.name)
@@ -103,11 +106,6 @@ class Relay:
             session.start()
             self._hooks.announce("relay.started", source=self.source.name)
             self._stream(session, self._publisher(session, sink, targets, position), position, stopping)
-        finally:
-            try:
-                sink.close()
-            finally:
-                session.close()
 
     def _publisher(
         self, session: OutboxSession, sink: TransactionalSink, targets: list[Target], position: Position

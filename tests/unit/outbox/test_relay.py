@@ -244,7 +244,9 @@ def test_current_holds_the_newest_record_of_each_identity() -> None:
     assert len(world.messages("orders.placed.v1.current")) == 2
 
 
-@pytest.mark.parametrize("missing", ["orders.placed.v1", "orders.placed.v1.progress", "headwater.position.operations.public.outbox"])
+@pytest.mark.parametrize(
+    "missing", ["orders.placed.v1", "orders.placed.v1.progress", "headwater.position.operations.public.outbox"]
+)
 def test_without_a_topic_the_relay_refuses_to_start(missing: str) -> None:
     world = World()
     world.broker.delete_topic(missing)

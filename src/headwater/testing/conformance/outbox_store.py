@@ -1,4 +1,4 @@
-"""What every `OutboxStore` must do: the relay leans on each of these. Run over the one in memory and over PostgreSQL."""
+"""What every `OutboxStore` must do: the relay leans on each of these."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from headwater.outbox import pgoutput
 from headwater.outbox.event import COLUMNS, OutboxEvent
 from headwater.outbox.pgoutput import BEGIN, BODY, COMMIT, INSERT, KEEPALIVE, RELATION
 from headwater.outbox.store import OutboxSession, OutboxStore
+from headwater.timeline.instant import Instant
 
 Row = tuple[bytes | None, ...]
 
@@ -151,7 +152,7 @@ def started(store: OutboxStore) -> OutboxSession:
 def read_transactions(session: OutboxSession, count: int) -> list[tuple[pgoutput.Begin, list[Row], pgoutput.Commit]]:
     """The next transactions that hold rows."""
     found: list[tuple[pgoutput.Begin, list[Row], pgoutput.Commit]] = []
-    begin, rows, read = pgoutput.Begin(0, pgoutput.Instant(0)), list[Row](), None
+    begin, rows, read = pgoutput.Begin(0, Instant(0)), list[Row](), None
     for _ in range(200):
         for message in session.read(10, 0.05):
             tag = 0 if message[0] == KEEPALIVE else message[BODY]

@@ -1,0 +1,149 @@
+"""`headwater relay`: publish committed outbox rows until stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import threading
+
+    from headwater.outbox.relay import Relay
+    from headwater.outbox.source import OutboxSource
+
+STOP_SECONDS = 0.7  # how long a stop waits for the transaction under way; then the next start ends it
+
+
+def command(
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="Only this outbox, as operations.public.outbox, or this database."),
+    ] = None,
+) -> None:
+    """Publish the committed rows of all outboxes of the mesh, exactly once, until SIGTERM or Ctrl-C.
+
+    Kill it at any moment and start it again. It creates nothing: where a topic, schema, slot or position is missing it
+    names it and refuses. Where the database or Kafka is away it waits, says so once, and goes on when they are back.
+    """
+    import os
+    import signal
+    import threading
+
+    from headwater.cli import console
+    from headwater.hooks import Hooks, arm
+    from headwater.mesh.load import load_mesh
+    from headwater.outbox.relay import Relay, RelayOptions
+    from headwater.outbox.source import sources_of
+    from headwater.outbox.store_postgres import PostgresOutbox
+    from headwater.ports.kafka import KafkaBroker
+    from headwater.schemas.registry_http import HttpRegistry
+    from headwater.settings import environment_of, load_settings
+    from headwater.timeline.clock import SystemClock
+
+    settings, clock = load_settings(), SystemClock()
+    mesh = load_mesh(settings.mesh_folder)
+    environment = environment_of(settings, mesh.file)
+    progress = console.err()
+    hooks = Hooks([_Reporter(lambda text: progress.print(text, markup=False))])
+
+    def relay(outbox: OutboxSource) -> Relay:
+        address = _address(environment.databases, outbox.database)
+        return Relay(
+            outbox,
+            PostgresOutbox(address, database=outbox.database, table=outbox.table, clock=clock),
+            KafkaBroker(environment.kafka, clock=clock, hooks=hooks),
+            HttpRegistry(environment.registry_url),
+            clock=clock,
+            hooks=hooks,
+            failpoint=arm(settings.failpoint),
+            options=RelayOptions(tick=mesh.file.tick),
+        )
+
+    relays = [relay(outbox) for outbox in _chosen(list(sources_of(mesh)), source or [])]
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    progress.print(f"relaying {', '.join(r.source.name for r in relays)}; SIGTERM or Ctrl-C stops", markup=False)
+    failures = _serve(relays, stopping)
+    if failures:
+        raise failures[0]
+    if any(thread.name.startswith("relay ") for thread in threading.enumerate()):
+        # A transaction is under way that the broker does not answer; whoever relays next ends it.
+        os._exit(0)
+
+
+def _serve(relays: list[Relay], stopping: threading.Event) -> list[BaseException]:
+    """A thread for each relay, so that a signal is heard while one waits for its broker; what ended them."""
+    import threading
+
+    failures: list[BaseException] = []
+
+    def serve(relay: Relay) -> None:
+        try:
+            relay.run(stopping.is_set)
+        except BaseException as error:  # handed to the main thread, which raises it
+            failures.append(error)
+            stopping.set()
+
+    threads = [threading.Thread(target=serve, args=[r], name=f"relay {r.source.name}", daemon=True) for r in relays]
+    for thread in threads:
+        thread.start()
+    while not stopping.wait(3600):
+        pass
+    for thread in threads:
+        thread.join(STOP_SECONDS / len(threads))
+    return failures
+
+
+class _Reporter:
+    """Says what a person wants to know, each trouble once until something else happens."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._last = ""
+        self._aside: dict[tuple[object, object], int] = {}
+
+    def __call__(self, happening: str, fields: dict[str, object]) -> None:
+        text = ""
+        if happening == "relay.started":
+            text = f"{fields['source']}: reading"
+        elif happening == "relay.waiting":
+            text = f"{fields['source']}: {fields['reason']}; trying again [{fields['code']}]"
+        elif happening == "relay.quarantined":
+            which = (fields["product"], fields["code"])
+            count = self._aside[which] = self._aside.get(which, 0) + 1
+            if count & (count - 1) == 0:  # the first, second, fourth, eighth, ...: never a flood
+                text = f"{which[0]}: {count} row{'s' if count > 1 else ''} in quarantine [{which[1]}]"
+        if text and text != self._last:
+            self._last = text
+            self._say(text)
+
+
+def _chosen(sources: list[OutboxSource], wanted: list[str]) -> list[OutboxSource]:
+    from headwater.errors import CallerFault
+
+    chosen = [source for source in sources if not wanted or source.name in wanted or source.database in wanted]
+    if not chosen:
+        known = ", ".join(source.name for source in sources) or "none"
+        raise CallerFault(
+            f"the mesh has no outbox {', '.join(wanted)}" if wanted else "no product of the mesh has an outbox",
+            code="HW-O050",
+            detail=f"it has: {known}",
+            hint="name one of them, or leave --source out",
+        )
+    return chosen
+
+
+def _address(databases: Mapping[str, str], name: str) -> str:
+    from headwater.errors import CallerFault
+
+    if name not in databases:
+        raise CallerFault(
+            f"the environment has no address for the database '{name}'",
+            code="HW-O051",
+            detail="an outbox of the mesh is in it",
+            hint="add it under databases of the environment in mesh.yaml",
+        )
+    return databases[name]
