@@ -17,6 +17,7 @@ FILES_READ_IN = (
     "src/headwater/schemas/tree.py",
     "src/headwater/schemas/versions.py",
     "src/headwater/processing/flow_file.py",
+    "src/headwater/processing/state_rocksdb.py",
     "src/headwater/settings.py",
     "src/headwater/plan/journal.py",
     "src/headwater/plan/check.py",
