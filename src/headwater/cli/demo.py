@@ -94,7 +94,7 @@ def _apply(settings: Settings, mesh: Mesh, clock: Clock) -> None:
     from headwater.plan.reach import reach
     from headwater.settings import environment_of
 
-    journal = Journal(settings.data_folder, settings.environment, clock=clock)
+    journal = Journal(settings.data_folder, mesh.file.name, settings.environment, clock=clock)
     environment = environment_of(settings, mesh.file)
     with journal.held(), reach(environment, sources_of(mesh), clock=clock) as parts:
         apply(pending(mesh, parts, journal.applied), parts, journal)
