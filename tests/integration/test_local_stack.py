@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from headwater.local import processes
+from headwater.local import postgres, processes
 from headwater.local.launch import stop_stack
 from headwater.local.ports import free_base
 from headwater.local.stack import LocalStack
@@ -137,10 +137,76 @@ def test_a_killed_postgresql_comes_back_at_once_with_its_rows(machine: Machine) 
 
 def test_a_half_started_stack_is_completed(machine: Machine) -> None:
     machine.up()
-    assert processes.stop_process(machine.local.data_folder, "kafka")
-    kept = machine.parts()["postgres"]["pid"]
-    assert "kafka" in machine.up()["started"]
-    assert machine.parts()["postgres"]["pid"] == kept
+    assert postgres.stop(machine.local)
+    kept = machine.parts()["kafka"]["pid"]
+    assert machine.up()["started"] == ["postgres"]
+    assert machine.parts()["kafka"]["pid"] == kept
+
+
+def test_another_block_of_ports_is_refused_while_the_stack_runs(machine: Machine) -> None:
+    machine.up()
+    refused = machine.run("up", HEADWATER_PORT_BASE=str(free_base(41090)))
+    assert refused.returncode == 2
+    assert f"HEADWATER_PORT_BASE={machine.local.ports.base}" in refused.stderr
+
+
+def test_a_replication_client_that_reads_nothing_does_not_hold_up_a_stop(machine: Machine) -> None:
+    machine.up()
+    with machine.connect() as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS bulk (t text)")
+        connection.execute("DROP PUBLICATION IF EXISTS bulk")
+        connection.execute("CREATE PUBLICATION bulk FOR TABLE bulk")
+        connection.execute("SELECT pg_create_logical_replication_slot('bulk', 'pgoutput')")
+        reader = machine.connect(replication="database")
+        reader.pgconn.exec_(b"START_REPLICATION SLOT bulk LOGICAL 0/0 (proto_version '1', publication_names 'bulk')")
+        connection.execute("INSERT INTO bulk SELECT repeat('x', 1000) FROM generate_series(1, 30000)")
+    clock = SystemClock()
+    before = clock.monotonic()
+    assert postgres.stop(machine.local)
+    assert (clock.monotonic() - before) / 1e6 < 6, "the reader was waited for, or the server was not asked but shot"
+    reader.close()
+
+
+def test_doctor_finds_nothing_in_the_way(machine: Machine) -> None:
+    machine.up()
+    done = machine.run("doctor", "--output", "json")
+    assert done.returncode == 0, done.stdout
+    outcomes = {check["name"]: check["outcome"] for check in json.loads(done.stdout)["checks"]}
+    assert {"python", "java", "jars", "postgres", "disk"} <= {name for name, found in outcomes.items() if found == "ok"}
+
+
+def test_the_password_can_be_read_by_its_owner_only(machine: Machine) -> None:
+    machine.up()
+    assert machine.local.password_file.stat().st_mode & 0o777 == 0o600
+    secret = machine.local.password_file.read_text().strip()
+    assert secret not in machine.run("status").stdout
+
+
+def test_down_stops_what_runs_beside_the_stack_and_nothing_else(machine: Machine) -> None:
+    """Also with another block of ports in the settings: what runs must never become what cannot be stopped."""
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+    machine.up()
+    relay = processes.start_process(machine.local.data_folder, "relay", sleeper)
+    stranger = subprocess.Popen(sleeper)
+    try:
+        assert machine.parts()["relay"]["state"] == "running"
+        done = machine.run("down", HEADWATER_PORT_BASE=str(free_base(41090)))
+        assert done.stdout.startswith("stopped: relay, ")
+        assert done.stdout.strip().endswith("kafka")
+        assert not relay.alive
+        assert stranger.poll() is None
+        assert machine.run("down").stdout.strip() == "nothing was running"
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_purge_leaves_alone_a_folder_that_up_did_not_make(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    refused = machine.run("down", "--purge", HEADWATER_DATA=str(tmp_path))
+    assert refused.returncode == 2
+    assert "is not removed" in refused.stderr
+    assert (tmp_path / "precious.txt").read_text() == "mine"
 
 
 def test_a_taken_port_is_named_and_the_same_command_works_once_it_is_free(machine: Machine) -> None:
@@ -161,66 +227,6 @@ def test_a_taken_port_is_named_and_the_same_command_works_once_it_is_free(machin
     assert "kafka" in machine.up()["started"]
 
 
-def test_another_block_of_ports_is_refused_while_the_stack_runs_and_down_still_stops_it(machine: Machine) -> None:
-    machine.up()
-    other = str(free_base(41090))
-    refused = machine.run("up", HEADWATER_PORT_BASE=other)
-    assert refused.returncode == 2
-    assert f"HEADWATER_PORT_BASE={machine.local.ports.base}" in refused.stderr
-    assert machine.run("down", HEADWATER_PORT_BASE=other).returncode == 0
-    assert processes.running(machine.local.data_folder) == {}
-
-
-def test_down_stops_what_runs_beside_the_stack_and_nothing_else(machine: Machine) -> None:
-    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
-    machine.up()
-    relay = processes.start_process(machine.local.data_folder, "relay", sleeper)
-    stranger = subprocess.Popen(sleeper)
-    try:
-        assert machine.parts()["relay"]["state"] == "running"
-        done = machine.run("down")
-        assert done.stdout.startswith("stopped: relay, ")
-        assert done.stdout.strip().endswith("kafka")
-        assert not relay.alive
-        assert stranger.poll() is None
-        assert machine.run("down").stdout.strip() == "nothing was running"
-    finally:
-        stranger.kill()
-        stranger.wait()
-
-
-def test_a_replication_client_that_reads_nothing_does_not_hold_up_down(machine: Machine) -> None:
-    machine.up()
-    with machine.connect() as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS bulk (t text)")
-        connection.execute("DROP PUBLICATION IF EXISTS bulk")
-        connection.execute("CREATE PUBLICATION bulk FOR TABLE bulk")
-        connection.execute("SELECT pg_create_logical_replication_slot('bulk', 'pgoutput')")
-        reader = machine.connect(replication="database")
-        reader.pgconn.exec_(b"START_REPLICATION SLOT bulk LOGICAL 0/0 (proto_version '1', publication_names 'bulk')")
-        connection.execute("INSERT INTO bulk SELECT repeat('x', 1000) FROM generate_series(1, 30000)")
-    clock = SystemClock()
-    before = clock.monotonic()
-    assert machine.run("down").returncode == 0
-    assert (clock.monotonic() - before) / 1e6 < 10, "ten seconds are wal_sender_timeout: it was waited for"
-    reader.close()
-
-
-def test_doctor_finds_nothing_in_the_way(machine: Machine) -> None:
-    machine.up()
-    done = machine.run("doctor", "--output", "json")
-    assert done.returncode == 0, done.stdout
-    outcomes = {check["name"]: check["outcome"] for check in json.loads(done.stdout)["checks"]}
-    assert {"python", "java", "jars", "postgres", "disk"} <= {name for name, found in outcomes.items() if found == "ok"}
-
-
-def test_the_password_can_be_read_by_its_owner_only(machine: Machine) -> None:
-    machine.up()
-    assert machine.local.password_file.stat().st_mode & 0o777 == 0o600
-    secret = machine.local.password_file.read_text().strip()
-    assert secret not in machine.run("status").stdout
-
-
 def test_purge_removes_the_folder_and_up_begins_anew(machine: Machine) -> None:
     machine.up()
     with machine.connect() as connection:
@@ -231,11 +237,3 @@ def test_purge_removes_the_folder_and_up_begins_anew(machine: Machine) -> None:
     machine.up()
     with machine.connect() as connection:
         assert connection.execute("SELECT to_regclass('gone')").fetchone() == (None,)
-
-
-def test_purge_leaves_alone_a_folder_that_up_did_not_make(machine: Machine, tmp_path: Path) -> None:
-    (tmp_path / "precious.txt").write_text("mine")
-    refused = machine.run("down", "--purge", HEADWATER_DATA=str(tmp_path))
-    assert refused.returncode == 2
-    assert "is not removed" in refused.stderr
-    assert (tmp_path / "precious.txt").read_text() == "mine"

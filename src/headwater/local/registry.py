@@ -21,7 +21,7 @@ def available() -> bool:
 
 def start(stack: LocalStack) -> Process:
     """Start the registry on the stack's Kafka; does not wait for it."""
-    argv = [sys.executable, "-c", "import typer; from headwater.cli.registry import command; typer.run(command)"]
+    argv = [sys.executable, "-m", "headwater", "registry"]
     argv += ["--port", str(stack.ports.registry), "--kafka", stack.kafka_address]
     return processes.start_process(stack.data_folder, NAME, argv)
 
