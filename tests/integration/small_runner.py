@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from headwater.hooks import arm
+from headwater.hooks import Hooks, arm
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.protocol import GroupSource
 from headwater.ports.record import TopicPartition
@@ -39,8 +39,13 @@ def main() -> None:
     broker = KafkaBroker({"bootstrap.servers": bootstrap})
     small = BrokerMesh.loaded(broker, Path(mesh), nonce)
     checkpoint = offsets_apart(broker) if saboteur == "offsets_apart" else Checkpoint
+    hooks = Hooks([lambda happening, fields: print("restored", flush=True) if happening == "stage.restored" else None])
     around = small.surroundings(
-        Path(state), slot=int(slot), failpoint=arm("" if failpoint == "-" else failpoint), checkpoint=checkpoint
+        Path(state),
+        hooks=hooks,
+        slot=int(slot),
+        failpoint=arm("" if failpoint == "-" else failpoint),
+        checkpoint=checkpoint,
     )
     runner = KafkaRunner([small.plan], around)
     signal.signal(signal.SIGTERM, lambda *_: runner.stop())
