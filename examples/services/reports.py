@@ -13,6 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Literal, NamedTuple
 
 from examples.services import accidents, data, records
@@ -82,6 +83,7 @@ class Replay:
         steps += self._facts(WEATHER, self._weather)
         steps += self._facts(AIRCRAFT, self._aircraft)
         self._steps = sorted(steps)
+        self._forget_others()
         self.counts = Counter(SOURCES[step.source] for step in self._steps if step.revision)
         self.corrections = Counter(SOURCES[step.source] for step in self._steps if step.revision > 1)
 
@@ -94,27 +96,29 @@ class Replay:
 
     def _departures(self, rows: int | None) -> list[_Step]:
         """The steps of the first `rows` flights; sets `moment`, and keeps when each flight arrived."""
-        first: list[_Step] = []
-        lots = []
+        lots: list[tuple[_Step, accidents.Accident]] = []
         self._arrived_at = array("q")
+        first = self._first_departures(lots)
+        chosen = sorted(first) if rows is None else nsmallest(rows, first)
+        everything = len(chosen) == len(self._flights)
+        self.moment = NEVER if everything else chosen[-1].reported_at if chosen else -1
+        last = chosen[-1] if chosen else _Step(-1, 0, 0, 0, "assert", False)
+        return chosen + [later for step, lot in lots if step <= last for later in _later(step, lot)]
+
+    def _first_departures(self, lots: list[tuple[_Step, accidents.Accident]]) -> Iterator[_Step]:
+        """The first report of every flight, one by one; those that something happens to go to `lots` as well."""
         for row, line in enumerate(self._flights):
             flight = parse_flight(line)
             self._arrived_at.append(flight.arrived_at or NEVER)
             departed_at = flight.departed_at
             if departed_at is None:
-                first.append(_Step(flight.scheduled_at, SOURCES.index(DEPARTURES), row, 0, "assert", False))
+                yield _Step(flight.scheduled_at, SOURCES.index(DEPARTURES), row, 0, "assert", False)
                 continue
             lot = accidents.accident(self._seed, DEPARTURES, flight.flight_id)
             step = _first(departed_at, DEPARTURES, row, lot)
-            first.append(step)
             if lot is not accidents.NONE:
                 lots.append((step, lot))
-        first.sort()
-        chosen = first if rows is None or rows >= len(first) else first[:rows]
-        everything = len(chosen) == len(first)
-        self.moment = NEVER if everything else chosen[-1].reported_at if chosen else -1
-        last = chosen[-1] if chosen else _Step(-1, 0, 0, 0, "assert", False)
-        return chosen + [later for step, lot in lots if step <= last for later in _later(step, lot)]
+            yield step
 
     def _arrivals(self) -> list[_Step]:
         steps = []
@@ -139,6 +143,11 @@ class Replay:
         if step.reported_at > self.moment:
             return []
         return [step] if lot is accidents.NONE else [step, *_later(step, lot)]
+
+    def _forget_others(self) -> None:
+        """Keep the lines that are still needed: of a short replay few of a third of a million."""
+        needed = {step.row for step in self._steps if SOURCES[step.source] in EVENTS}
+        self._flights = [line if row in needed else "" for row, line in enumerate(self._flights)]
 
     def _report(self, step: _Step) -> Report | Cancellation:
         product = SOURCES[step.source]
