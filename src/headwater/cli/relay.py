@@ -29,6 +29,7 @@ def command(
     """
     import os
     import signal
+    import sys
     import threading
 
     from headwater.cli import console
@@ -69,9 +70,9 @@ def command(
     failures = _serve(relays, stopping)
     if failures:
         raise failures[0]
-    if any(thread.name.startswith("relay ") for thread in threading.enumerate()):
-        # A transaction is under way that the broker does not answer; whoever relays next ends it.
-        os._exit(0)
+    # No waiting for clients to take their leave: what is under way and not committed is ended by whoever relays next.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _serve(relays: list[Relay], stopping: threading.Event) -> list[BaseException]:
