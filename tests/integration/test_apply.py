@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +76,27 @@ def test_apply_twice_cut_short_once_and_drift_is_found(commands: Any, stack: Any
     refused = commands.run("plan", exit_code=1)
     assert {finding["code"] for finding in refused["refused"]} == {"HW-D004"}
     assert "HW-D004" in stack.cli("apply", env=commands.env).stderr
+
+
+def test_on_a_terminal_it_asks_first_and_no_means_no(commands: Any, stack: Any) -> None:
+    terminal, end = pty.openpty()
+    try:
+        asked = subprocess.Popen(
+            [sys.executable, "-m", "headwater", "apply"],
+            env={**stack.environment(), **commands.env},
+            stdin=end,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.write(terminal, b"n\n")
+        _, progress = asked.communicate(timeout=60)
+    finally:
+        os.close(terminal)
+        os.close(end)
+    assert asked.returncode == 1
+    assert "--yes" in progress
+    assert {stage["reason"] for stage in commands.run("plan")["stages"]} == {"missing"}
 
 
 def test_a_part_that_is_away_is_said_and_nothing_is_written(commands: Any, stack: Any) -> None:

@@ -64,8 +64,12 @@ class Journal:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the journal against another apply on this machine; raises `CallerFault` HW-D010 where one runs."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("a") as lock:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            opened = self.path.with_suffix(".lock").open("a")
+        except OSError as error:
+            raise self._unwritable(error) from None
+        with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -107,14 +111,14 @@ class Journal:
             return {"format": _FORMAT, "open": None, "resources": {}}
         except (OSError, ValueError) as error:
             raise self._unreadable(type(error).__name__) from None
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        if not isinstance(state, dict) or state.get("format") != _FORMAT or not {"open", "resources"} <= state.keys():
             raise self._unreadable("it has another format")
         return state
 
     def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_suffix(".new")
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("w", encoding="utf-8") as opened:
                 json.dump(self._state, opened, indent=1, sort_keys=True)
                 opened.flush()
@@ -126,12 +130,15 @@ class Journal:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise CallerFault(
-                f"the journal {self.path} cannot be written: {error.strerror}",
-                code="HW-D011",
-                detail="what was done so far stays done; apply goes on from there",
-                hint="make room or mend the rights of the folder, then headwater apply",
-            ) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> CallerFault:
+        return CallerFault(
+            f"the journal {self.path} cannot be written: {error.strerror}",
+            code="HW-D011",
+            detail="what was done so far stays done; apply goes on from there",
+            hint="make room or mend the rights of the folder, then headwater apply",
+        )
 
     def _unreadable(self, why: str) -> CallerFault:
         return CallerFault(

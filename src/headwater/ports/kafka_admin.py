@@ -58,6 +58,7 @@ class KafkaAdmin:
 
     def describe(self, topics: Sequence[str]) -> Mapping[str, TopicDescription]:
         """The topics that exist among these."""
+        self.reach()
         metadata = self._metadata()
         found = [name for name in dict.fromkeys(topics) if name in metadata]
         if not found:

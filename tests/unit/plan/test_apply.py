@@ -256,6 +256,13 @@ def test_a_journal_that_is_damaged_is_told_and_never_guessed(running: Running) -
         _ = running.journal
 
 
+def test_a_data_folder_that_cannot_be_written_stops_apply_before_its_first_deed(running: Running) -> None:
+    running.data.write_text("a file stands where the folder should")
+    with pytest.raises(CallerFault, match=r"cannot be (read|written)"):
+        running.apply()
+    assert not running.broker.topics()
+
+
 def test_the_json_form_has_all_of_a_plan(running: Running) -> None:
     said = as_json(running.plan().difference, command="plan")
     assert set(said) == {"schemaVersion", "tool", "command", "summary", "stages", "refused", "drift"}
