@@ -1,6 +1,8 @@
-"""The rules of time (docs/concepts/time.md), over generated histories: the log of every flow is exactly the oracle's."""
+"""The rules of time (docs/concepts/time.md) over generated histories: each flow's log is exactly the oracle's."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -55,7 +57,7 @@ def test_each_partition_is_in_order_and_revisions_have_no_gaps(case: Case) -> No
                     revisions[identity] = revisions.get(identity, 0) + 1
                     assert entry.record["revision"] == revisions[identity]
                     assert entry.record["recorded_at"] % TICK == TICK - 1
-            assert all(first < second for first, second in zip(places, places[1:], strict=False))
+            assert all(first < second for first, second in pairwise(places))
 
     holds()
 

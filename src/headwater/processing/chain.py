@@ -1,4 +1,4 @@
-"""The operators of one task, one after another: what a closed tick brought goes in, what is to be published comes out."""
+"""The operators of one task, one after another: what a closed tick brought in, to what is to be published."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from headwater import naming
@@ -76,7 +77,7 @@ class _Part:
 
 
 def compile_plan(graph: Graph, *, tick: int) -> Plan:
-    """The plan of a flow; `tick` in microseconds. Raises `InvalidFiles` with all findings where the flow is not valid."""
+    """The plan of a flow; `tick` in microseconds. Raises `InvalidFiles` with all findings of a flow that cannot run."""
     findings = validate(graph)
     if findings:
         raise InvalidFiles(findings)
@@ -126,7 +127,7 @@ class _Stages:
     def tick_through(self, parts: Sequence[_Part]) -> None:
         """The stages of a product that folds or joins."""
         self._read_source(parts[0])
-        for before, part in zip(parts, parts[1:], strict=False):
+        for before, part in pairwise(parts):
             assert part.step is not None
             for step in before.rows:
                 self._kept_by = carried(self._kept_by, step)

@@ -5,7 +5,7 @@ The caller (`runners/memory`, `task` of the kafka runner) drives a task so:
     task = new_task(stage, partition=p, store=store)      # the store restored to what was last committed
     task.record(topic, offset, key, record)               # of a product input: the decoded record
     task.exchange(topic, offset, key, value, headers)     # of a rekey input: the message as it is, marks included
-    task.mark(topic, through)                             # of a product input: a progress mark, position reached its offset
+    task.mark(topic, through)                             # of a product input: a mark whose offset has been reached
     task.refuse(topic, offset, letter)                    # what could not be decoded, or `record` raised Misfit for
     task.advance()                                        # closes every tick that every lane has passed
     commit = task.commit()                                # None: nothing to commit yet

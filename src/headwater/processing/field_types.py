@@ -20,7 +20,7 @@ _LOGICAL = {"timestamp-micros": "instant", "date": "date", "decimal": "decimal"}
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """A kind (integer, decimal, double, string, boolean, bytes, instant, date, other), and whether null may stand for it.
+    """A kind (integer, decimal, double, string, boolean, bytes, instant, date, other), and whether it may be null.
 
     Decimals have precision and scale. `other` is an Avro type that expressions cannot compute with, only carry;
     `avro` then says which.

@@ -29,7 +29,7 @@ def load_plan(mesh: Mesh, product: ProductName) -> Plan:
 
 
 def check_flow(mesh: Mesh, product: ProductName) -> list[Finding]:
-    """What is wrong with a derived product's flow, at its place; empty if nothing is. Executes `flow.py`, runs nothing."""
+    """What is wrong with a derived product's flow, at its place. Executes `flow.py`, runs nothing."""
     try:
         return validate(load_flow(mesh, product))
     except InvalidFiles as invalid:

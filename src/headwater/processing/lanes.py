@@ -1,4 +1,4 @@
-"""Lanes of a task's inputs: what waits for its tick to close, how far each lane has come, where to read on after a crash.
+"""Lanes of a task's inputs: what waits for its tick, how far each lane has come, where to read on after a crash.
 
 A tick closes when every lane has shown a record of a later tick or a mark at its end: nothing else closes one. A lane
 that was not heard of since the task began has come nowhere, whatever it had shown before a crash.

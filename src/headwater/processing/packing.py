@@ -1,4 +1,4 @@
-"""Rows and small values as bytes, for state and rekey topics: JSON arrays, by the types that the flow was found to have.
+"""Rows and small values as bytes, for state and rekey topics: JSON arrays, by the types of the flow.
 
 JSON says the same on every machine and release, can be read by a person, and is packed and unpacked in C. What it has
 no form for (decimals, bytes, dates) goes as text by the column's type, never by what a value looks like. The columns

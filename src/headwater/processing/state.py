@@ -2,7 +2,7 @@
 
 A store is written only after the transaction that carries its changes has committed. Until then the changes lie in an
 `Overlay`, through which operators read; dropping the overlay undoes the batch. Keys begin with the name of a table and
-a zero byte, so that tables of one task never meet. `state_rocksdb` keeps a store on disk, `state_changelog` mirrors one.
+a zero byte, so that tables of a task never meet. `state_rocksdb` keeps a store on disk, `state_changelog` mirrors one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is wrong with a flow before anything runs: every step against the fields it gets, the result against its schema."""
+"""What is wrong with a flow before it runs: every step against the fields it gets, the result against its schema."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def relate(graph: Graph, node: Node) -> Relation:
     before = relate(graph, node.source)
     if isinstance(node, Filter):
         if _typed(graph, node.line, node.condition, before).kind != "boolean":
-            raise _wrong(graph, node.line, "HW-P021", "a filter's condition is not true or false", "compare two values")
+            raise _wrong(graph, node.line, "HW-P071", "a filter's condition is not true or false", "compare two values")
         return before
     if isinstance(node, Map):
         return _map(graph, node, before)
@@ -85,7 +85,7 @@ def _source(graph: Graph, node: Source) -> Relation:
 def _map(graph: Graph, node: Map, before: Relation) -> Relation:
     for name in (*dict(node.fields), *(node.kept or ())):
         if name in HIDDEN or (name in before.times and name in dict(node.fields)):
-            raise _wrong(graph, node.line, "HW-P022", f"'{name}' is the platform's", "take another name")
+            raise _wrong(graph, node.line, "HW-P072", f"'{name}' is the platform's", "take another name")
         if name in (node.kept or ()) and name not in before.fields:
             raise _wrong(graph, node.line, "HW-P010", f"there is no field '{name}' here", _fields(before))
     computed = {name: _typed(graph, node.line, value, before) for name, value in node.fields}
@@ -104,7 +104,7 @@ def _aggregate(graph: Graph, node: Aggregate, before: Relation) -> Relation:
         raise _wrong(
             graph,
             node.line,
-            "HW-P023",
+            "HW-P073",
             "these facts may overlap, and a fold would count the overlap twice",
             "aggregate events, or facts whose intervals are windows",
         )
@@ -114,13 +114,13 @@ def _aggregate(graph: Graph, node: Aggregate, before: Relation) -> Relation:
             raise _wrong(graph, node.line, "HW-P010", f"there is no field '{name}' here", _fields(before))
         if before.fields[name].kind not in ("string", "integer", "boolean"):
             kind = before.fields[name].text()
-            raise _wrong(graph, node.line, "HW-P024", f"'{name}' is {kind}, and no key", "group by text or integers")
+            raise _wrong(graph, node.line, "HW-P074", f"'{name}' is {kind}, and no key", "group by text or integers")
         fields[name] = before.fields[name]
     made = {name: before.lineage[name] for name in node.by}
     when = before.lineage[before.instant]
     for name, measure in node.measures:
         if name in fields or name in FACT_TIMES or name in HIDDEN:
-            raise _wrong(graph, node.line, "HW-P022", f"'{name}' is taken", "give the measure another name")
+            raise _wrong(graph, node.line, "HW-P072", f"'{name}' is taken", "give the measure another name")
         if measure.field is not None and measure.field not in before.fields:
             raise _wrong(graph, node.line, "HW-P010", f"there is no field '{measure.field}' here", _fields(before))
         field = None if measure.field is None else before.fields[measure.field]
@@ -128,7 +128,7 @@ def _aggregate(graph: Graph, node: Aggregate, before: Relation) -> Relation:
         if type_ is None:
             given = "nothing" if field is None else field.text()
             message = f"{measure.function} of '{measure.field}' ({given}) cannot be taken back exactly"
-            raise _wrong(graph, node.line, "HW-P025", message, "sum integers or decimals, never floats")
+            raise _wrong(graph, node.line, "HW-P075", message, "sum integers or decimals, never floats")
         fields[name] = type_
         made[name] = before.lineage[measure.field] if measure.field is not None else when
     instant = before.fields[before.instant]
@@ -141,16 +141,16 @@ def _join(graph: Graph, node: JoinAsOf, before: Relation) -> Relation:
     right, line = relate(graph, node.right), node.line
     if not isinstance(main_line(node.right)[0], Source) or _stateful(node.right):
         raise _wrong(
-            graph, line, "HW-P026", "the right of a join is an input, mapped or filtered", "join the input itself"
+            graph, line, "HW-P076", "the right of a join is an input, mapped or filtered", "join the input itself"
         )
     if right.shape != "fact":
-        raise _wrong(graph, line, "HW-P026", "the right of a join holds facts", "join facts: they hold over intervals")
+        raise _wrong(graph, line, "HW-P076", "the right of a join holds facts", "join facts: they hold over intervals")
     if "" in before.key:
-        raise _wrong(graph, line, "HW-P027", "a row to join has lost a field of its key", "keep the key's fields")
+        raise _wrong(graph, line, "HW-P077", "a row to join has lost a field of its key", "keep the key's fields")
     on = dict(node.on)
     if sorted(on.values()) != sorted(right.key):
         key = ", ".join(right.key) or "(lost)"
-        raise _wrong(graph, line, "HW-P028", "a join is on the right's whole key and nothing else", f"its key is {key}")
+        raise _wrong(graph, line, "HW-P078", "a join is on the right's whole key and nothing else", f"its key is {key}")
     fields, made = dict(before.fields), dict(before.lineage)
     for left_name, right_name in node.on:
         if left_name not in before.fields:
@@ -159,13 +159,13 @@ def _join(graph: Graph, node: JoinAsOf, before: Relation) -> Relation:
             pair = (
                 f"'{left_name}' is {before.fields[left_name].text()}, '{right_name}' {right.fields[right_name].text()}"
             )
-            raise _wrong(graph, line, "HW-P029", pair, "join fields of one type")
+            raise _wrong(graph, line, "HW-P079", pair, "join fields of one type")
     joined_by = frozenset().union(
         *(before.lineage[name] for name in on), *(right.lineage[name] for name in on.values())
     )
     for name, right_name in node.take:
         if name in fields or name in HIDDEN:
-            raise _wrong(graph, line, "HW-P022", f"'{name}' is taken", "give the field that is joined another name")
+            raise _wrong(graph, line, "HW-P072", f"'{name}' is taken", "give the field that is joined another name")
         if right_name not in right.fields:
             raise _wrong(graph, line, "HW-P010", f"the right has no field '{right_name}'", _fields(right))
         fields[name] = right.fields[right_name].or_null()
@@ -181,11 +181,11 @@ def _name_findings(graph: Graph) -> Iterator[Finding]:
             why = "the state and the topics of a step are named by it"
             if not _NAME.match(name) or "__" in name or name in _RESERVED:
                 yield _finding(
-                    graph, node.line, "HW-P019", f"'{name}' cannot name a step", why, "small letters, digits, _"
+                    graph, node.line, "HW-P069", f"'{name}' cannot name a step", why, "small letters, digits, _"
                 )
             elif name in seen:
                 yield _finding(
-                    graph, node.line, "HW-P020", f"two steps are named '{name}'", why, 'give one a name="..."'
+                    graph, node.line, "HW-P070", f"two steps are named '{name}'", why, 'give one a name="..."'
                 )
             seen.add(name)
 

@@ -108,20 +108,42 @@ def _calendar_intervals(unit: str, zone: ZoneInfo) -> Callable[[int], tuple[int,
 
 
 def _hour(at: int, zone: ZoneInfo) -> tuple[int, int]:
-    offset = Instant(at).to_datetime().astimezone(zone).utcoffset() or timedelta(0)
-    shift = offset // timedelta(microseconds=1)
+    shift = _offset(at, zone)
     start = (at + shift) // 3_600_000_000 * 3_600_000_000 - shift
-    return start, start + 3_600_000_000
+    end = start + 3_600_000_000
+    # Where clocks are set by less than an hour (Lord Howe) two grids meet: the hour is cut where they do.
+    if _offset(start, zone) != shift:
+        start = _change(start, at, zone)
+    if _offset(end - 1, zone) != shift:
+        end = _change(at, end - 1, zone)
+    return start, end
+
+
+def _offset(at: int, zone: ZoneInfo) -> int:
+    offset = Instant(at).to_datetime().astimezone(zone).utcoffset() or timedelta(0)
+    return offset // timedelta(microseconds=1)
+
+
+def _change(before: int, after: int, zone: ZoneInfo) -> int:
+    """The first instant with the offset of `after`, where `before` has another."""
+    wanted = _offset(after, zone)
+    while after - before > 1:
+        middle = (before + after) // 2
+        if _offset(middle, zone) == wanted:
+            after = middle
+        else:
+            before = middle
+    return after
 
 
 def _days(at: int, unit: str, zone: ZoneInfo) -> tuple[int, int]:
     local = Instant(at).to_datetime().astimezone(zone)
-    start = datetime(local.year, local.month, local.day if unit == "day" else 1)
+    start = datetime(local.year, local.month, local.day if unit == "day" else 1)  # noqa: DTZ001 - made local below
     if unit == "day":
         end = start + timedelta(days=1)
     else:
-        end = datetime(start.year + start.month // 12, start.month % 12 + 1, 1)
-    # A day that begins twice (clocks set back at midnight) begins with the first; one whose midnight is skipped, just after.
+        end = datetime(start.year + start.month // 12, start.month % 12 + 1, 1)  # noqa: DTZ001 - made local below
+    # A midnight that comes twice counts when it first comes; one that is skipped, at the instant that skips it.
     return _instant(start, zone), _instant(end, zone)
 
 

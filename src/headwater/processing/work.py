@@ -82,7 +82,7 @@ class Task(Protocol):
     counts: Counts
 
     def record(self, topic: str, offset: int, key: bytes, record: Mapping[str, Any]) -> None:
-        """Take a decoded record of a product input; raises `Misfit` for one that cannot be processed (then `refuse`)."""
+        """Take a decoded record of a product input; raises `Misfit` for what cannot be processed (then `refuse`)."""
 
     def exchange(self, topic: str, offset: int, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
         """Take a message of a rekey input."""

@@ -70,7 +70,8 @@ class Harness:
     >>> departures = product(
     ...     "flights.departures", shape="event", key=["flight_id"], fields={"flight_id": "string", "origin": "string"}
     ... )
-    >>> hourly = product("airports.hourly", shape="fact", key=["origin"], fields={"origin": "string", "flights": "long"})
+    >>> counted = {"origin": "string", "flights": "long"}
+    >>> hourly = product("airports.hourly", shape="fact", key=["origin"], fields=counted)
     >>> def flow(stream):
     ...     return stream.aggregate(by=["origin"], window=tumbling("1h"), flights=count())
     >>> harness = Harness(flow, inputs=[departures], output=hourly)
@@ -97,7 +98,7 @@ class Harness:
         return self
 
     def give(self, to: Port, **fields: Any) -> None:
-        """A record of an input, recorded now; times are ISO 8601 text or microseconds; assert and revision 1 unless said.
+        """A record of an input, recorded now: assert, revision 1 unless said; times are ISO 8601 text or microseconds.
 
         A fact's `valid_to` is open unless said.
         """

@@ -1,7 +1,7 @@
 """Slow, plain references for the engine: the whole input, sorted lists, no state. They share no code with it.
 
-A *history* is a list of records (dicts with the platform's fields), in the order of its topic for each key. A *snapshot*
-is everything that is true of a product as known at one instant: identity to value. From snapshots at every tick's end
+A *history* is a list of records (dicts with the platform's fields) in the order of its topic for each key. A *snapshot*
+is everything that is true of a product as known at one instant: identity to value. From snapshots at all ticks' ends
 follows the exact log that a product must hold, since it writes what differs from one tick's end to the next.
 """
 
@@ -51,7 +51,8 @@ def fact_as_of(
     Of the records that cover the instant the last in order speaks, and a retract says that there is nothing. Repeats
     and superseded revisions of a key and interval say nothing.
 
-    >>> one = {"p": "P", "valid_from": 0, "valid_to": None, "recorded_at": 1, "revision": 1, "kind": "assert", "seats": 149}
+    >>> one = {"p": "P", "valid_from": 0, "valid_to": None, "recorded_at": 1, "revision": 1, "kind": "assert"}
+    >>> one["seats"] = 149
     >>> two = {**one, "valid_from": 40, "recorded_at": 60, "seats": 144}
     >>> [fact_as_of([one, two], {"p": "P"}, valid, known)["seats"] for valid, known in ((50, 59), (50, 60), (20, 60))]
     [149, 144, 149]
@@ -77,7 +78,7 @@ def aggregate_as_of(
     interval: Callable[[Record], tuple[int, int | None]],
     value: Callable[[list[Record]], Any],
 ) -> Snapshot:
-    """Fold what is known, group by group: identity is (group, valid_from, valid_to); groups without members are not there."""
+    """Fold what is known: identity is (group, valid_from, valid_to); groups without members are not there."""
     members: dict[Identity, list[Record]] = {}
     for record in records:
         members.setdefault((group(record), *interval(record)), []).append(record)

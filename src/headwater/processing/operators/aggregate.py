@@ -37,7 +37,7 @@ class FoldSpec:
 
 @dataclass(slots=True)
 class _Cell:
-    """A cell while a tick is folded into it. `values` are what it will be, `known` what it was; `moved` its multisets."""
+    """A cell while a tick is folded into it: what it was (`known`), what it will be, and how its multisets moved."""
 
     key: bytes
     start: int

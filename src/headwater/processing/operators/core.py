@@ -67,7 +67,7 @@ def checked_revision(record: Mapping[str, Any]) -> int:
     """A record's revision, from 1."""
     revision = record["revision"]
     if not isinstance(revision, int) or revision < 1:
-        raise Misfit("a revision counts from 1", code="HW-P030", field="revision")
+        raise Misfit("a revision counts from 1", code="HW-P080", field="revision")
     return revision
 
 
@@ -75,7 +75,7 @@ def checked_interval(record: Mapping[str, Any]) -> bytes:
     """A record's interval as bytes; it holds at least one instant."""
     valid_to = record["valid_to"]
     if record["valid_from"] >= (OPEN if valid_to is None else valid_to):
-        raise Misfit("an interval ends after it starts", code="HW-P031", field="valid_to")
+        raise Misfit("an interval ends after it starts", code="HW-P081", field="valid_to")
     return interval_bytes(record["valid_from"], valid_to)
 
 
@@ -85,14 +85,14 @@ def row_of(record: Mapping[str, Any], pick: Callable[[Mapping[str, Any]], Row], 
     if kind == "retract":
         return None
     if kind not in ("assert", "correct"):
-        raise Misfit("a kind is assert, correct or retract", code="HW-P032", field="kind")
+        raise Misfit("a kind is assert, correct or retract", code="HW-P082", field="kind")
     row: Row = pick(record)
     if step is None:
         return row
     try:
         return step(row)
     except (ArithmeticError, TypeError, ValueError) as error:
-        raise Misfit("the flow cannot compute with this record", code="HW-P033", detail=type(error).__name__) from None
+        raise Misfit("the flow cannot compute with this record", code="HW-P083", detail=type(error).__name__) from None
 
 
 def _key(*values: Any) -> bytes:

@@ -38,7 +38,7 @@ class Passing:
         spec, row = self._spec, self._pick(record)
         kind, revision = record["kind"], checked_revision(record)
         if kind not in ("assert", "correct", "retract"):
-            raise Misfit("a kind is assert, correct or retract", code="HW-P034", field="kind")
+            raise Misfit("a kind is assert, correct or retract", code="HW-P084", field="kind")
         if spec.shape == "fact":
             checked_interval(record)
         try:
@@ -49,7 +49,7 @@ class Passing:
                 kind, kept = "retract", row if spec.mapping is None else spec.mapping(row)
         except (ArithmeticError, TypeError, ValueError) as error:
             detail = type(error).__name__
-            raise Misfit("the flow cannot compute with this record", code="HW-P035", detail=detail) from None
+            raise Misfit("the flow cannot compute with this record", code="HW-P085", detail=detail) from None
         assert kept is not None
         made = dict(zip(spec.columns, kept, strict=True))
         for name, convert in spec.conversions:

@@ -24,7 +24,7 @@ Choose = Callable[[int], int]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record or a mark of a topic in memory. A mark has `through`; messages of rekey topics have bytes and headers."""
+    """A record or a mark of a topic. A mark has `through`; messages of rekey topics have bytes and headers."""
 
     key: bytes
     record: Mapping[str, Any] | None = None

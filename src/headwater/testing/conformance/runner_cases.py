@@ -1,4 +1,4 @@
-"""Flows of every kind that the engine has, each with its history and its answer by the oracle: the cases of these tests."""
+"""Flows of every kind that runners must carry, each with its history and its answer by the oracle."""
 
 from __future__ import annotations
 

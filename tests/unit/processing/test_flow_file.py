@@ -1,0 +1,60 @@
+"""flow.py of the reference mesh, whole and broken."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from headwater.mesh.load import load_mesh
+from headwater.naming import ProductName
+from headwater.processing.flow_file import check_flow, load_plan
+from headwater.processing.steps import internal_topics
+
+ROOT = Path(__file__).parents[3]
+HOURLY = ProductName("airports", "hourly_punctuality")
+FLOW = "streams/airports/hourly_punctuality/flow.py"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "mesh.yaml", tmp_path)
+    for name in ("connectors", "streams", "schemas"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_every_flow_of_the_reference_mesh_is_right(folder: Path) -> None:
+    mesh = load_mesh(folder)
+    for resolved in mesh.products.values():
+        if resolved.product.inputs:
+            assert check_flow(mesh, resolved.name) == []
+
+
+def test_a_plan_names_the_topics_that_apply_must_create(folder: Path) -> None:
+    plan = load_plan(load_mesh(folder), HOURLY)
+    assert [(topic.name, topic.partitions) for topic in internal_topics(plan)] == [
+        ("airports.hourly_punctuality.v1.aggregate.changelog", 4),
+        ("airports.hourly_punctuality.v1.changes.changelog", 4),
+        ("airports.hourly_punctuality.v1.changes.rekey", 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("def flow(departures:\n", "HW-P001", 1),
+        ("x = 1\n", "HW-P002", 1),
+        ("def flow(departures, weather):\n    return departures\n", "HW-P003", 1),
+        ("import nowhere_to_be_found\n", "HW-P004", 1),
+        ("def flow(departures):\n    return departures.windowed()\n", "HW-P004", 2),
+        ("def flow(departures):\n    return 5\n", "HW-P005", 1),
+        ("def flow(departures):\n\n    return departures.filter('late')\n", "HW-P016", 3),
+        ("from headwater import col\ndef flow(s):\n    return s.filter(col('dely') > 1)\n", "HW-P010", 3),
+    ],
+)
+def test_a_broken_flow_is_named_with_its_line(folder: Path, text: str, code: str, line: int) -> None:
+    (folder / FLOW).write_text(text)
+    (finding,) = check_flow(load_mesh(folder), HOURLY)
+    assert (finding.code, finding.line, finding.file) == (code, line, FLOW)
