@@ -142,7 +142,14 @@ class GuardedProducer:
         place = (topic, partition)
         before = self._held.get(place)
         self._held[place] = (key, value, timestamp, headers)
-        if before is not None:
+        if before is None:
+            return
+        if before[3]:
+            self._produce(topic, partition, before, None)
+            return
+        try:  # the way of nearly all records: no headers, no report, room in the queue
+            self._producer.produce(topic, before[1], before[0], partition, timestamp=before[2])
+        except (BufferError, KafkaException):
             self._produce(topic, partition, before, None)
 
     def flush(self) -> Mapping[TopicPartition, int]:
@@ -244,7 +251,7 @@ class GuardedProducer:
                     raise
 
     def _failed(self, error: BaseException, doing: str) -> Exception:
-        """A fatal error surfaces in whatever call serves callbacks, as the cause of a SystemError if one was running."""
+        """A fatal error surfaces in any call that serves callbacks, as a SystemError's cause if one was running."""
         self._broken = True
         cause = error if isinstance(error, KafkaException) else error.__cause__
         if not isinstance(cause, KafkaException):

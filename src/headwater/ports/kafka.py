@@ -124,20 +124,12 @@ class _KafkaReader:
         except KafkaException as error:
             raise mapped(error.args[0], doing="poll", bootstrap=self._bootstrap) from None
         found: list[Message | EndOfPartition] = []
+        make = Message._make
         for raw in polled:
             flaw = raw.error()
             if flaw is None:
-                found.append(
-                    Message(
-                        raw.topic(),
-                        raw.partition(),
-                        raw.offset(),
-                        raw.key(),
-                        raw.value(),
-                        raw.timestamp()[1],
-                        raw.headers() or (),
-                    )
-                )
+                place = (raw.topic(), raw.partition(), raw.offset())
+                found.append(make((*place, raw.key(), raw.value(), raw.timestamp()[1], raw.headers() or ())))
             elif flaw.name() == "_PARTITION_EOF":
                 found.append(EndOfPartition(raw.topic(), raw.partition(), raw.offset()))
             else:
