@@ -25,7 +25,7 @@ class SchemaFile:
     schema: Schema
 
     def finding(self, code: str, path: str, message: str, *, why: str = "", fix: str = "") -> Finding:
-        """A finding at a path such as `.fields[2].type`."""
+        """A finding at a path such as `.fields[2].delay.type`."""
         return Finding(code, "error", self.file, *place_of(self.text, path), path, message, why, fix)
 
 

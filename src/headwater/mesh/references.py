@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headwater import naming
 from headwater.contracts.load import Contract
-from headwater.contracts.product import Input, Product
+from headwater.contracts.product import Input, Outbox, Product
 from headwater.contracts.shape import nearest
 from headwater.errors import Finding
 from headwater.naming import ProductName
@@ -32,6 +32,7 @@ def reference_findings(drafts: Mapping[ProductName, Draft], unread: frozenset[Pr
     findings.extend(_cycle_findings(drafts))
     findings.extend(_collision_findings(drafts))
     findings.extend(_length_findings(drafts))
+    findings.extend(_slot_findings(drafts))
     return findings
 
 
@@ -116,6 +117,24 @@ def _length_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
             message = f"the product's name makes a topic name of {len(longest)} letters"
             why, fix = f"Kafka's limit is {naming.TOPIC_LENGTH_LIMIT}", "shorten the name of the product or its domain"
             findings.append(draft.contract.finding("HW-C057", "product", message, why=why, fix=fix))
+    return findings
+
+
+def _slot_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
+    """Two outbox tables whose replication slots would have one name: each relay would take the other's rows away."""
+    findings = []
+    taken: dict[str, Outbox] = {}
+    for draft in drafts.values():
+        outbox = draft.product.outbox
+        if outbox is None:
+            continue
+        slot = naming.slot(outbox.database, outbox.table)
+        other = taken.setdefault(slot, outbox)
+        if other != outbox:
+            message = f"the outbox {outbox.table} in {outbox.database} has the replication slot {slot}"
+            why = f"{other.table} in {other.database} has the same, and a slot can feed one relay only"
+            fix = "rename one of the tables, schemas or databases"
+            findings.append(draft.contract.finding("HW-C064", "outbox", message, why=why, fix=fix))
     return findings
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from headwater.contracts.load import PRODUCT_FILE, contract_bytes, read_product
 from headwater.errors import Finding, HeadwaterError, InvalidFiles, Severity
 from headwater.mesh.load import SCHEMAS_FOLDER, load_mesh
 from headwater.mesh.products import Mesh, ResolvedProduct
@@ -15,6 +17,7 @@ from headwater.schemas.tree import SchemaFile, read_text, read_tree
 from headwater.schemas.versions import LOCK_FILE, VersionsLock, lock_findings, read_lock
 
 CHECK_VERSION = 1
+_LATER = ("lake", "sql", "http")  # ports that contracts may name and nothing serves yet
 _RANK = {"info": 0, "warning": 1, "error": 2}
 
 
@@ -24,7 +27,7 @@ def check(folder: Path) -> tuple[Mesh | None, list[Finding]]:
         mesh = load_mesh(folder)
     except InvalidFiles as invalid:
         return None, list(invalid.findings)
-    findings = [*_history_findings(mesh), *_flow_findings(mesh)]
+    findings = [*_history_findings(mesh), *_flow_findings(mesh), *_promise_findings(mesh)]
     return mesh, sorted(findings, key=lambda found: (found.file, found.line, found.column, found.code))
 
 
@@ -114,6 +117,29 @@ def _evolution_findings(product: ResolvedProduct, item: SchemaFile, lock: Versio
         place = place_of(text, path)
         said = f"{message}: {step.found.message}"
         findings.append(Finding(step.found.code, severity, item.file, *place, path, said, why, step.found.fix))
+    return findings
+
+
+def _promise_findings(mesh: Mesh) -> list[Finding]:
+    """What contracts promise and this version does not keep: a promise that nobody keeps must not look kept."""
+    findings: list[Finding] = []
+    for product in mesh.products.values():
+        output = product.output.output
+        unkept = [
+            (f"outputs[0].ports[{at}]", f"the port '{port}'") for at, port in enumerate(output.ports) if port in _LATER
+        ]
+        if output.on_invalid != "continue":
+            unkept.append(("outputs[0].on_invalid", f"on_invalid: {output.on_invalid}"))
+        if output.accept_late is not None:
+            unkept.append(("outputs[0].accept_late", f"accept_late: {output.accept_late.text()}"))
+        if unkept:
+            file = f"{product.product.folder}/{PRODUCT_FILE}"
+            contract = read_product(contract_bytes(mesh.folder / file, file), file=file, folder=product.product.folder)
+            for path, promise in unkept:
+                message = f"{promise} is not kept by this version of Headwater"
+                why, fix = "whoever reads the contract would rely on it", "remove it until a version keeps it"
+                finding = contract.finding("HW-D016", path, message, why=why, fix=fix)
+                findings.append(replace(finding, severity="warning"))
     return findings
 
 

@@ -132,3 +132,15 @@ def test_a_lock_changed_by_hand_is_found(folder: Path) -> None:
     path = next(folder.rglob("versions.lock"))
     path.write_text(path.read_text().replace('"long"', '"int"', 1))
     assert "versions.lock:1" in check().stdout
+
+
+def test_a_promise_that_this_version_does_not_keep_is_a_warning_at_its_place(folder: Path) -> None:
+    edit(folder, HOURLY, "ports: [topic, current]", "ports: [topic, lake]\n    accept_late: 30d")
+    result = check()
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[:2] == [
+        "warning: streams/airports/hourly/product.yaml:12:20 the port 'lake' is not kept by this version of Headwater. "
+        "whoever reads the contract would rely on it. fix: remove it until a version keeps it [HW-D016]",
+        "warning: streams/airports/hourly/product.yaml:13:18 accept_late: 30d is not kept by this version of "
+        "Headwater. whoever reads the contract would rely on it. fix: remove it until a version keeps it [HW-D016]",
+    ]

@@ -165,6 +165,18 @@ def test_topics_that_kafka_holds_for_the_same_are_refused(tmp_path: Path) -> Non
     assert told == TOLD["collision"]
 
 
+def test_two_outboxes_that_would_share_a_replication_slot_are_refused(tmp_path: Path) -> None:
+    write_small_mesh(tmp_path)
+    edit(tmp_path, "mesh.yaml", "[operations]", "[operations, operations_public]")
+    other = FILES[DEPARTURES].replace("flights.departures", "flights.arrivals")
+    other = other.replace("database: operations, table: public.outbox", "database: operations_public, table: a.outbox")
+    write(tmp_path, "connectors/flights/arrivals/product.yaml", other)
+    schema = FILES[DEPARTURE_SCHEMA].replace("flights.departures", "flights.arrivals")
+    write(tmp_path, "schemas/avro/flights/arrivals/Departure.avsc", schema)
+    edit(tmp_path, DEPARTURES, "table: public.outbox", "table: public_a.outbox")
+    assert [line[-8:-1] for line in findings_of(tmp_path)] == ["HW-C064"]
+
+
 def test_a_name_too_long_for_a_topic_is_refused(tmp_path: Path) -> None:
     write_small_mesh(tmp_path)
     domain, product = "d" * 120, "p" * 120
