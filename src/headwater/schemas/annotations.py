@@ -70,14 +70,16 @@ def _envelope(schema: Schema, file: str) -> Iterator[Finding]:
         elif not _fits(name, field):
             index = schema.fields.index(field)
             yield Finding(
-                "HW-S052", "error", file, 0, 0, f".fields[{index}].type", f"the field '{name}' is of another type",
+                "HW-S052", "error", file, 0, 0, f".fields[{index}].{name}.type",
+                f"the field '{name}' is of another type",
                 "the relay, the engine and every reader rely on it", f'write "type": {_AS_WRITTEN[name]}',
             )  # fmt: skip
     for name in ("valid_from", "valid_to") if event else ("occurred_at",):
         if name in fields:
             index = schema.fields.index(fields[name])
             yield Finding(
-                "HW-S053", "error", file, 0, 0, f".fields[{index}]", f"'{name}' in {'an event' if event else 'a fact'}",
+                "HW-S053", "error", file, 0, 0, f".fields[{index}].{name}",
+                f"'{name}' in {'an event' if event else 'a fact'}",
                 "an event happens at an instant, a fact holds for an interval; a record is one of the two",
                 "rename it, or remove 'event_id'" if event else "rename it, or add 'event_id'",
             )  # fmt: skip

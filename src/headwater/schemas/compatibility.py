@@ -138,6 +138,12 @@ class _Comparison:
                 severity="warning",
                 why="large numbers are rounded", fix="read it as double, or keep the whole number",
             )  # fmt: skip
+        elif writer.kind == "string":
+            self.note(
+                "HW-S116", sides, "string is read as bytes",
+                severity="info",
+                why="Avro promotes it, but Python's avro package does not", fix="read it as string",
+            )  # fmt: skip
         elif writer.kind == "bytes":
             self.note(
                 "HW-S112", sides, "bytes are read as string",
@@ -188,7 +194,10 @@ class _Comparison:
             self._logical(sides)
 
     def _name(self, reader: Named, writer: Named, sides: tuple[AvroType, AvroType, str, str]) -> None:
-        if reader.name == writer.name or writer.name in reader.aliases:
+        if reader.name == writer.name:
+            return
+        if writer.name in reader.aliases:
+            self._alias(sides, writer.name, reader.name)
             return
         if same_simple_name(reader, writer):
             self.note(
@@ -204,9 +213,23 @@ class _Comparison:
             fix=f'keep the name, or add "aliases": ["{writer.name}"] to {reader.name}',
         )  # fmt: skip
 
+    def _alias(self, sides: tuple[AvroType, AvroType, str, str], theirs: str, ours: str) -> None:
+        self.note(
+            "HW-S114", sides, f"{theirs} is read as {ours}, through an alias",
+            severity="info",
+            why="decoders know aliases, but for Python's avro package", fix="keep the name, if such readers matter",
+        )  # fmt: skip
+
     def _symbols(self, reader: Enum, writer: Enum, sides: tuple[AvroType, AvroType, str, str]) -> None:
         unknown = [symbol for symbol in writer.symbols if symbol not in reader.symbols]
-        if unknown and reader.default is None:
+        if unknown and reader.default is not None:
+            self.note(
+                "HW-S115", sides, f"{_listed(unknown)} of enum {writer.name} is read as {reader.default}",
+                severity="info",
+                why="it is the enum's default; Python's avro package does not know such defaults",
+                fix=f"add the symbols to {reader.name} to see them",
+            )  # fmt: skip
+        elif unknown:
             self.note(
                 "HW-S103", sides, f"the reader does not know {_listed(unknown)} of enum {writer.name}",
                 why="a record that carries it cannot be read",
@@ -236,6 +259,9 @@ class _Comparison:
                 continue
             claimed[source] = field.name
             place, theirs = written[source]
+            if source != field.name:
+                sides = (field.type, theirs.type, path, f"{writer_path}.fields[{place}].{source}")
+                self._alias(sides, f"'{source}'", f"'{field.name}'")
             self.types(field.type, theirs.type, f"{path}.type", f"{writer_path}.fields[{place}].{theirs.name}.type")
 
     def _absent(self, field: Field, writer: Record, path: str, writer_path: str) -> None:

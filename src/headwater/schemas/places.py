@@ -36,10 +36,12 @@ class _Walk:
     def find(self, steps: list[str]) -> int:
         """The offset of the value, or of the key where the value has one."""
         place = at = self._skip(0)
-        for step in steps:
+        for index, step in enumerate(steps):
+            if index > 1 and steps[index - 2] == "fields" and steps[index - 1].isdigit():
+                continue  # the field's name
             found = self._item(at, int(step)) if step.isdigit() else self._key(at, step)
-            if found is None:  # a field's name, or something that is not written: stay at the nearest
-                continue
+            if found is None:  # not written: stay at the nearest
+                break
             place, at = found
         return place
 
