@@ -92,9 +92,8 @@ def _run_workers(products: list[str], workers: int, first: int) -> int:
 
 
 def _worker(products: list[str], slot: int) -> None:
+    import runpy
     import sys
 
-    from headwater.cli.main import main
-
     sys.argv = ["headwater", "run", *products, "--slot", str(slot)]
-    main()
+    runpy.run_module("headwater", run_name="__main__")
