@@ -62,7 +62,7 @@ def flight_lines() -> list[str]:
     """The lines of `flights.csv` without its head. As text: 336,776 parsed flights would take half a gigabyte."""
     with zipfile.ZipFile(data_folder() / "flights.csv.zip") as archive, archive.open("flights.csv") as file:
         lines = [line.rstrip("\r\n") for line in io.TextIOWrapper(file, "ascii")]
-    assert not any('"' in line for line in lines[:2]), "a quoted field would need a csv reader"
+    assert not any('"' in line for line in lines), "a quoted field would need a csv reader"
     return lines[1:]
 
 
