@@ -44,7 +44,13 @@ _PRODUCT = Text(
 _FIELD = Text(
     "a field's name", "flight_id", r"[A-Za-z_][A-Za-z0-9_]*", "Avro's names are letters, digits and underscores"
 )
-_SENTENCE = Text("a line of text", "How punctual each airport is, hour by hour.", length_limit=2000)
+# Blocks (`>` and `|`) end in a line break, and may have some within.
+_SENTENCE = Text(
+    "a line of text",
+    "How punctual each airport is, hour by hour.",
+    r"\S(?:[^\x00-\x09\x0b-\x1f]*\S)?\n*",
+    length_limit=2000,
+)
 _WORD_TEXT = Text("a short name", "facts", _WORD, "it is small letters, digits and underscores, a letter first")
 _SLUG = Text("a short name", "no-negative-count", r"[a-z][a-z0-9_-]*", "it is small letters, digits, - and _")
 _SCHEMA = Text(

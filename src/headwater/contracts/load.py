@@ -142,7 +142,7 @@ def _product(values: dict[str, Any], reading: Reading, folder: str) -> Product:
         version=Version.parse(values["version"]),
         type=ProductType(values["type"]),
         owner=Owner(**values["owner"]),
-        purpose=values["purpose"],
+        purpose=" ".join(values["purpose"].split()),
         inputs=inputs,
         outbox=Outbox(**values["outbox"]) if "outbox" in values else None,
         outputs=tuple(_output(output) for output in values["outputs"]),

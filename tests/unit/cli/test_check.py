@@ -50,15 +50,15 @@ def test_a_mesh_in_order_has_no_findings(folder: Path) -> None:
 
 
 def test_a_finding_is_one_line_with_its_place_and_the_command_fails(folder: Path) -> None:
-    edit(folder, HOURLY, "key: [origin]", "key: [orign]")
+    edit(folder, HOURLY, "key: [origin]", "key: [origim]")
     result = check()
     assert result.exit_code == 1
-    assert result.stdout.startswith("streams/airports/hourly/product.yaml:11:11 the key field 'orign' is not in ")
+    assert result.stdout.startswith("streams/airports/hourly/product.yaml:11:11 the key field 'origim' is not in ")
     assert result.stdout.endswith(": 1 finding\n")
 
 
 def test_the_json_form_has_a_summary_and_the_findings(folder: Path) -> None:
-    edit(folder, HOURLY, "key: [origin]", "key: [orign]")
+    edit(folder, HOURLY, "key: [origin]", "key: [origim]")
     said = json.loads(check("--output", "json").stdout)
     assert set(said) == {"schemaVersion", "tool", "command", "summary", "findings"}
     assert said["summary"] == {"products": None, "info": 0, "warning": 0, "error": 1}
@@ -70,9 +70,9 @@ def test_the_json_form_has_a_summary_and_the_findings(folder: Path) -> None:
 
 
 def test_the_github_form_stands_beside_the_line(folder: Path) -> None:
-    edit(folder, HOURLY, "key: [origin]", "key: [orign]")
+    edit(folder, HOURLY, "key: [origin]", "key: [origim]")
     assert check("--output", "github").stdout.startswith(
-        "::error file=streams/airports/hourly/product.yaml,line=11,col=11,title=HW-C046::the key field 'orign'"
+        "::error file=streams/airports/hourly/product.yaml,line=11,col=11,title=HW-C046::the key field 'origim'"
     )
     awkward = Finding("HW-C001", "warning", "a,b:c%.yaml", 0, 0, "", "100 %\nof it")
     assert as_github(awkward) == "::warning file=a%2Cb%3Ac%25.yaml,title=HW-C001::100 %25%0Aof it"

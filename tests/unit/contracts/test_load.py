@@ -63,6 +63,11 @@ def test_a_right_file_becomes_a_value_with_its_defaults() -> None:
     assert output.service_levels == {"latency_p99": "5s", "completeness": "99.9%"}
 
 
+def test_a_purpose_may_be_a_block_of_lines() -> None:
+    block = GOOD.replace(b"purpose: How punctual each airport is,", b"purpose: >\n  How punctual\n  each airport is,")
+    assert read_product(block, file="p", folder="x").require().purpose == "How punctual each airport is, hour by hour."
+
+
 def test_retention_forever_is_no_bound() -> None:
     forever = GOOD.replace(b"retention: 30d", b"retention: forever")
     assert read_product(forever, file="product.yaml", folder="x").require().output.retention is None

@@ -35,7 +35,7 @@ WRONG = {
         (HOURLY_SCHEMA, "airports.hourly", "airports.hours"),
     ],
     "key missing": [
-        (HOURLY, "key: [origin]", "key: [orign]"),
+        (HOURLY, "key: [origin]", "key: [origim]"),
     ],
     "key nullable": [
         (DEPARTURES, "[flight_id]", "[delay_minutes]"),
