@@ -48,7 +48,7 @@ def command(
     """
     from headwater.cli import console
     from headwater.local.launch import start_stack, stop_stack
-    from headwater.local.seed import start_services
+    from headwater.local.seed import end_services, start_services
     from headwater.local.stack import local_stack
     from headwater.local.tally import Tally
     from headwater.local.workers import Workers
@@ -79,6 +79,7 @@ def command(
         start_services(stack, settings.mesh_folder, rows=flights, rate=rate, seed=seed)
         replayed = _follow(stack, mesh, tally, workers, clock)
     finally:
+        end_services(stack)
         tally.close()
         broker.close()
     seconds = (clock.monotonic() - began_at) / 1_000_000

@@ -80,6 +80,11 @@ def replayed(stack: LocalStack) -> Replayed:
     return state
 
 
+def end_services(stack: LocalStack) -> None:
+    """Stop the replay where it still runs, and forget it: what has done its work has not died."""
+    processes.stop_process(stack.data_folder, NAME)
+
+
 def progress_file(stack: LocalStack) -> Path:
     """Where the services say how far they are."""
     return stack.data_folder / "run" / "services.progress"
