@@ -32,7 +32,11 @@ class Extreme:
 
     def better(self, first: Any, second: Any) -> Any:
         """The one of two values that the measure wants."""
-        return max(first, second, key=self.ordered) if self.greatest else min(first, second, key=self.ordered)
+        if isinstance(first, float):  # not a number is in order with nothing, save as bytes
+            above = self.ordered(second) > self.ordered(first)
+        else:
+            above = second > first
+        return second if above is self.greatest else first
 
 
 @dataclass(frozen=True)

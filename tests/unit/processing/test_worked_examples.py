@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +169,9 @@ def test_the_seats_of_a_plane_as_of_both_axes() -> None:
         for known in (56, 61)
     }
     assert answers == {(20, 56): 149, (20, 61): 149, (51, 56): 149, (51, 61): 144}
+
+
+def test_the_example_of_the_page_on_flows_runs() -> None:
+    page = Path(__file__).parents[3] / "docs" / "concepts" / "flows.md"
+    outcome = doctest.testfile(str(page), module_relative=False)
+    assert outcome.attempted and not outcome.failed

@@ -39,6 +39,7 @@ class FoldSpec:
 class _Cell:
     """A cell while a tick is folded into it: what it was (`known`), what it will be, and how its multisets moved."""
 
+    place: bytes
     key: bytes
     start: int
     end: int | None
@@ -75,27 +76,28 @@ class Fold:
 
     def tick(self, changes: Sequence[Change]) -> list[Change]:
         """Fold a tick's changes; the changes of the cells' results, in the order of first touch."""
-        touched: dict[bytes, _Cell] = {}
+        touched: dict[tuple[bytes, int], _Cell] = {}
         for key, before, now in changes:
             if before is not None:
                 self._fold(touched, key, before, -1)
             if now is not None:
                 self._fold(touched, key, now, 1)
         results: list[Change] = []
-        for place, cell in touched.items():
-            before, now = self._settle(place, cell)
+        for cell in touched.values():
+            before, now = self._settle(cell)
             if before != now:
                 results.append((cell.key, before, now))
         return results
 
-    def _fold(self, touched: dict[bytes, _Cell], key: bytes, row: Row, sign: int) -> None:
+    def _fold(self, touched: dict[tuple[bytes, int], _Cell], key: bytes, row: Row, sign: int) -> None:
         start, end = self._interval(row[self._instant])
-        place = sized(key) + ordered_integer(start)
-        cell = touched.get(place)
+        cell = touched.get((key, start))
         if cell is None:
+            place = sized(key) + ordered_integer(start)
             known = self._table.get(place)
             values = list(known) if known else [*(row[index] for index in self._by), 0, *self._starting]
-            cell = touched[place] = _Cell(key, start, end, known, values, {} if self._extremes else None)
+            cell = _Cell(place, key, start, end, known, values, {} if self._extremes else None)
+            touched[key, start] = cell
         values = cell.values
         values[self._members] += sign
         for update in self._updates:
@@ -107,10 +109,10 @@ class Fold:
                     moved = (extreme.position, value)
                     cell.moved[moved] = cell.moved.get(moved, 0) + sign
 
-    def _settle(self, place: bytes, cell: _Cell) -> tuple[Row | None, Row | None]:
+    def _settle(self, cell: _Cell) -> tuple[Row | None, Row | None]:
         if cell.moved:
             for extreme in self._extremes:
-                self._move(place, cell, extreme)
+                self._move(cell, extreme)
         members = cell.values[self._members]
         if members < 0:
             raise Fault(
@@ -120,13 +122,13 @@ class Fold:
             )
         now = tuple(cell.values) if members else None
         if now != cell.known:
-            self._table.put(place, now)
+            self._table.put(cell.place, now)
         before = None if cell.known is None else self._result(cell.known, cell.start, cell.end)
         return before, None if now is None else self._result(now, cell.start, cell.end)
 
-    def _move(self, place: bytes, cell: _Cell, extreme: Extreme) -> None:
+    def _move(self, cell: _Cell, extreme: Extreme) -> None:
         """Bring a multiset up to date, and with it the extreme that the cell holds."""
-        prefix = place + bytes([extreme.position])
+        prefix = cell.place + bytes([extreme.position])
         best, gone = cell.values[extreme.position], False
         assert cell.moved is not None
         for (position, value), moved in cell.moved.items():
