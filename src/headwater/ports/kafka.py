@@ -88,6 +88,10 @@ class KafkaBroker:
         """The topics that exist among these."""
         return self._admin.describe(topics)
 
+    def identity(self, topic: str) -> str:
+        """The topic's id, which Kafka draws at random."""
+        return self._admin.identity(topic)
+
     def topics(self) -> Sequence[str]:
         """Names of all topics that are not the broker's own."""
         return self._admin.topics()

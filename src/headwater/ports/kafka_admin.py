@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaException
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -72,6 +72,11 @@ class KafkaAdmin:
             partitions = len(metadata[resource.name].partitions)
             descriptions[resource.name] = TopicDescription(resource.name, partitions, own)
         return {name: descriptions[name] for name in found}
+
+    def identity(self, topic: str) -> str:
+        """The topic's id."""
+        answers = self._client.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)
+        return str(self._result(answers[topic], f"describe {topic}", topic=topic).topic_id)
 
     def create_topic(self, description: TopicDescription) -> None:
         """Create and wait until every partition has a leader; nothing happens where it exists."""

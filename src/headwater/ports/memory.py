@@ -9,6 +9,7 @@ transaction; groups share partitions by range and refuse the offsets of members 
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -63,6 +64,7 @@ class MemoryBroker:
         self.lock = threading.RLock()
         self._logs: dict[TopicPartition, list[_Entry]] = {}
         self._topics: dict[str, TopicDescription] = {}
+        self._identities: dict[str, str] = {}
         self._starts: dict[TopicPartition, int] = {}
         self._writers: dict[str, _Writer] = {}
         self._groups: dict[str, Group] = {}
@@ -96,6 +98,12 @@ class MemoryBroker:
         with self.lock:
             return {name: self._topics[name] for name in topics if name in self._topics}
 
+    def identity(self, topic: str) -> str:
+        """Drawn at random when the topic is created."""
+        with self.lock:
+            self.partitions([topic])
+            return self._identities[topic]
+
     def topics(self) -> Sequence[str]:
         """Names of all topics."""
         with self.lock:
@@ -106,6 +114,7 @@ class MemoryBroker:
         with self.lock:
             if description.name not in self._topics:
                 self._topics[description.name] = description
+                self._identities[description.name] = uuid.uuid4().hex
                 for partition in range(description.partitions):
                     self._logs[TopicPartition(description.name, partition)] = []
 

@@ -109,6 +109,9 @@ class Broker(Protocol):
     def describe(self, topics: Sequence[str]) -> Mapping[str, TopicDescription]:
         """The topics that exist among these."""
 
+    def identity(self, topic: str) -> str:
+        """What tells this topic from every other that bears, or ever bore, its name, on this broker or another."""
+
     def topics(self) -> Sequence[str]:
         """The names of all topics that are not the broker's own."""
 

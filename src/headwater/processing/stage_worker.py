@@ -213,7 +213,7 @@ class _Incarnation:
             )
             owner.output_end = ends.get(number, 0)
             if store is not None and (position := store.position) is not None:
-                owner.stands_at(position.sources)
+                owner.stands_at(position)
                 self._checkpoint.stands_at(number, position.changelog)
             self._owned[number] = owner
         return offsets

@@ -33,7 +33,8 @@ class Restore:
     """Brings the stores of gained partitions up to what their changelog holds.
 
     `committed` are the group's offsets: {partition: {source topic: next offset}}. A store that reflects more than the
-    group has committed, or more than the changelog holds, is not of this history: it is wiped and built anew.
+    group has committed, or more than the changelog holds, or another changelog of the same name (a broker that was set
+    up anew), is not of this history: it is wiped and built anew.
     """
 
     def __init__(self, broker: Broker, topic: str, *, clock: Clock, hooks: Hooks) -> None:
@@ -50,16 +51,17 @@ class Restore:
         places = {partition: TopicPartition(self._topic, partition) for partition in stores}
         ends = self._broker.ends(list(places.values()))
         starts = self._broker.starts(list(places.values()))
+        history = self._broker.identity(self._topic)
         begin: dict[TopicPartition, int] = {}
         for partition, store in stores.items():
             place = places[partition]
-            offset = self._start_of(store, committed.get(partition, {}), ends[place])
+            offset = self._start_of(store, committed.get(partition, {}), ends[place], history)
             begin[place] = max(offset, starts[place])
         behind = {place: offset for place, offset in begin.items() if offset < ends[place]}
         counts = self._read(stores, behind, ends)
         for partition, store in stores.items():
             reached = max(begin[places[partition]], ends[places[partition]])
-            store.commit((), Position(reached, committed.get(partition, {})))
+            store.commit((), Position(reached, committed.get(partition, {}), history))
             self._hooks.announce(
                 "stage.restored",
                 product=product,
@@ -69,13 +71,13 @@ class Restore:
                 seconds=(self._clock.monotonic() - started) / 1_000_000,
             )
 
-    def _start_of(self, store: RocksStore, committed: Mapping[str, int], end: int) -> int:
+    def _start_of(self, store: RocksStore, committed: Mapping[str, int], end: int, history: str) -> int:
         position = store.position
         if position is None:
             store.wipe()
             return 0
         ahead = any(offset > committed.get(topic, offset) for topic, offset in position.sources.items())
-        if ahead or position.changelog > end:
+        if ahead or position.changelog > end or position.history != history:
             store.wipe()
             return 0
         return position.changelog

@@ -36,10 +36,14 @@ _PLACES = b"\xff\xff"  # the keys of positions; partitions are numbered below
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What a store reflects: the changelog up to this offset, and the next offset of each source topic."""
+    """What a store reflects: the changelog up to this offset, and the next offset of each source topic.
+
+    `history` is the changelog topic's identity: offsets of another topic of the same name say nothing.
+    """
 
     changelog: int = 0
     sources: Mapping[str, int] = field(default_factory=dict)
+    history: str = ""
 
 
 class RocksStates:
@@ -155,7 +159,7 @@ class RocksStore:
         if written is None:
             return None
         value = json.loads(written)
-        return Position(value["changelog"], value["sources"])
+        return Position(value["changelog"], value["sources"], value["history"])
 
     def wipe(self) -> None:
         """Forget everything, the position first: a half-wiped store must not look whole."""
@@ -184,7 +188,8 @@ def _damage_mark(folder: Path) -> Path:
 
 
 def _written(position: Position) -> bytes:
-    return json.dumps({"changelog": position.changelog, "sources": dict(position.sources)}).encode()
+    value = {"changelog": position.changelog, "sources": dict(position.sources), "history": position.history}
+    return json.dumps(value).encode()
 
 
 def _options() -> Options:

@@ -84,6 +84,7 @@ class StagePartition:
         self._form = stage.form.encode()
         self._formed = store is not None and store.get(FORM_KEY) is not None
         self._sources: dict[str, int] = {}
+        self._history = ""
         self._takers: dict[str, Callable[[Message], None]] = {}
         self._marks: dict[str, _Marks] = {}
         self._progress: dict[str, str] = {}
@@ -126,12 +127,13 @@ class StagePartition:
         """The transaction of this work has committed: only now the store may know."""
         if self.store is not None:
             self._sources.update({place.topic: offset for place, offset in work.offsets.items()})
-            self.store.commit(work.commit.changes, Position(changelog_end, self._sources))
+            self.store.commit(work.commit.changes, Position(changelog_end, self._sources, self._history))
         self.task.committed()
 
-    def stands_at(self, sources: Mapping[str, int]) -> None:
-        """The offsets that the restored store reflects."""
-        self._sources = dict(sources)
+    def stands_at(self, position: Position) -> None:
+        """What the restored store reflects."""
+        self._sources = dict(position.sources)
+        self._history = position.history
 
     def _exchange(self, message: Message) -> None:
         self.task.exchange(message.topic, message.offset, message.key or b"", message.value, message.headers)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_an_empty_store_is_rebuilt_with_the_newest_values(broker: MemoryBroker, 
     heard = restore(broker, {0: states.task(0), 1: states.task(1)}, {0: {"t": 4}})
     assert list(states.task(0).scan(*ALL)) == [(b"a", b"2")]
     assert list(states.task(1).scan(*ALL)) == [(b"z", b"9")]
-    assert states.task(0).position == Position(6, {"t": 4})
+    assert states.task(0).position == Position(6, {"t": 4}, broker.identity(TOPIC))
     assert [fields["entries"] for fields in heard] == [4, 1]
     states.close()
 
@@ -57,7 +58,7 @@ def test_an_empty_store_is_rebuilt_with_the_newest_values(broker: MemoryBroker, 
 def test_only_the_tail_is_read_where_the_store_is_behind(broker: MemoryBroker, tmp_path: Path) -> None:
     end = write(broker, [(b"a", b"1")])
     states = RocksStates(tmp_path / "s")
-    states.task(0).commit([(b"a", b"1")], Position(end, {"t": 1}))
+    states.task(0).commit([(b"a", b"1")], Position(end, {"t": 1}, broker.identity(TOPIC)))
     write(broker, [(b"b", b"2")])
     heard = restore(broker, {0: states.task(0)}, {0: {"t": 2}})
     assert list(states.task(0).scan(*ALL)) == [(b"a", b"1"), (b"b", b"2")]
@@ -65,12 +66,17 @@ def test_only_the_tail_is_read_where_the_store_is_behind(broker: MemoryBroker, t
     states.close()
 
 
-@pytest.mark.parametrize("position", [Position(99, {"t": 1}), Position(1, {"t": 99})])
+@pytest.mark.parametrize(
+    "position",
+    [Position(99, {"t": 1}, "this"), Position(1, {"t": 99}, "this"), Position(1, {"t": 1}, "another")],
+)
 def test_a_store_of_another_history_is_wiped_and_rebuilt(
     broker: MemoryBroker, tmp_path: Path, position: Position
 ) -> None:
     write(broker, [(b"a", b"1")])
     states = RocksStates(tmp_path / "s")
+    if position.history == "this":
+        position = replace(position, history=broker.identity(TOPIC))
     states.task(0).commit([(b"stray", b"?")], position)
     restore(broker, {0: states.task(0)}, {0: {"t": 2}})
     assert list(states.task(0).scan(*ALL)) == [(b"a", b"1")]

@@ -18,6 +18,7 @@ from headwater.processing.steps import Plan, Stage
 from headwater.processing.task import topics_of
 
 WAIT_SECONDS = 0.05
+STOP_SECONDS = 1.5  # a stop is promised within two
 
 
 class KafkaRunner:
@@ -49,11 +50,13 @@ class KafkaRunner:
         ]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
-            self._stopped.wait(WAIT_SECONDS)
-            for thread in threads:
-                thread.join(WAIT_SECONDS if self._stopped.is_set() else 0)
+        while not self._stopped.wait(WAIT_SECONDS) and any(thread.is_alive() for thread in threads):
             tick()
+        # Whoever takes longer is left behind: it waits for a broker, and what it has open its successor aborts.
+        left = STOP_SECONDS
+        while left > 0 and any(thread.is_alive() for thread in threads):
+            next(thread for thread in threads if thread.is_alive()).join(WAIT_SECONDS)
+            left -= WAIT_SECONDS
         if self._errors:
             raise self._errors[0]
 

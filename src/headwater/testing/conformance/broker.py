@@ -113,6 +113,13 @@ class BrokerConformance:
         broker.create_topic(TopicDescription(topic, 7, {}))
         assert broker.describe([topic])[topic].partitions == PARTITIONS
 
+    def test_a_topic_made_anew_under_its_old_name_is_another(self, broker: Broker, topic: str) -> None:
+        before = broker.identity(topic)
+        assert broker.identity(topic) == before
+        broker.delete_topic(topic)
+        broker.create_topic(TopicDescription(topic, PARTITIONS, {}))
+        assert broker.identity(topic) != before
+
     def test_a_deleted_topic_is_gone(self, broker: Broker, topic: str) -> None:
         broker.delete_topic(topic)
         broker.delete_topic(topic)
