@@ -82,7 +82,7 @@ class Kafka:
             try:
                 offsets = {partition.partition: future.result().offset for partition, future in answers.items()}
                 return [offsets[number] for number in range(partitions)]
-            except KafkaException as error:
+            except KafkaException:
                 # A client remembers the leader of a topic that was removed, and of the new one of that name is told no.
                 if time.monotonic() > deadline:
                     raise
