@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException
@@ -116,6 +116,7 @@ class _KafkaReader:
     def __init__(self, consumer: Any, bootstrap: str) -> None:
         self._consumer = consumer
         self._bootstrap = bootstrap
+        self._raised: BaseException | None = None
 
     def poll(self, limit: int, timeout: float) -> list[Message | EndOfPartition]:
         """`consume` waits for a full batch: so first what is there, and only if nothing is, for one."""
@@ -127,6 +128,8 @@ class _KafkaReader:
                     polled += self._consumer.consume(limit - 1, 0)
         except KafkaException as error:
             raise mapped(error.args[0], doing="poll", bootstrap=self._bootstrap) from None
+        if self._raised is not None:
+            raise self._raised
         found: list[Message | EndOfPartition] = []
         make = Message._make
         for raw in polled:
@@ -177,19 +180,31 @@ class _KafkaGroupSource(_KafkaReader):
     def group_metadata(self) -> Any:
         return self._consumer.consumer_group_metadata()
 
+    # The binding garbles what a callback raises inside `consume`: it is kept here, and raised once that has returned.
+
     def _gained(self, consumer: Any, partitions: Sequence[Any]) -> None:
-        starts = self._assignments.gained(_places(partitions))
-        for place in partitions:
-            offset = starts.get(TopicPartition(place.topic, place.partition))
-            if offset is not None:
-                place.offset = offset
-        consumer.assign(partitions)
+        try:
+            starts = self._assignments.gained(_places(partitions))
+            for place in partitions:
+                offset = starts.get(TopicPartition(place.topic, place.partition))
+                if offset is not None:
+                    place.offset = offset
+            consumer.assign(partitions)
+        except BaseException as error:
+            self._raised = error
+            consumer.assign([])
 
     def _revoked(self, consumer: Any, partitions: Sequence[Any]) -> None:
-        self._assignments.revoked(_places(partitions))
+        self._told(self._assignments.revoked, partitions)
 
     def _lost(self, consumer: Any, partitions: Sequence[Any]) -> None:
-        self._assignments.lost(_places(partitions))
+        self._told(self._assignments.lost, partitions)
+
+    def _told(self, tell: Callable[[Sequence[TopicPartition]], None], partitions: Sequence[Any]) -> None:
+        try:
+            tell(_places(partitions))
+        except BaseException as error:
+            self._raised = error
 
 
 def _places(partitions: Sequence[Any]) -> list[TopicPartition]:

@@ -159,7 +159,7 @@ class RocksStore:
         if written is None:
             return None
         value = json.loads(written)
-        return Position(value["changelog"], value["sources"], value["history"])
+        return Position(value["changelog"], value["sources"], value.get("history", ""))
 
     def wipe(self) -> None:
         """Forget everything, the position first: a half-wiped store must not look whole."""

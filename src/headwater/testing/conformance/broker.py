@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from headwater.errors import HeadwaterError
+from headwater.errors import CallerFault, HeadwaterError
 from headwater.ports.keys import partition_of
 from headwater.ports.protocol import Broker, GroupSource, Reader, TransactionalSink
 from headwater.ports.record import EndOfPartition, Message, TopicDescription, TopicPartition
@@ -272,6 +272,17 @@ class BrokerConformance:
                 break
         assert recorders[1].owned == everything
         sources[1].close()
+
+    def test_what_an_assignment_raises_comes_out_of_poll(self, broker: Broker, topic: str) -> None:
+        class Refusing(Recorder):
+            def gained(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+                raise CallerFault("not now", code="HW-R004")
+
+        source = broker.group(f"{topic}-group", [topic], Refusing())
+        with pytest.raises(CallerFault, match="not now"):
+            for _ in range(POLLS_LIMIT):
+                source.poll(10, 0.1)
+        source.close()
 
     def test_a_paused_partition_is_silent_until_it_is_resumed(self, broker: Broker, topic: str) -> None:
         place = TopicPartition(topic, 0)
