@@ -70,7 +70,7 @@ class StageTask:
         tick = recorded_at // self._tick
         if tick > self._closed:
             item = entry.intake(key, record)
-            entry.lanes[0].take(offset, tick, (recorded_at, 0), item)
+            entry.lanes[0].take(offset, tick, (recorded_at, offset), item)
         else:
             self._reread(entry.lanes[0], offset, tick)
         self.counts.read += 1

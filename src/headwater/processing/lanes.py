@@ -39,11 +39,11 @@ class Lane:
                 detail=f"topic {self.topic}, offset {offset}: its tick was closed, so it cannot be taken in",
                 hint="the writer of this topic is at fault; keep the topic as it is and report it",
             )
-        if place < self.last:
+        if place <= self.last:
             raise Fault(
-                "recorded time went back along a lane",
+                "a lane went back",
                 code="HW-P061",
-                detail=f"topic {self.topic}, offset {offset}: the writer promises that it never does",
+                detail=f"topic {self.topic}, offset {offset}: recorded time never goes back, and no place comes twice",
                 hint="the writer of this topic is at fault; keep the topic as it is and report it",
             )
         self.last = place

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from headwater.errors import Misfit
 from headwater.processing.field_types import FieldType
 from headwater.processing.operators.core import (
     Change,
@@ -55,6 +56,7 @@ class Intake:
         self._pick = picked(spec.fields)
         self._step = spec.step
         self._event = spec.shape == "event"
+        self._kept = spec.kept
 
     def __call__(self, key: bytes, record: Mapping[str, Any]) -> Version:
         """A record's version."""
@@ -62,7 +64,10 @@ class Intake:
             rest = record["event_id"].encode()
         else:
             rest = checked_interval(record)
-        return Version(key, sized(key) + rest, checked_revision(record), row_of(record, self._pick, self._step))
+        revision = checked_revision(record)
+        if not self._kept and (revision > 1 or record["kind"] != "assert"):
+            raise Misfit("the contract says that this product is never corrected", code="HW-P086", field="revision")
+        return Version(key, sized(key) + rest, revision, row_of(record, self._pick, self._step))
 
 
 class Changes:
