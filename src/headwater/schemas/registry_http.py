@@ -6,6 +6,7 @@ Ids never change their meaning, so what an id stands for is kept; the keeping is
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, Literal
 
 from confluent_kafka.schema_registry import Schema as WireSchema
@@ -29,6 +30,7 @@ class HttpRegistry:
         self.url = url
         options = {"url": url, "timeout": TIMEOUT_SECONDS, "max.retries": 0, **(settings or {})}
         self._client = SchemaRegistryClient(options)
+        weakref.finalize(self, self._client.close)  # nobody has to remember: its connections go when it goes
         self._by_id: Bounded[int, RegisteredSchema] = Bounded(IDS_LIMIT)
 
     def register(self, subject: str, schema: Schema) -> int:
@@ -134,6 +136,10 @@ class HttpRegistry:
         if compatible(steps):
             return []
         return [step.sentence(f"version {history[step.earlier].version}") for step in steps]
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._client.close()
 
     def _parsed(self, wire: Any) -> Schema:
         if (wire.schema_type or "AVRO") != "AVRO":

@@ -24,8 +24,10 @@ _LOGICALS = (
     {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
 )
 _UP = {"int": ("long", "float", "double"), "long": ("float", "double"), "float": ("double",), "string": ("bytes",)}
-_DEPTH_LIMIT = 14  # of values within values, where a schema contains itself
-BODIES_LIMIT = 40  # bodies of one pair; branches beyond are not reached
+_Path = tuple[str | int, ...]
+_NAMED = ("record", "enum", "fixed")
+_DEPTH_LIMIT = 24  # of values within values, where a schema contains itself
+BODIES_LIMIT = 80  # bodies of one pair; branches beyond are not reached
 
 
 @dataclass
@@ -264,7 +266,10 @@ class PairGenerator:
         node = self._random.choice(found)
         self._features.add("logical types")
         if node["logicalType"] == "decimal":
-            node[self._random.choice(("precision", "scale"))] = self._random.choice((4, 5, 9))
+            if self._random.random() < 0.5:
+                node["precision"] = self._random.choice((4, 8, 9, 12))
+            else:
+                node["scale"] = self._random.choice((0, 1, 2, 4))
         elif self._random.random() < 0.5:
             del node["logicalType"]
         elif node["type"] == "long":
@@ -392,76 +397,80 @@ def _drop_stale_defaults(reader: Any) -> bool:
 
 
 class BodyGenerator:
-    """Bodies of a writer's schema, as bytes made by hand, until every branch and symbol was written at least once."""
+    """Bodies of a writer's schema, as bytes made by hand, until every branch and symbol was written at every place.
+
+    A place is a path of fields and branches; within a type that contains itself, the first round counts.
+    """
 
     def __init__(self, random: Random, schema: Any) -> None:
         self._random = random
         self._schema = schema
-        self._named: dict[str, Any] = {}
-        self._used: Counter[tuple[int, int]] = Counter()
-        self._choices: dict[int, int] = {}
-        self._register(schema)
+        self._named = {
+            node["name"]: node for node in nodes_of(schema) if isinstance(node, dict) and node["type"] in _NAMED
+        }
+        self._used: Counter[tuple[_Path, int]] = Counter()
+        self._choices: dict[_Path, int] = {}
+        self._register(schema, (), frozenset())
 
     def bodies(self) -> list[bytes]:
         """Bodies that together reach everything, as far as `BODIES_LIMIT` goes."""
         made: list[bytes] = []
-        while len(made) < BODIES_LIMIT:
-            made.append(self._value(self._schema, 0))
-            reached = all(self._used[node, index] for node, count in self._choices.items() for index in range(count))
-            if reached and len(made) >= 3:
-                break
+        while len(made) < BODIES_LIMIT and (len(made) < 3 or not self._reached(())):
+            made.append(self._value(self._schema, ()))
         return made
 
-    def _register(self, value: Any) -> None:
-        for node in nodes_of(value):
-            if isinstance(node, list):
-                self._choices[id(node)] = len(node)
-            elif "name" in node and node["type"] in ("record", "enum", "fixed"):
-                self._named[node["name"]] = node
-                if node["type"] == "enum":
-                    self._choices[id(node)] = len(node["symbols"])
+    def _register(self, value: Any, path: _Path, above: frozenset[str]) -> None:
+        value = self._named.get(value, value) if isinstance(value, str) else value
+        if isinstance(value, str) or (isinstance(value, dict) and value.get("name") in above):
+            return
+        if isinstance(value, list):
+            self._choices[path] = len(value)
+            for index, branch in enumerate(value):
+                self._register(branch, (*path, index), above)
+            return
+        if value["type"] == "enum":
+            self._choices[path] = len(value["symbols"])
+        for item in value.get("fields", ()):
+            self._register(item["type"], (*path, item["name"]), above | {value["name"]})
+        for key in ("items", "values"):
+            if key in value:
+                self._register(value[key], (*path, key), above)
 
-    def _choose(self, node: Any, count: int, depth: int) -> int:
-        if depth > _DEPTH_LIMIT and isinstance(node, list) and "null" in node:
+    def _reached(self, path: _Path) -> bool:
+        """Whether all choices from a place on were made at least once."""
+        for place, count in self._choices.items():
+            if place[: len(path)] == path and not all(self._used[place, index] for index in range(count)):
+                return False
+        return True
+
+    def _choose(self, node: Any, count: int, path: _Path) -> int:
+        if len(path) > _DEPTH_LIMIT and isinstance(node, list) and "null" in node:
             return node.index("null")
         wanted = list(range(count))
         if isinstance(node, list):  # where there is still something to reach, if anywhere
-            wanted = [i for i in wanted if not self._reached(node[i], {id(node)})] or wanted
-        least = min(self._used[id(node), index] for index in wanted)
-        index = self._random.choice([i for i in wanted if self._used[id(node), i] == least])
-        self._used[id(node), index] += 1
+            missing = [i for i in wanted if not self._used[path, i] or not self._reached((*path, i))]
+            wanted = missing or wanted
+        least = min(self._used[path, index] for index in wanted)
+        index = self._random.choice([i for i in wanted if self._used[path, i] == least])
+        self._used[path, index] += 1
         return index
 
-    def _reached(self, value: Any, seen: set[int]) -> bool:
-        """Whether all choices within a type were made at least once."""
-        value = self._named.get(value, value) if isinstance(value, str) else value
-        if isinstance(value, str) or id(value) in seen:
-            return True
-        seen.add(id(value))
-        if not all(self._used[id(value), index] for index in range(self._choices.get(id(value), 0))):
-            return False
-        if isinstance(value, list):
-            return all(self._reached(branch, seen) for branch in value)
-        inner = [item["type"] for item in value.get("fields", ())]
-        inner += [value[key] for key in ("items", "values") if key in value]
-        return all(self._reached(part, seen) for part in inner)
-
-    def _value(self, avro_type: Any, depth: int) -> bytes:
+    def _value(self, avro_type: Any, path: _Path) -> bytes:
         if isinstance(avro_type, list):
-            index = self._choose(avro_type, len(avro_type), depth)
-            return long_bytes(index) + self._value(avro_type[index], depth + 1)
+            index = self._choose(avro_type, len(avro_type), path)
+            return long_bytes(index) + self._value(avro_type[index], (*path, index))
         if isinstance(avro_type, str):
             named = self._named.get(avro_type)
-            return self._primitive(avro_type) if named is None else self._value(named, depth + 1)
+            return self._primitive(avro_type) if named is None else self._value(named, path)
         kind = avro_type["type"]
         if kind == "record":
-            return b"".join(self._value(item["type"], depth + 1) for item in avro_type["fields"])
+            return b"".join(self._value(item["type"], (*path, item["name"])) for item in avro_type["fields"])
         if kind == "enum":
-            return long_bytes(self._choose(avro_type, len(avro_type["symbols"]), depth))
+            return long_bytes(self._choose(avro_type, len(avro_type["symbols"]), path))
         if kind == "fixed":
-            return self._random.randbytes(avro_type["size"])
+            return self._random.randbytes(int(avro_type["size"]))
         if kind in ("array", "map"):
-            return self._collection(avro_type, depth)
+            return self._collection(avro_type, path)
         if avro_type.get("logicalType") == "decimal":
             body = self._random.randint(-999, 999).to_bytes(2, "big", signed=True)
             return long_bytes(len(body)) + body
@@ -471,13 +480,14 @@ class BodyGenerator:
             return long_bytes(self._random.randint(0, 80_000_000_000))
         return self._primitive(kind)
 
-    def _collection(self, avro_type: Any, depth: int) -> bytes:
-        count = 0 if depth > _DEPTH_LIMIT else self._random.randint(1, 2)
+    def _collection(self, avro_type: Any, path: _Path) -> bytes:
+        count = 0 if len(path) > _DEPTH_LIMIT else self._random.randint(1, 2)
         body = long_bytes(count) if count else b""
         for index in range(count):
             if avro_type["type"] == "map":
                 body += long_bytes(2) + f"k{index}".encode()
-            body += self._value(avro_type["items" if avro_type["type"] == "array" else "values"], depth + 1)
+            part = "items" if avro_type["type"] == "array" else "values"
+            body += self._value(avro_type[part], (*path, part))
         return body + b"\0"
 
     def _primitive(self, kind: str) -> bytes:
