@@ -3,6 +3,8 @@
 An expression is data: a tree of columns, literals and calls of named functions. It is checked against the fields it is
 used on, and compiled to a closure over a row (a tuple). The same tree can later become SQL or a columnar kernel. Where
 an operand is null the result is null, save for `is_null`, `coalesce`, `when` and three-valued `&` and `|`.
+
+Above 300 lines because Python's operators, the tree they build and the words that start one are read together.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from headwater.naming import ProductName
 from headwater.processing.compiler import compile_plan
 from headwater.processing.field_types import from_avro
 from headwater.processing.flow import Stream, source
-from headwater.processing.graph import Graph, Port
+from headwater.processing.graph import EVENT_TIMES, FACT_TIMES, HIDDEN, Graph, Port
 from headwater.processing.steps import Plan
 from headwater.processing.validation import validate
 
@@ -31,9 +31,10 @@ def load_plan(mesh: Mesh, product: ProductName) -> Plan:
 def check_flow(mesh: Mesh, product: ProductName) -> list[Finding]:
     """What is wrong with a derived product's flow, at its place. Executes `flow.py`, runs nothing."""
     try:
-        return validate(load_flow(mesh, product))
+        graph = load_flow(mesh, product)
     except InvalidFiles as invalid:
         return list(invalid.findings)
+    return validate(graph) or _undeclared(mesh.product(product), graph, int(mesh.file.tick))
 
 
 def load_flow(mesh: Mesh, product: ProductName) -> Graph:
@@ -82,6 +83,26 @@ def port_of(resolved: ResolvedProduct) -> Port:
         corrections=contract.corrections == "all",
         grid=resolved.product.type is ProductType.AGGREGATE,
     )
+
+
+def _undeclared(resolved: ResolvedProduct, graph: Graph, tick: int) -> list[Finding]:
+    """Fields that the flow reads and `reads` in product.yaml does not name: who changes one asks there whom it hits."""
+    read: dict[str, set[str]] = {}
+    for stage in compile_plan(graph, tick=tick).stages:
+        for entry in stage.inputs:
+            if entry.product is not None:
+                read.setdefault(entry.topic, set()).update(entry.fields)
+    findings = []
+    for declared, port in zip(resolved.product.inputs, graph.inputs, strict=True):
+        known = {*declared.reads, *port.key, *HIDDEN, *EVENT_TIMES, *FACT_TIMES}
+        missing = sorted(read.get(port.topic, set()) - known) if declared.reads else []
+        if missing:
+            names = ", ".join(f"'{name}'" for name in missing)
+            message = f"the flow reads {names} of {port.product}, and product.yaml does not say so"
+            why = "whoever changes a field asks its readers, and finds them by what they declare"
+            fix = f"add {', '.join(missing)} to reads"
+            findings.append(Finding("HW-P006", "error", graph.file, 1, 1, "", message, why, fix))
+    return findings
 
 
 def _function(path: Path, place: str) -> Any:

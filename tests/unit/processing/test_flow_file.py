@@ -58,3 +58,14 @@ def test_a_broken_flow_is_named_with_its_line(folder: Path, text: str, code: str
     (folder / FLOW).write_text(text)
     (finding,) = check_flow(load_mesh(folder), HOURLY)
     assert (finding.code, finding.line, finding.file) == (code, line, FLOW)
+
+
+def test_a_field_that_is_read_but_not_declared_is_found(folder: Path) -> None:
+    text = (
+        (folder / FLOW)
+        .read_text()
+        .replace("departures.aggregate(", 'departures.filter(col("carrier") == "UA").aggregate(')
+    )
+    (folder / FLOW).write_text(text.replace("import Stream", "import Stream, col"))
+    (finding,) = check_flow(load_mesh(folder), HOURLY)
+    assert finding.code == "HW-P006" and "'carrier'" in finding.message
