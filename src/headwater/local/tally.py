@@ -110,7 +110,7 @@ class Tally:
         missing = [name for name in (topic, progress, quarantine) if name not in described]
         if missing:
             raise CallerFault(
-                f"the topic '{missing[0]}' does not exist", code="HW-L043", hint="headwater apply, then try again"
+                f"the topic '{missing[0]}' does not exist", code="HW-L083", hint="headwater apply, then try again"
             )
         count = self.counts[str(product.name)] = Count()
         decode = RowCodec(product.output.schema).decode

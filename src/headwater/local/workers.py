@@ -32,7 +32,7 @@ class Workers:
         return started
 
     def mend(self) -> Sequence[str]:
-        """Start again what has ended; what was started. Raises `Fault` HW-L044 where one ends again and again."""
+        """Start again what has ended; what was started. Raises `Fault` HW-L084 where one ends again and again."""
         mended = []
         for name in WORKERS:
             process = processes.find(self._stack.data_folder, name)
@@ -41,7 +41,7 @@ class Workers:
             if self._restarts[name] == RESTARTS_LIMIT:
                 raise Fault(
                     f"headwater {name} ended {RESTARTS_LIMIT + 1} times",
-                    code="HW-L044",
+                    code="HW-L084",
                     detail=processes.log_tail(process) if process else "",
                     hint=f"read {self._stack.logs_folder / name}.log; nothing is lost, and the next start goes on",
                 )

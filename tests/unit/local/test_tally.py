@@ -113,4 +113,4 @@ def test_a_missing_topic_is_named_with_the_fix(world: World) -> None:
     world.broker.delete_topic(naming.quarantine_topic(world.product.name, 1))
     with pytest.raises(CallerFault) as raised:
         world.tally()
-    assert raised.value.code == "HW-L043" and "headwater apply" in raised.value.hint
+    assert raised.value.code == "HW-L083" and "headwater apply" in raised.value.hint
