@@ -189,8 +189,6 @@ class _Incarnation:
         assert self._source is not None
         stage, broker = self._stage, self._around.broker
         committed = self._source.committed(partitions)
-        starts = broker.starts([place for place in partitions if place not in committed])
-        offsets = {place: committed[place] if place in committed else starts[place] for place in partitions}
         numbers = sorted({place.partition for place in partitions})
         if len(partitions) != len(numbers) * len(topics_of(stage)):
             raise Fault(
@@ -200,6 +198,7 @@ class _Incarnation:
                 hint="headwater plan",
             )
         stores = self._restored(numbers, committed)
+        offsets = {**committed, **_unknown(broker, stores, [place for place in partitions if place not in committed])}
         ends = self._output_ends(numbers)
         for number in numbers:
             store = stores.get(number)
@@ -281,6 +280,18 @@ class _Incarnation:
             return {}
         places = [TopicPartition(writer.topic, number) for number in numbers]
         return {place.partition: end for place, end in self._around.broker.ends(places).items()}
+
+
+def _unknown(
+    broker: Broker, stores: Mapping[int, RocksStore], places: Sequence[TopicPartition]
+) -> Mapping[TopicPartition, int]:
+    """Where to begin without a committed offset: where the store was, or else at the beginning of the topic."""
+    found = dict(broker.starts(places))
+    for place in places:
+        position = stores[place.partition].position if place.partition in stores else None
+        if position is not None and place.topic in position.sources:
+            found[place] = position.sources[place.topic]
+    return found
 
 
 def _readers(stage: Stage, around: Surroundings) -> Mapping[str, RecordReader]:

@@ -61,7 +61,10 @@ class Restore:
         counts = self._read(stores, behind, ends)
         for partition, store in stores.items():
             reached = max(begin[places[partition]], ends[places[partition]])
-            store.commit((), Position(reached, committed.get(partition, {}), history))
+            before = store.position
+            # A group's offsets expire when nobody has been a member for long: what the store reflects is still known.
+            sources = {**(before.sources if before is not None else {}), **committed.get(partition, {})}
+            store.commit((), Position(reached, sources, history))
             self._hooks.announce(
                 "stage.restored",
                 product=product,
