@@ -12,6 +12,8 @@ from headwater import naming
 from headwater.errors import InvalidFiles
 from headwater.processing.field_types import FieldType
 from headwater.processing.graph import (
+    EVENT_TIMES,
+    FACT_TIMES,
     HIDDEN,
     Aggregate,
     Filter,
@@ -117,6 +119,7 @@ class _Stages:
             compile_rows(maps, part.given, part.wanted),
             part.wanted,
             _conversions(self._graph),
+            self._graph.output.accept_late,
         )
         source = self._source
         fields = tuple(sorted({*part.given, *HIDDEN, *_times(source)}))
@@ -147,7 +150,9 @@ class _Stages:
         source, relation = self._source, relate(self._graph, part.last)
         types = _types(relation, part.wanted)
         name = f"versions.{source.product}"
-        spec = ChangesSpec(name, source.shape, part.given, part.compiled(), types, source.corrections)
+        spec = ChangesSpec(
+            name, source.shape, part.given, part.compiled(), types, source.corrections, self._graph.output.accept_late
+        )
         fields = tuple(sorted({*part.given, *HIDDEN, *_times(source)}))
         self._inputs = [StageInput(source.topic, "changes", 1, fields, source.product, source.major, spec)]
         self._forms.append(f"{name}:{part.wanted}:{types}")
@@ -276,7 +281,7 @@ def _types(relation: Relation, names: Sequence[str]) -> tuple[FieldType, ...]:
 
 
 def _times(port: Port) -> tuple[str, ...]:
-    return ("event_id",) if port.shape == "event" else ("valid_from", "valid_to")
+    return EVENT_TIMES if port.shape == "event" else FACT_TIMES
 
 
 def _conversions(graph: Graph) -> tuple[tuple[str, Callable[[Any], Any]], ...]:

@@ -81,6 +81,7 @@ def port_of(resolved: ResolvedProduct) -> Port:
         shape=output.shape,
         fields={field["name"]: from_avro(field["type"]) for field in output.schema.inlined["fields"]},
         corrections=contract.corrections == "all",
+        accept_late=None if contract.accept_late is None else int(contract.accept_late),
         grid=resolved.product.type is ProductType.AGGREGATE,
     )
 

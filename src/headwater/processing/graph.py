@@ -25,7 +25,8 @@ class Port:
     """A product as a flow sees it: the topic it reads or writes, its key and fields.
 
     `corrections` is false where the contract says that records are never corrected nor repeated. `grid` is true where
-    any two intervals of a key are equal or disjoint.
+    any two intervals of a key are equal or disjoint. `accept_late` bounds, in microseconds, how long after its valid
+    time a record may be recorded; what a product's contract says there holds for what its flow takes in.
     """
 
     product: ProductName
@@ -37,6 +38,7 @@ class Port:
     fields: Mapping[str, FieldType]
     corrections: bool = True
     grid: bool = False
+    accept_late: int | None = None
 
     def columns(self) -> dict[str, FieldType]:
         """The fields that a flow may read."""

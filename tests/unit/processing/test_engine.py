@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -219,3 +220,25 @@ def test_what_only_maps_and_filters_keeps_recorded_time_kind_and_revision() -> N
         ("retract", 2, 12, -2),
         ("retract", 4, 13, 10),
     ]
+
+
+def test_what_comes_later_than_the_contract_accepts_is_refused_whole() -> None:
+    bounded = replace(FOLDED, accept_late=1_000)
+    open_task = task(output=bounded)
+    give(open_task, 0, event(1_005, event_id="in time"))
+    with pytest.raises(Misfit) as misfit:
+        give(open_task, 1, event(1_006, event_id="late"))
+    assert misfit.value.code == "HW-P087"
+
+
+def test_an_input_that_is_never_corrected_keeps_no_versions_and_refuses_corrections() -> None:
+    plan = plan_of(folding, [replace(EVENTS, corrections=False)], FOLDED, tick=100)
+    uncorrected = new_task(plan.stages[0], partition=0, store=MemoryStore())
+    give(uncorrected, 0, event(10))
+    with pytest.raises(Misfit):
+        give(uncorrected, 1, event(20, revision=2, kind="correct"))
+    uncorrected.mark(TOPIC, 99)
+    uncorrected.advance()
+    commit = uncorrected.commit()
+    assert commit is not None and len(commit.records) == 1
+    assert not [key for key, _ in commit.changes if key.startswith(b"versions")]

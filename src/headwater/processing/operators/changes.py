@@ -17,6 +17,7 @@ from headwater.processing.operators.core import (
     Row,
     RowStep,
     checked_interval,
+    checked_lateness,
     checked_revision,
     picked,
     row_of,
@@ -38,6 +39,7 @@ class ChangesSpec:
     step: RowStep | None
     types: tuple[FieldType, ...]
     kept: bool
+    accept_late: int | None = None
 
 
 class Version(NamedTuple):
@@ -57,9 +59,12 @@ class Intake:
         self._step = spec.step
         self._event = spec.shape == "event"
         self._kept = spec.kept
+        self._instant = "occurred_at" if self._event else "valid_from"
+        self._accept_late = spec.accept_late
 
     def __call__(self, key: bytes, record: Mapping[str, Any]) -> Version:
         """A record's version."""
+        checked_lateness(record, self._instant, self._accept_late)
         if self._event:
             rest = record["event_id"].encode()
         else:

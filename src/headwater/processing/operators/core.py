@@ -79,6 +79,17 @@ def checked_interval(record: Mapping[str, Any]) -> bytes:
     return interval_bytes(record["valid_from"], valid_to)
 
 
+def checked_lateness(record: Mapping[str, Any], instant: str, limit: int | None) -> None:
+    """Refuse what was recorded later after its valid time than the contract accepts, whole and counted."""
+    if limit is not None and record["recorded_at"] - record[instant] > limit:
+        raise Misfit(
+            "the record comes later than the contract accepts",
+            code="HW-P087",
+            field=instant,
+            detail="accept_late of the product bounds recorded time against valid time",
+        )
+
+
 def row_of(record: Mapping[str, Any], pick: Callable[[Mapping[str, Any]], Row], step: RowStep | None) -> Row | None:
     """What a record says: its row, or None where it takes back or is filtered out."""
     kind = record["kind"]

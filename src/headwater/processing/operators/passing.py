@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.errors import Misfit
-from headwater.processing.operators.core import RowStep, checked_interval, checked_revision, picked
+from headwater.processing.operators.core import RowStep, checked_interval, checked_lateness, checked_revision, picked
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class PassSpec:
     mapping: RowStep | None
     columns: tuple[str, ...]
     conversions: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
+    accept_late: int | None = None
 
 
 class Passing:
@@ -41,6 +42,7 @@ class Passing:
             raise Misfit("a kind is assert, correct or retract", code="HW-P084", field="kind")
         if spec.shape == "fact":
             checked_interval(record)
+        checked_lateness(record, "valid_from" if spec.shape == "fact" else "occurred_at", spec.accept_late)
         try:
             kept = row if spec.step is None else spec.step(row)
             if kept is None or kind == "retract":
