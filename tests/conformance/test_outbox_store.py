@@ -17,6 +17,7 @@ from headwater.timeline.instant import Instant
 class MemoryWriter:
     def __init__(self) -> None:
         self.outbox = MemoryOutbox(ManualClock(Instant(1_000_000_000_000_000)))
+        self.outbox.admin().create_publication()
         self.outbox.admin().create_slot()
 
     @property

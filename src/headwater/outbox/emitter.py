@@ -17,7 +17,8 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.outbox import table
 from headwater.outbox.event import KINDS, Kind, OutboxEvent
 from headwater.ports.keys import key_text
-from headwater.schemas.payload import check, writer
+from headwater.schemas.codec import RowCodec
+from headwater.schemas.payload import writer
 from headwater.timeline.instant import Instant
 
 _KEY_LENGTH_LIMIT = 255  # the column's
@@ -101,17 +102,16 @@ class _Emitter:
                 hint="emit into the source-aligned product that it comes from",
             )
         self._name = str(product.name)
-        self._schema = product.output.payload_schema
+        self._codec = RowCodec(product.output.payload_schema)
         self._type = product.output.schema.name
         self._event = product.output.shape == "event"
         self._key = product.output.output.key
-        self._to_json = writer(self._schema)
+        self._to_json = writer(product.output.payload_schema)
 
     def event(self, record: object, *, event_id: str | None, kind: Kind, revision: int) -> OutboxEvent:
         self._judge_call(event_id, kind, revision)
-        fields = _fields(record)
-        check(self._schema, fields)
-        payload = self._to_json(fields)
+        # Encoding checks everything there is to check, and decoding fills in what was left out: the defaults.
+        payload = self._to_json(self._codec.decode(self._codec.encode(_fields(record))))
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
         key = key_text([payload[name] for name in self._key])
         if len(key) > _KEY_LENGTH_LIMIT or "\0" in text:

@@ -20,7 +20,7 @@ from headwater.outbox.batching import Assembler, Batch, Limits
 from headwater.outbox.encode import Encoder, Target
 from headwater.outbox.position import Position, encode_position
 from headwater.outbox.source import OutboxSource
-from headwater.outbox.starting import check_slot, read_position, targets_of
+from headwater.outbox.starting import check_source, read_position, targets_of
 from headwater.outbox.store import OutboxSession, OutboxStore
 from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.protocol import Broker, TransactionalSink
@@ -102,7 +102,7 @@ class Relay:
             targets = targets_of(self.source.products, self.source.name, self._broker, self._registry)
             sink.open()
             position = read_position(self._broker, self.source.name)
-            position = check_slot(self.source.name, session.identify(), session.slot(), position)
+            position = check_source(self.source.name, session, position)
             session.start()
             self._hooks.announce("relay.started", source=self.source.name)
             self._stream(session, self._publisher(session, sink, targets, position), position, stopping)

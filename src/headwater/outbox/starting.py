@@ -10,7 +10,7 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.outbox.encode import Target
 from headwater.outbox.pgoutput import lsn_text
 from headwater.outbox.position import Position, decode_position
-from headwater.outbox.store import ServerIdentity, SlotState
+from headwater.outbox.store import OutboxSession, ServerIdentity, SlotState
 from headwater.ports.protocol import Broker
 from headwater.ports.record import EndOfPartition, Message, TopicPartition
 from headwater.schemas.registry import Registry
@@ -59,16 +59,17 @@ def topics_of(product: ResolvedProduct) -> list[str]:
     return topics
 
 
+def check_source(source: str, session: OutboxSession, position: Position | None) -> Position:
+    """As `check_slot`, asking the database; a missing publication is refused too."""
+    if not session.published():
+        raise _missing(source, "publication")
+    return check_slot(source, session.identify(), session.slot(), position)
+
+
 def check_slot(source: str, identity: ServerIdentity, slot: SlotState | None, position: Position | None) -> Position:
     """The position to go on from, with the timeline that answers now; raises where slot and position do not agree."""
     if slot is None or position is None:
-        part = "replication slot" if slot is None else "position"
-        raise CallerFault(
-            f"{source}: the relay's {part} is missing",
-            code="HW-O012",
-            detail="the relay creates nothing",
-            hint="headwater apply",
-        )
+        raise _missing(source, "replication slot" if slot is None else "position")
     if slot.lost:
         raise Fault(
             f"{source}: the replication slot is lost ({slot.lost})",
@@ -98,6 +99,15 @@ def check_slot(source: str, identity: ServerIdentity, slot: SlotState | None, po
             hint="list the orphans by row id; use fail-over slots with synchronized standbys (PostgreSQL 17 or newer)",
         )
     return position.on_timeline(identity.timeline)
+
+
+def _missing(source: str, part: str) -> CallerFault:
+    return CallerFault(
+        f"{source}: the relay's {part} is missing",
+        code="HW-O012",
+        detail="the relay creates nothing",
+        hint="headwater apply",
+    )
 
 
 def _target(product: ResolvedProduct, partitions: int, registry: Registry) -> Target:

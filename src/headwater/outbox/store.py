@@ -41,6 +41,9 @@ class OutboxSession(Protocol):
     def slot(self) -> SlotState | None:
         """The slot's state; None where there is none."""
 
+    def published(self) -> bool:
+        """Whether the table's publication is there. Newer servers stream without it, and send nothing."""
+
     def start(self) -> None:
         """Begin to stream, from what the slot has acknowledged. Waits a while for a predecessor's hold on the slot."""
 
@@ -54,7 +57,10 @@ class OutboxSession(Protocol):
         """Ask for a keepalive, which tells the server's time and how far all is sent."""
 
     def heartbeat(self) -> None:
-        """Write a small message to the server's log, so that an idle outbox moves its slot."""
+        """Write a small message to the server's log, so that an idle outbox moves its slot.
+
+        Raises `CallerFault` where the publication is gone meanwhile: that is why nothing came.
+        """
 
     def close(self) -> None:
         """Let go of the connection, and with it of lease and slot."""

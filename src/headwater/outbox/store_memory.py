@@ -121,6 +121,11 @@ class MemorySession:
         self._alive()
         return self._outbox.parts.slot
 
+    def published(self) -> bool:
+        """The publication."""
+        self._alive()
+        return self._outbox.parts.publication
+
     def start(self) -> None:
         """Begin at what was acknowledged."""
         self._alive()

@@ -87,6 +87,10 @@ class PostgresSession:
         rows = self._query(SLOT_SQL.replace("%s", f"'{self._outbox.slot}'"))
         return slot_state(rows[0][0], rows[0][1] == "t", rows[0][2] or "", rows[0][3]) if rows else None
 
+    def published(self) -> bool:
+        """Whether the publication is there; from PostgreSQL 18 on a missing one is skipped with a warning."""
+        return bool(self._query(f"SELECT 1 FROM pg_publication_tables WHERE pubname = '{self._outbox.publication}'"))
+
     def start(self) -> None:
         """Stream from what the slot has acknowledged; "active" is tried again for a while."""
         slot, publication = self._outbox.slot, self._outbox.publication
@@ -134,8 +138,18 @@ class PostgresSession:
             self._beat = connect(self._outbox.dsn, autocommit=True)
         try:
             self._beat.execute("SELECT pg_logical_emit_message(false, 'headwater.heartbeat', '')")
+            query = "SELECT count(*) FROM pg_publication_tables WHERE pubname = %s"
+            row = self._beat.execute(query, [self._outbox.publication]).fetchone()
         except psycopg.OperationalError as error:
             raise away(self._outbox.dsn, error) from None
+
+        if row is None or not row[0]:
+            raise CallerFault(
+                f"the publication {self._outbox.publication} was dropped while the relay read",
+                code="HW-O037",
+                detail="rows committed since then were not sent",
+                hint="headwater apply; then compare the outbox table with the topics by row id",
+            )
 
     def close(self) -> None:
         """End the session; the server frees slot and lease."""

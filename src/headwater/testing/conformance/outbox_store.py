@@ -116,7 +116,13 @@ class OutboxStoreSuite:
         session = started(writer.store)
         before = session_end(session)
         session.heartbeat()
-        assert until(lambda: session_end(session) > before)
+        assert until(lambda: session_end(session) > before, turns=5_000)  # a server flushes it in its own time
+        session.close()
+
+    def test_a_session_sees_the_publication(self, writer: OutboxWriter) -> None:
+        """Without it nothing would ever be sent."""
+        session = writer.store.session()
+        assert session.published()
         session.close()
 
     def test_the_server_says_who_it_is(self, writer: OutboxWriter) -> None:

@@ -1,0 +1,158 @@
+"""The suite of outbox stores over PostgreSQL, and what `apply` makes there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from headwater.errors import CallerFault, Unreachable
+from headwater.outbox import table as ddl
+from headwater.outbox.event import OutboxEvent
+from headwater.outbox.source_postgres import PostgresAdmin
+from headwater.outbox.store_postgres import PostgresOutbox
+from headwater.testing.conformance.outbox_store import OutboxStoreSuite, OutboxWriter, event, read_transactions, started
+from headwater.timeline.clock import SystemClock
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Stack
+
+TABLE = "public.outbox"
+
+
+class PostgresWriter:
+    """A service's connection to a new database with its outbox."""
+
+    def __init__(self, dsn: str, database: str) -> None:
+        self.dsn = dsn
+        self.outbox = PostgresOutbox(dsn, database=database, table=TABLE, clock=SystemClock())
+        self.admin = PostgresAdmin(dsn, database=database, table=TABLE)
+        self.admin.create_table(["orders.placed"])
+        self.admin.create_publication()
+        self.admin.create_slot()
+        self.connection = psycopg.connect(dsn)
+
+    @property
+    def store(self) -> PostgresOutbox:
+        return self.outbox
+
+    def commit(self, rows: Sequence[OutboxEvent]) -> None:
+        self._write(rows)
+        self.connection.commit()
+
+    def roll_back(self, rows: Sequence[OutboxEvent]) -> None:
+        self._write(rows)
+        self.connection.rollback()
+
+    def close(self) -> None:
+        self.connection.close()
+        with psycopg.connect(self.dsn, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = %s",
+                [self.outbox.slot],
+            )
+        self.admin.drop_slot()
+        self.admin.close()
+
+    def _write(self, rows: Sequence[OutboxEvent]) -> None:
+        for row in rows:
+            self.connection.execute(ddl.insert(TABLE), row.values())
+
+
+@pytest.fixture
+def writer(stack: Stack) -> Iterator[PostgresWriter]:
+    database = stack.fresh_database()
+    made = PostgresWriter(stack.postgres_dsn(database), database)
+    yield made
+    made.close()
+
+
+class TestPostgresOutbox(OutboxStoreSuite):
+    @pytest.fixture
+    def writer(self, writer: PostgresWriter) -> OutboxWriter:
+        return writer
+
+
+def test_apply_sees_what_it_has_made(writer: PostgresWriter) -> None:
+    parts = writer.admin.look()
+    assert parts.table and parts.publication and parts.slot is not None and not parts.rows
+    assert parts.products == ("orders.placed",)
+    writer.admin.create_table(["orders.cancelled"])
+    assert writer.admin.look().products == ("orders.cancelled", "orders.placed")
+    writer.commit([event("1")])
+    assert writer.admin.look().rows
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"aggregatetype": "nobody.knows"},
+        {"kind": "delete"},
+        {"revision": 0},
+        {"payload": None},
+        {"payload": "[1]"},
+        {"payload_avro": b"\xc3\x01"},
+        {"payload": '{"a": "' + "x" * 900_000 + '"}'},
+    ],
+)
+def test_the_database_refuses_what_can_be_refused_before_the_commit(
+    writer: PostgresWriter, change: dict[str, object]
+) -> None:
+    row = event("1")
+    fields = {name: getattr(row, name) for name in OutboxEvent.__slots__} | change
+    with pytest.raises(psycopg.errors.CheckViolation):
+        writer.commit([OutboxEvent(**fields)])  # type: ignore[arg-type]
+    writer.connection.rollback()
+
+
+def test_interleaved_and_savepoint_transactions_come_whole_in_commit_order(writer: PostgresWriter) -> None:
+    session = started(writer.store)
+    with psycopg.connect(writer.dsn) as other:
+        other.execute(ddl.insert(TABLE), event("1").values())
+        writer.commit([event("2")])
+        other.execute("SAVEPOINT a")
+        other.execute(ddl.insert(TABLE), event("3").values())
+        other.execute("ROLLBACK TO SAVEPOINT a")
+        writer.commit([event("4")])
+        other.execute(ddl.insert(TABLE), event("5").values())
+        other.commit()
+    found = [[row[2] for row in rows] for _, rows, _ in read_transactions(session, 3)]
+    assert found == [[b"2"], [b"4"], [b"1", b"5"]]
+    session.close()
+
+
+def test_a_killed_walsender_is_an_unreachable_database(writer: PostgresWriter) -> None:
+    session = started(writer.store)
+    with psycopg.connect(writer.dsn, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND backend_type = 'walsender'"
+        )
+    with pytest.raises(Unreachable):
+        for _ in range(100):
+            session.read(10, 0.05)
+    session.close()
+
+
+def test_a_database_that_is_down_is_one_message_without_the_password() -> None:
+    outbox = PostgresOutbox(
+        "postgresql://someone:secret@127.0.0.1:9/nothing", database="nothing", table=TABLE, clock=SystemClock()
+    )
+    with pytest.raises(Unreachable) as caught:
+        outbox.session()
+    assert "127.0.0.1:9/nothing" in caught.value.message and "secret" not in caught.value.render()
+
+
+def test_without_its_publication_the_relay_is_told(writer: PostgresWriter) -> None:
+    session = started(writer.store)
+    with psycopg.connect(writer.dsn, autocommit=True) as other:
+        other.execute(f'DROP PUBLICATION "{writer.outbox.publication}"')
+    with pytest.raises(CallerFault) as caught:
+        session.heartbeat()
+    assert "headwater apply" in caught.value.hint
+    session.close()
+    again = writer.store.session()
+    assert not again.published()
+    again.close()
