@@ -81,8 +81,11 @@ def entry(series: Series) -> dict[str, Any]:
 
 
 def table(entries: Sequence[dict[str, Any]]) -> str:
-    """The entries as text; ratios are those of the first system of each workload to the row's."""
-    head = ["workload", "system", "version", "events/s", "ratio", "CPU-s/M", "ratio", "RSS MB", "verified"]
+    """The entries as text; ratios are those of the first system of each workload to the row's.
+
+    "no start" is the CPU time per million events from the first progress on.
+    """
+    head = ["workload", "system", "version", "events/s", "ratio", "CPU-s/M", "ratio", "no start", "RSS MB", "verified"]
     rows = [head]
     first: dict[str, dict[str, Any]] = {}
     for one in entries:
@@ -96,6 +99,7 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
                 _ratio(ours["events_per_second"], one["events_per_second"]),
                 _number(one["cpu_seconds_per_million"]),
                 _ratio(one["cpu_seconds_per_million"], ours["cpu_seconds_per_million"]),
+                _number(one.get("cpu_seconds_per_million_without_start")),
                 _number(one["rss_mb"]),
                 "yes" if one["verified"] else f"NO: {one['fault']}",
             ]

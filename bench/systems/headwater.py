@@ -20,7 +20,7 @@ from headwater import naming
 
 TOTALS = naming.ProductName("shop", "totals")
 FRAME_BYTES = 5
-PROFILE_VARIABLE = "BENCH_PROFILE"  # a folder: the process under test then runs under cProfile, and its time is void
+PROFILE_VARIABLE = "BENCH_PROFILE"  # a folder: the process under test is then sampled, and its time is void
 
 
 class HeadwaterRun:
@@ -144,10 +144,10 @@ class HeadwaterRelay:
 
 
 def profiled(command: Command, name: str) -> Command:
-    """The same under cProfile where BENCH_PROFILE names a folder."""
+    """The same with its CPU time sampled where BENCH_PROFILE names a folder."""
     folder = os.environ.get(PROFILE_VARIABLE)
     if not folder:
         return command
     interpreter, _, module, *arguments = command.arguments
-    profiler = [str(ROOT / "bench" / "profiling.py"), f"{folder}/{name}.prof", module, *arguments]
+    profiler = [str(ROOT / "bench" / "profiling.py"), f"{folder}/{name}.txt", module, *arguments]
     return Command([interpreter, *profiler], command.variables, command.folder)
