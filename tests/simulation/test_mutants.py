@@ -57,11 +57,9 @@ def close_a_tick_by_the_first_lane(patch: pytest.MonkeyPatch) -> None:
 def restart_a_revision(patch: pytest.MonkeyPatch) -> None:
     whole = publish.Publish._record
 
-    def record(self: publish.Publish, identity: bytes, before: Any, after: Any, recorded_at: int) -> dict[str, Any]:
-        made = whole(self, identity, before, after, recorded_at)
-        if after is None:
-            self._revisions.put(identity, None)
-        return made
+    def record(self: publish.Publish, key: bytes, identity: bytes, before: Any, *rest: Any) -> dict[str, Any]:
+        made = whole(self, key, identity, before, *rest)
+        return made if before is not None else {**made, "revision": 1}
 
     patch.setattr(publish.Publish, "_record", record)
 

@@ -33,9 +33,14 @@ class Chain:
         self._changes = {
             entry.topic: Changes(entry.logic, overlay) for entry in stage.inputs if isinstance(entry.logic, ChangesSpec)
         }
-        self._operations = [_operation(operation, overlay) for operation in stage.logic.operations]
         product = stage.output.kind == "product"
-        self._publish = Publish(stage.output.logic, overlay) if product else None
+        operations = stage.logic.operations
+        self._operations = [
+            _operation(operation, overlay, numbered=product and operation is operations[-1]) for operation in operations
+        ]
+        last = self._operations[-1][0] if self._operations else None
+        number = last.number if isinstance(last, Fold) else None
+        self._publish = Publish(stage.output.logic, overlay, number) if product else None
         self._rekey = None if product else Rekey(stage.output.logic, lane)
 
     def close(self, arrivals: Arrivals, tick: int, end: int) -> Closed:
@@ -68,10 +73,12 @@ class Chain:
         return [] if self._rekey is None else self._rekey.marks()
 
 
-def _operation(operation: Operation, overlay: Overlay) -> tuple[Fold | Join, RowStep | None, FactsSpec | None]:
+def _operation(
+    operation: Operation, overlay: Overlay, *, numbered: bool
+) -> tuple[Fold | Join, RowStep | None, FactsSpec | None]:
     spec = operation.spec
     if isinstance(spec, FoldSpec):
-        return Fold(spec, overlay), operation.step, None
+        return Fold(spec, overlay, numbered=numbered), operation.step, None
     assert isinstance(spec, JoinSpec)
     return Join(spec, overlay), operation.step, spec.right
 

@@ -2,7 +2,8 @@
 
 Per key and interval one cell is kept: the fields it is grouped by, the number of members, and the accumulators. Sums
 and counts are un-folded by subtraction, exact on integers and decimals. Least and greatest keep an ordered multiset of
-values beside the cell, read only where a value that goes may have been the extreme. A cell without members is gone.
+values beside the cell, read only where a value that goes may have been the extreme. A cell without members is gone;
+where what the fold gives is published as it is, the cell also counts the revisions, and then it stays.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ class _Cell:
 
 
 class Fold:
-    """The cells of one partition."""
+    """The cells of one partition. `numbered` ones hold the revision of what is published of them."""
 
-    def __init__(self, spec: FoldSpec, overlay: Overlay) -> None:
+    def __init__(self, spec: FoldSpec, overlay: Overlay, *, numbered: bool = False) -> None:
         columns = {name: index for index, name in enumerate(spec.columns)}
         self._instant = columns[spec.instant]
         self._interval = spec.window.intervals()
@@ -65,6 +66,10 @@ class Fold:
             self._slots.append(slot)
             types.extend(slot.types)
         self._starting = [value for slot in self._slots for value in slot.starting]
+        self._numbered = numbered
+        if numbered:
+            types.append(INTEGER)
+            self._starting.append(0)
         self._updates = [slot.update for slot in self._slots if slot.update is not None]
         self._extremes = [slot.extreme for slot in self._slots if slot.extreme is not None]
         self._result = result_function(spec.by, spec.measures, spec.gives, self._slots, len(types))
@@ -88,6 +93,14 @@ class Fold:
             if before != now:
                 results.append((cell.key, before, now))
         return results
+
+    def number(self, key: bytes, valid_from: int) -> int:
+        """The next revision of a cell's interval."""
+        place = sized(key) + ordered_integer(valid_from)
+        values = self._table.get(place)
+        revision: int = values[-1] + 1
+        self._table.put(place, (*values[:-1], revision))
+        return revision
 
     def _fold(self, touched: dict[tuple[bytes, int], _Cell], key: bytes, row: Row, sign: int) -> None:
         start, end = self._interval(row[self._instant])
@@ -120,11 +133,13 @@ class Fold:
                 code="HW-P040",
                 detail="a change took out what was never put in: the input repeats or lost records",
             )
-        now = tuple(cell.values) if members else None
+        now = tuple(cell.values) if members or self._numbered else None
         if now != cell.known:
             self._table.put(cell.place, now)
-        before = None if cell.known is None else self._result(cell.known, cell.start, cell.end)
-        return before, None if now is None else self._result(now, cell.start, cell.end)
+        return self._given(cell, cell.known), self._given(cell, now)
+
+    def _given(self, cell: _Cell, values: Row | None) -> Row | None:
+        return self._result(values, cell.start, cell.end) if values and values[self._members] else None
 
     def _move(self, cell: _Cell, extreme: Extreme) -> None:
         """Bring a multiset up to date, and with it the extreme that the cell holds."""

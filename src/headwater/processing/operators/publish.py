@@ -34,15 +34,20 @@ class Numbered(NamedTuple):
     record: dict[str, Any]
 
 
-class Publish:
-    """The revisions of one partition."""
+Number = Callable[[bytes, int], int]
+"""From a fact's key and `valid_from` to its next revision."""
 
-    def __init__(self, spec: PublishSpec, overlay: Overlay) -> None:
+
+class Publish:
+    """The revisions of one partition; `number` counts them where the operator before does."""
+
+    def __init__(self, spec: PublishSpec, overlay: Overlay, number: Number | None = None) -> None:
         columns = {name: index for index, name in enumerate(spec.columns)}
         self._columns = spec.columns
         self._conversions = spec.conversions
         self._rest = rest_function(spec.shape, columns)
         self._order = _event_order(columns) if spec.shape == "event" else _fact_order(columns)
+        self._number = number
         self._revisions = Table(overlay, spec.name, pack_integer, int)
 
     def tick(self, changes: Iterable[Change], recorded_at: int) -> list[Numbered]:
@@ -69,16 +74,21 @@ class Publish:
         ]
         ordered.sort(key=_place)
         return [
-            Numbered(key, self._record(identity, before, after, recorded_at))
+            Numbered(key, self._record(key, identity, before, after, recorded_at))
             for key, _, identity, before, after in ordered
         ]
 
-    def _record(self, identity: bytes, before: Row | None, after: Row | None, recorded_at: int) -> dict[str, Any]:
-        revision = (self._revisions.get(identity) or 0) + 1
-        self._revisions.put(identity, revision)
+    def _record(
+        self, key: bytes, identity: bytes, before: Row | None, after: Row | None, recorded_at: int
+    ) -> dict[str, Any]:
         row = before if after is None else after
         assert row is not None
         record = dict(zip(self._columns, row, strict=True))
+        if self._number is None:
+            revision = (self._revisions.get(identity) or 0) + 1
+            self._revisions.put(identity, revision)
+        else:
+            revision = self._number(key, record["valid_from"])
         for name, convert in self._conversions:
             if record[name] is not None:
                 record[name] = convert(record[name])
