@@ -24,8 +24,13 @@ ROWS = 3_000
 
 
 @pytest.fixture(scope="module")
-def replay() -> list[Report | Cancellation]:
-    return list(Replay(ROWS))
+def first_flights() -> Replay:
+    return Replay(ROWS)
+
+
+@pytest.fixture(scope="module")
+def replay(first_flights) -> list[Report | Cancellation]:
+    return list(first_flights)
 
 
 def test_first_flights_are_taken_in_order_of_report_cancelled_ones_among_them(replay):
@@ -40,8 +45,8 @@ def test_reports_come_in_order_of_report(replay):
     assert moments == sorted(moments)
 
 
-def test_other_sources_reach_the_same_moment_at_every_airport(replay):
-    moment = Replay(ROWS).moment
+def test_other_sources_reach_the_same_moment_at_every_airport(replay, first_flights):
+    moment = first_flights.moment
     last = {}
     for report in replay:
         if isinstance(report, Report) and report.product == WEATHER:
@@ -82,9 +87,9 @@ def test_a_correction_says_what_the_data_set_says(replay):
     assert all(first[identity].record != last[identity].record for identity in corrected)
 
 
-def test_the_same_seed_gives_the_same_reports_and_another_seed_other_ones():
-    assert list(Replay(200, seed=1)) == list(Replay(200, seed=1))
-    assert list(Replay(200, seed=1)) != list(Replay(200, seed=2))
+def test_the_same_seed_gives_the_same_reports_and_another_seed_other_ones(replay):
+    assert list(Replay(ROWS, seed=SEED_DEFAULT)) == replay
+    assert list(Replay(ROWS, seed=SEED_DEFAULT + 1)) != replay
 
 
 def test_shares_of_late_corrected_and_withdrawn_are_those_promised():
