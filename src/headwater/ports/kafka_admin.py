@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from headwater.errors import Unreachable
-from headwater.ports.kafka_errors import MISSING, broker_away, kafka_log, mapped, topic_missing
+from headwater.ports.kafka_errors import MISSING, MOVED, broker_away, kafka_log, mapped, topic_missing
 from headwater.ports.record import TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock
 
@@ -27,6 +27,7 @@ ANSWER_SECONDS = 10.0
 FIRST_ANSWER_SECONDS = 5.0  # a broker that is away should be said soon
 APPEAR_MICROSECONDS = 15_000_000  # a created topic has leaders in well under a second
 SETTLE_MICROSECONDS = 20_000
+LEADER_TRIES = 20
 
 _OPTIONS: dict[str, Any] = {
     "socket.timeout.ms": 10_000,
@@ -115,6 +116,15 @@ class KafkaAdmin:
     def _offsets(self, partitions: Sequence[TopicPartition], which: OffsetSpec) -> Mapping[TopicPartition, int]:
         if not partitions:
             return {}
+        for _ in range(LEADER_TRIES):
+            try:
+                return self._offsets_now(partitions, which)
+            except _Moved:
+                self._metadata()
+                self._clock.sleep(SETTLE_MICROSECONDS * 5)
+        return self._offsets_now(partitions, which)
+
+    def _offsets_now(self, partitions: Sequence[TopicPartition], which: OffsetSpec) -> Mapping[TopicPartition, int]:
         # read_uncommitted: a restore that stops at the last stable offset misses what lies behind an open transaction
         answers = self._client.list_offsets(
             {KafkaTopicPartition(place.topic, place.partition): which for place in partitions},
@@ -152,12 +162,18 @@ class KafkaAdmin:
         except KafkaException as error:
             if error.args[0].name() == "TOPIC_ALREADY_EXISTS":
                 raise _Exists from None
+            if error.args[0].name() in MOVED:
+                raise _Moved(f"{doing}: {error.args[0].name()}", code="HW-R002") from None
             if topic and error.args[0].name() in MISSING:
                 raise topic_missing(topic) from None
             raise mapped(error.args[0], doing=doing, bootstrap=self._bootstrap) from None
 
     def _heard(self, error: Any) -> None:
         self._why = str(error.str())
+
+
+class _Moved(Unreachable):
+    """A partition's leader is another than the client knew."""
 
 
 class _Exists(Exception):

@@ -26,6 +26,37 @@ FENCED = frozenset(
 )
 MISSING = frozenset({"_NOENT", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 OUT_OF_RANGE = frozenset({"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE", "_NO_OFFSET"})
+# The client knows an older leader than the cluster has: asked again with fresh metadata, the same call works.
+MOVED = frozenset(
+    {
+        "FENCED_LEADER_EPOCH",
+        "UNKNOWN_LEADER_EPOCH",
+        "NOT_LEADER_FOR_PARTITION",
+        "LEADER_NOT_AVAILABLE",
+        "BROKER_NOT_AVAILABLE",
+        "REPLICA_NOT_AVAILABLE",
+        "KAFKA_STORAGE_ERROR",
+    }
+)
+AWAY = frozenset(
+    {
+        "_TRANSPORT",
+        "_TIMED_OUT",
+        "_TIMED_OUT_QUEUE",
+        "_MSG_TIMED_OUT",
+        "_WAIT_COORD",
+        "_WAIT_CACHE",
+        "_RETRY",
+        "REQUEST_TIMED_OUT",
+        "NETWORK_EXCEPTION",
+        "NOT_COORDINATOR",
+        "COORDINATOR_NOT_AVAILABLE",
+        "COORDINATOR_LOAD_IN_PROGRESS",
+        "UNSTABLE_OFFSET_COMMIT",
+        "NOT_ENOUGH_REPLICAS",
+        "NOT_CONTROLLER",
+    }
+)
 TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_MSG_SIZE", "RECORD_LIST_TOO_LARGE"})
 
 
@@ -105,7 +136,7 @@ def mapped(error: Any, *, doing: str, bootstrap: str) -> HeadwaterError:
         )
     if "AUTHORIZATION" in name or "AUTHENTICATION" in name:
         return CallerFault(f"{doing}: Kafka refuses this ({name})", code="HW-R006", hint="check the principal's rights")
-    if error.retriable() or error.txn_requires_abort() or name in {"_TRANSPORT", "_TIMED_OUT", "_MSG_TIMED_OUT"}:
+    if error.retriable() or error.txn_requires_abort() or name in AWAY or name in MOVED:
         return Unreachable(
             place, code="HW-R002", detail="nothing of this transaction is visible unless the broker says so"
         )
