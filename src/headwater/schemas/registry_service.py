@@ -1,7 +1,8 @@
 """What a registry does with each request: the rules of the Confluent REST API over the state and its log.
 
 Writes are decided on the state, appended to the log, and only then taken into the state: a write that the log did not
-take has not happened. One caller at a time may write; reads need no lock.
+take has not happened. One caller at a time may write; reads need no lock. (Longer than most files: each of the rules
+decides on the same state, and together they are the API's semantics.)
 """
 
 from __future__ import annotations
@@ -10,10 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from headwater.errors import InvalidFiles
 from headwater.schemas import registry_errors as codes
-from headwater.schemas.avro import Reference, Schema, normalized, parse
-from headwater.schemas.bounded import Bounded
+from headwater.schemas.avro import Schema, normalized
 from headwater.schemas.evolution import LEVELS, Step, compatible, judge
 from headwater.schemas.registry_errors import RegistryRefusal
 from headwater.schemas.registry_log import (
@@ -26,14 +25,12 @@ from headwater.schemas.registry_log import (
     schema_key,
     write_record,
 )
-from headwater.schemas.registry_state import RegistryState, Stored, context_of, digest
+from headwater.schemas.registry_reading import SchemaReading, check_subject, version_number
+from headwater.schemas.registry_state import RegistryState, Stored, context_of
 
 LEVEL_DEFAULT = "BACKWARD"  # as other registries have it
 MODES = ("READWRITE", "READONLY", "READONLY_OVERRIDE", "IMPORT")
-SUBJECT_LENGTH_LIMIT = 255
-REFERENCES_LIMIT = 100
 VERSIONS_LIMIT = 1_000  # of one subject; each costs a comparison under a transitive level
-PARSED_LIMIT = 2_000  # schemas kept parsed
 
 Change = tuple[dict[str, Any], Mapping[str, Any] | None]
 
@@ -46,7 +43,7 @@ class RegistryService:
         self._log = log
         self._offset = 0
         self._doubtful = False  # the last write may or may not have reached the log
-        self._parsed: Bounded[tuple[str, int, int], Schema] = Bounded(PARSED_LIMIT)
+        self._reading = SchemaReading(self.state)
 
     def catch_up(self) -> int:
         """Take in what others wrote; the number of records read."""
@@ -70,7 +67,7 @@ class RegistryService:
         """The version that holds the schema, made where it was not there yet."""
         check_subject(subject)
         mode = self.mode_of(subject)
-        candidate, schema = self.read_body(subject, body, normalize=normalize)
+        candidate, schema = self._reading.read_body(subject, body, normalize=normalize)
         if mode == "IMPORT":
             return self._import(subject, candidate, body)
         if mode.startswith("READONLY"):
@@ -105,8 +102,10 @@ class RegistryService:
         check_subject(subject)
         if not self.state.versions(subject, deleted=deleted):
             raise _no_subject(subject)
-        candidate, _ = self.read_body(subject, body, normalize=normalize)
+        candidate, _ = self._reading.read_body(subject, body, normalize=normalize)
         found = self._same(subject, candidate, deleted=deleted)
+        if found is None and candidate.metadata is None and candidate.rule_set is None:
+            found = self._same(subject, candidate, deleted=deleted, bare=True)  # who knows of no rules asks without
         if found is None:
             raise RegistryRefusal(codes.SCHEMA_NOT_FOUND, "Schema not found")
         return found
@@ -138,7 +137,7 @@ class RegistryService:
         """Whether a schema may follow all that the level looks at, or one version; and every reason or warning."""
         check_subject(subject)
         if number is None:
-            _, schema = self.read_body(subject, body, normalize=normalize)
+            _, schema = self._reading.read_body(subject, body, normalize=normalize)
             steps = self._judge(subject, schema)
             return compatible(steps), self.sentences(subject, steps)
         wanted = version_number(number)
@@ -149,8 +148,8 @@ class RegistryService:
                 else RegistryRefusal(codes.VERSION_NOT_FOUND, "Version latest not found.")
             )
         earlier = self.get(subject, number)
-        _, schema = self.read_body(subject, body, normalize=normalize)
-        steps = judge(self.level_of(subject).removesuffix("_TRANSITIVE"), [self.schema_of(earlier)], schema)
+        _, schema = self._reading.read_body(subject, body, normalize=normalize)
+        steps = judge(self.level_of(subject).removesuffix("_TRANSITIVE"), [self._reading.schema_of(earlier)], schema)
         return compatible(steps), [step.sentence(f"version {earlier.version}") for step in steps]
 
     def delete_version(self, subject: str, number: str, *, permanent: bool = False) -> int:
@@ -284,76 +283,12 @@ class RegistryService:
 
     def schema_of(self, stored: Stored) -> Schema:
         """A stored version, parsed, with its references."""
-        key = (stored.subject, stored.version, stored.id)
-        parsed = self._parsed.get(key)
-        if parsed is None:
-            parsed = self._parse(stored.text, stored.references)
-            self._parsed.put(key, parsed)
-        return parsed
+        return self._reading.schema_of(stored)
 
     def sentences(self, subject: str, steps: list[Step]) -> list[str]:
         """Findings as sentences that name the earlier versions."""
         numbers = [stored.version for stored in self._history(subject)]
         return [step.sentence(f"version {numbers[step.earlier]}") for step in steps]
-
-    def read_body(self, subject: str, body: Mapping[str, Any], *, normalize: bool = False) -> tuple[Stored, Schema]:
-        """The schema that a request carries, checked; the first of the two has no version and no id yet."""
-        text, kind = body.get("schema"), body.get("schemaType") or "AVRO"
-        if not isinstance(text, str) or not text:
-            raise RegistryRefusal(codes.INVALID_SCHEMA, "Empty schema: 'schema' is the schema's text")
-        if kind != "AVRO":
-            raise RegistryRefusal(
-                codes.INVALID_SCHEMA, f"Invalid schema type {str(kind)[:40]}: this registry holds AVRO"
-            )
-        if len(text.encode(errors="replace")) > RECORD_BYTES_LIMIT // 2:
-            raise RegistryRefusal(codes.SCHEMA_TOO_LARGE, f"Schema is too large: over {RECORD_BYTES_LIMIT // 2} bytes")
-        metadata, rules = body.get("metadata"), body.get("ruleSet")
-        if not isinstance(metadata, dict | None) or not isinstance(rules, dict | None):
-            raise RegistryRefusal(codes.INVALID_RULE_SET, "'metadata' and 'ruleSet' are objects")
-        references = self._references(subject, body.get("references"))
-        schema = self._parse(text, references)
-        text = normalized(schema) if normalize or self._normalizes(subject) else schema.text
-        return Stored(subject, 0, 0, text, "AVRO", references, metadata or None, rules or None), schema
-
-    def _normalizes(self, subject: str) -> bool:
-        own = self.state.config(subject) or {}
-        return bool(own.get("normalize", (self.state.config(None) or {}).get("normalize", False)))
-
-    def _references(self, subject: str, value: Any) -> tuple[tuple[str, str, int], ...]:
-        if value is None:
-            return ()
-        if not isinstance(value, list) or len(value) > REFERENCES_LIMIT:
-            raise RegistryRefusal(codes.INVALID_SCHEMA, f"'references' is a list of at most {REFERENCES_LIMIT}")
-        read = []
-        for item in value:
-            name, referred = (item.get("name"), item.get("subject")) if isinstance(item, dict) else (None, None)
-            number = item.get("version") if isinstance(item, dict) else None
-            if not isinstance(name, str) or not isinstance(referred, str) or not isinstance(number, int):
-                raise RegistryRefusal(codes.INVALID_SCHEMA, "A reference has a name, a subject and a version")
-            context = context_of(subject)
-            if context != "." and not referred.startswith(":."):
-                referred = f":{context}:{referred}"
-            stored = self.state.versions(referred)[-1:] if number == -1 else [self.state.version(referred, number)]
-            if not stored or stored[0] is None:
-                raise RegistryRefusal(
-                    codes.INVALID_SCHEMA, f'No schema reference found for subject "{referred}" and version {number}'
-                )
-            read.append((name, referred, stored[0].version))
-        return tuple(read)
-
-    def _parse(self, text: str, references: tuple[tuple[str, str, int], ...]) -> Schema:
-        found: dict[str, str | Schema] = {}
-        for name, subject, number in references:
-            stored = self.state.version(subject, number)
-            if stored is None:
-                raise RegistryRefusal(codes.INVALID_SCHEMA, f'No schema reference found for subject "{subject}"')
-            found[name] = self.schema_of(stored)
-        referenced = tuple(Reference(name, subject, number) for name, subject, number in references)
-        try:
-            return parse(text, found, referenced=referenced)
-        except InvalidFiles as invalid:
-            reasons = "; ".join(finding.render() for finding in invalid.findings[:10])
-            raise RegistryRefusal(codes.INVALID_SCHEMA, f"Invalid schema: {reasons}") from None
 
     def _history(self, subject: str) -> list[Stored]:
         return [stored for stored in self.state.versions(subject) if stored.kind == "AVRO"]
@@ -363,20 +298,24 @@ class RegistryService:
         if level == "NONE":
             return []
         if not level.endswith("_TRANSITIVE"):
-            steps = judge(level, [self.schema_of(stored) for stored in history[-1:]], schema)
+            steps = judge(level, [self._reading.schema_of(stored) for stored in history[-1:]], schema)
             return [Step(step.found, step.direction, len(history) - 1) for step in steps]
-        return judge(level, [self.schema_of(stored) for stored in history], schema)
+        return judge(level, [self._reading.schema_of(stored) for stored in history], schema)
 
-    def _same(self, subject: str, candidate: Stored, *, deleted: bool = False) -> Stored | None:
+    def _same(self, subject: str, candidate: Stored, *, deleted: bool = False, bare: bool = False) -> Stored | None:
+        """The newest version that says the same; `bare` leaves metadata and rules out of it."""
         wanted = candidate.digest
         meaning: Schema | None = None
         for stored in reversed(self.state.versions(subject, deleted=deleted)):
             if stored.digest == wanted:
                 return stored
-            same_extras = (stored.metadata or None, stored.rule_set or None) == (candidate.metadata, candidate.rule_set)
+            same_extras = bare or (stored.metadata or None, stored.rule_set or None) == (
+                candidate.metadata,
+                candidate.rule_set,
+            )
             if stored.kind == "AVRO" and same_extras and sorted(stored.references) == sorted(candidate.references):
-                meaning = meaning or self._parse(candidate.text, candidate.references)
-                if normalized(self.schema_of(stored)) == normalized(meaning):
+                meaning = meaning or self._reading.parse(candidate.text, candidate.references)
+                if normalized(self._reading.schema_of(stored)) == normalized(meaning):
                     return stored
         return None
 
@@ -442,27 +381,6 @@ _CONFIG_KEYS = (
 )
 
 
-def check_subject(subject: str) -> None:
-    """Refuse a subject that nobody could name again."""
-    bad = not subject or len(subject) > SUBJECT_LENGTH_LIMIT or not subject.isprintable() or subject.strip() != subject
-    if bad or subject in ("__GLOBAL", "__EMPTY"):
-        raise RegistryRefusal(codes.INVALID_SUBJECT, "The specified subject is not a valid subject")
-
-
-def version_number(value: str | int) -> int:
-    """The number of a version; -1 stands for the latest."""
-    text = str(value)
-    if text in ("latest", "-1"):
-        return -1
-    if not text.isascii() or not text.isdigit() or not 0 < len(text) <= 10 or not 1 <= int(text) <= 2**31 - 1:
-        raise RegistryRefusal(
-            codes.INVALID_VERSION,
-            f"The specified version '{text[:40]}' is not a valid version id. "
-            'Allowed values are between [1, 2^31-1] and the string "latest"',
-        )
-    return int(text)
-
-
 def _no_subject(subject: str) -> RegistryRefusal:
     return RegistryRefusal(codes.SUBJECT_NOT_FOUND, f"Subject '{subject}' not found.")
 
@@ -471,6 +389,3 @@ def _at(stored: Stored, subject: str, version: int, schema_id: int) -> Stored:
     return Stored(
         subject, version, schema_id, stored.text, stored.kind, stored.references, stored.metadata, stored.rule_set
     )
-
-
-__all__ = ["RegistryService", "check_subject", "digest", "version_number"]

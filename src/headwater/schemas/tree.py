@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ SUFFIX = ".avsc"
 
 @dataclass(frozen=True, slots=True)
 class SchemaFile:
-    """A schema and where it stands; `file` is relative to the mesh, with `/`."""
+    """A schema and where it stands; `file` is relative to the mesh, with `/`, `text` what stands in it."""
 
     file: str
     path: Path
     schema: Schema
     references: tuple[str, ...]
+    text: str = field(default="", repr=False)
 
 
 def read_tree(folder: Path, *, root: Path | None = None) -> dict[str, SchemaFile]:
@@ -30,6 +31,14 @@ def read_tree(folder: Path, *, root: Path | None = None) -> dict[str, SchemaFile
 
     `<domain>/<product>/<Name>.avsc` holds `<domain>.<product>.<Name>`. Files are named relative to `root`.
     """
+    tree, findings = survey_tree(folder, root=root)
+    if findings:
+        raise InvalidFiles(findings)
+    return tree
+
+
+def survey_tree(folder: Path, *, root: Path | None = None) -> tuple[dict[str, SchemaFile], list[Finding]]:
+    """The schemas that can be read, by full name, and every finding of the files that cannot."""
     return _Tree(folder, root or folder).read()
 
 
@@ -63,14 +72,12 @@ class _Tree:
         self._texts: dict[str, tuple[str, Path, str, Any]] = {}
         self._read: dict[str, SchemaFile | None] = {}
 
-    def read(self) -> dict[str, SchemaFile]:
+    def read(self) -> tuple[dict[str, SchemaFile], list[Finding]]:
         for path in sorted(self._folder.rglob(f"*{SUFFIX}")):
             self._open(path)
         for name in self._texts:
             self._schema(name, ())
-        if self._findings:
-            raise InvalidFiles(self._findings)
-        return {name: found for name, found in sorted(self._read.items()) if found is not None}
+        return {name: found for name, found in sorted(self._read.items()) if found is not None}, self._findings
 
     def _open(self, path: Path) -> None:
         file = path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else str(path)
@@ -119,7 +126,7 @@ class _Tree:
         if self._read.get(name, ...) is None:
             return None
         try:
-            read = SchemaFile(file, path, parse(text, found, file=file), tuple(direct))
+            read = SchemaFile(file, path, parse(text, found, file=file), tuple(direct), text)
         except InvalidFiles as invalid:
             self._findings.extend(invalid.findings)
             self._read[name] = None

@@ -136,8 +136,8 @@ _LEAVES = st.none() | st.booleans() | st.integers() | st.text()
 _KEYS = st.sampled_from(["type", "name", "fields", "items", "symbols", "size", "default"])
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
-@given(st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(_KEYS, inner)))
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner), max_leaves=12))
 def test_no_json_value_ends_in_another_error(value: object) -> None:
     with contextlib.suppress(InvalidFiles):
         parse(json.dumps(value))

@@ -168,7 +168,7 @@ def _bench() -> Any:
 _MODULE = _bench()
 
 
-@settings(max_examples=250, derandomize=True, deadline=None)
+@settings(max_examples=150, derandomize=True, deadline=None)
 @given(st.integers(0, 2**40))
 @pytest.mark.filterwarnings("ignore")
 def test_the_verdict_is_what_fastavro_and_avro_do_with_data_and_what_avros_checker_says(seed: int) -> None:

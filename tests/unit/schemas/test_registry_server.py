@@ -175,6 +175,7 @@ def test_rules_and_metadata_are_kept_and_returned(client: Client) -> None:
     found = client.ask("GET", "/subjects/s/metadata?key=owner&value=ops")
     assert (found["metadata"], found["ruleSet"]) == (metadata, rules)
     assert client.ask("GET", "/schemas/ids/1")["ruleSet"] == rules
+    assert client.ask("POST", "/subjects/s", {"schema": TEXT})["id"] == 1
     assert client.register("s")["id"] == 2
 
 

@@ -71,9 +71,11 @@ def test_adding_a_version_adds_one_line_and_leaves_the_others() -> None:
     ("old", "new", "what"),
     [
         ('"gate"', '"door"', "was changed"),
-        ('"version": 1', '"version": 2', "out of order"),
-        ('"flights.departures.Departure", "version"', '"a.b.C", "version"', "name or number"),
-        ('"fields"', '"feilds"', "cannot be read"),
+        ('"version": 1', '"version": 2', "was changed"),
+        ('"major": 1', '"major": 2', "was changed"),
+        ('"flights.departures.Departure", "version"', '"a.b.C", "version"', "was changed"),
+        ('"fields"', '"feilds"', "was changed"),
+        ('"digest": "', '"digest": "0', "digest"),
         ("{", "", "no version"),
     ],
 )
@@ -84,6 +86,33 @@ def test_a_lock_that_was_changed_by_hand_is_refused_at_its_line(old: str, new: s
     (finding,) = caught.value.findings
     assert (finding.code, finding.line) == ("HW-S070", 2)
     assert what in finding.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('"gate"', '"door"', "was changed"),
+        ('"version": 1', '"version": 2', "out of order"),
+        ('"flights.departures.Departure", "version"', '"a.b.C", "version"', "name, numbers"),
+        ('"fields"', '"feilds"', "cannot be read"),
+    ],
+)
+def test_a_line_from_before_digests_is_read_whole(old: str, new: str, what: str) -> None:
+    line = json.loads(VersionsLock(()).added(parse(json.dumps(EVENT))).render())
+    del line["digest"], line["major"]
+    text = json.dumps(line)
+    assert [locked.major for locked in parse_lock(text).versions] == [1]
+    with pytest.raises(InvalidFiles, match="finding") as caught:
+        parse_lock(text.replace(old, new, 1), "versions.lock")
+    assert what in caught.value.findings[0].message
+
+
+def test_a_schema_is_released_again_in_a_new_major() -> None:
+    schema = parse(json.dumps(EVENT))
+    lock = VersionsLock(()).added(schema).added(schema, major=2)
+    assert [(locked.version, locked.major) for locked in lock.history(schema.name)] == [(1, 1), (2, 2)]
+    assert [locked.version for locked in lock.history(schema.name, major=2)] == [2]
+    assert (lock.holds(schema, 2), lock.holds(schema, 1), lock.holds(schema)) == (True, False, True)
 
 
 def test_a_folder_is_read_with_references_between_files(tmp_path: Path) -> None:
