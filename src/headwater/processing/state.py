@@ -14,7 +14,7 @@ from typing import Any, Protocol
 Change = tuple[bytes, bytes | None]
 """A key and its new value; None deletes."""
 
-CACHE_LIMIT = 10_000  # values a task keeps unpacked between commits, some hundred bytes each; a process has dozens of tasks
+CACHE_LIMIT = 10_000  # values a task keeps unpacked, some hundred bytes each; a process has dozens of tasks
 _MISSING = object()
 
 
