@@ -33,7 +33,8 @@ COMMIT_MESSAGES = 10_000  # where there is more to read: large enough to pay for
 BACKOFF_MICROSECONDS = 100_000
 BACKOFF_MICROSECONDS_MAX = 5_000_000
 DOUBTS_LIMIT = 8  # in a row, without a commit between them, and without the broker being away
-FENCED_LIMIT = 5  # in all: two workers with one slot would fence each other for ever
+FENCED_LIMIT = 5  # within a minute: two workers with one slot would fence each other for ever; a rebalance does it once
+FENCED_MICROSECONDS = 60_000_000
 DOUBTFUL = frozenset({"HW-R003", "HW-R007", "HW-R009", DAMAGED})
 
 
@@ -78,15 +79,18 @@ class StageWorker:
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Until `stopping`; raises what cannot be mended by building anew."""
-        doubts = fences = 0
+        doubts, fences = 0, list[int]()
         while not stopping():
             commits = self.account.commits
             try:
                 self._live(stopping)
             except HeadwaterError as error:
                 doubts = doubts + 1 if commits == self.account.commits else 1
-                fences += error.code == "HW-R003"
-                self._judge(error, doubts, fences)
+                now = self._around.clock.monotonic()
+                fences = [at for at in fences if now - at < FENCED_MICROSECONDS]
+                if error.code == "HW-R003":
+                    fences.append(now)
+                self._judge(error, doubts, len(fences))
                 self._around.hooks.announce(
                     "stage.rebuilt", product=str(self._plan.product), stage=self._stage.name, code=error.code
                 )
