@@ -159,8 +159,7 @@ class Relay:
                 publisher.publish(batch)
                 self._published = True
                 now = clock.monotonic()
-                # Soon after the last record the tick's end will have passed at the source: ask then for its time.
-                probe_at = now + (options.tick if assembler.settles_at is not None else PROBE_EVERY)
+                probe_at = now + self._probe_after(assembler, batch)
                 if batch.rows:
                     heartbeat_at = now + HEARTBEAT_EVERY
             elif now >= probe_at:
@@ -169,6 +168,12 @@ class Relay:
             if now >= heartbeat_at:
                 session.heartbeat()
                 heartbeat_at = now + HEARTBEAT_EVERY
+
+    def _probe_after(self, assembler: Assembler, batch: Batch) -> int:
+        # When the tick of the last record will have passed at the source, ask for its time: a mark can then settle it.
+        if assembler.settles_at is None:
+            return PROBE_EVERY
+        return max(1_000, min(self._options.tick, assembler.settles_at - batch.position.stamp.clock + 1_000))
 
     def _believed(self, batch: Batch) -> None:
         # Rows are not stamped with a time that is not yet: one stamp from next year would hold the source until then.
