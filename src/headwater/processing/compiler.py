@@ -43,6 +43,11 @@ Stateful = Aggregate | JoinAsOf
 Rows = Map | Filter
 
 
+# How operators lay out what they keep. Raise it with each change of that: a stage then refuses state of another layout
+# in words, where it would otherwise misread it.
+STATE_LAYOUT = 2
+
+
 @dataclass(frozen=True)
 class Operation:
     """One operator of a stage, and what is done row by row to what it gives."""
@@ -227,7 +232,7 @@ class _Stages:
     def _close(self, output: StageOutput, *, ticks: bool) -> None:
         name = self._name or ("changes" if output.kind == "exchange" else "publish")
         product, major = self._graph.output.product, self._graph.output.major
-        form = hashlib.sha256("\n".join(self._forms).encode()).hexdigest()[:16]
+        form = hashlib.sha256("\n".join([f"layout {STATE_LAYOUT}", *self._forms]).encode()).hexdigest()[:16]
         self.done.append(
             Stage(
                 name=name,
