@@ -22,6 +22,7 @@ BYTES_LIMIT = 256 * 1024
 DEPTH_LIMIT = 32
 EVENTS_LIMIT = 10_000
 FINDINGS_LIMIT = 50  # of one file: enough to mend it, too few to drown in
+FOREIGN_FACTOR = 8  # a file of another house may be so many times larger: it describes whole databases
 
 _TRAPS = (
     (re.compile(r"(?:y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF|True|TRUE|False|FALSE)\Z"), "a boolean"),
@@ -74,8 +75,11 @@ class Refused:
 Node = Scalar | Sequence | Mapping | Refused
 
 
-def parse_yaml(data: bytes, *, file: str) -> tuple[Node | None, list[Finding]]:
+def parse_yaml(data: bytes, *, file: str, foreign: bool = False) -> tuple[Node | None, list[Finding]]:
     """The file's one document, and what is wrong with it. With a finding the node may be missing or incomplete.
+
+    `foreign` files are of another house, and imported: what older readers take for something else than text is let
+    through as it is written, and they may be larger.
 
     >>> node, findings = parse_yaml(b"version: 1.0", file="product.yaml")
     >>> node.entries[0][1].text, findings
@@ -83,8 +87,9 @@ def parse_yaml(data: bytes, *, file: str) -> tuple[Node | None, list[Finding]]:
     >>> parse_yaml(b"country: NO", file="product.yaml")[1][0].render()[:64]
     "product.yaml:1:10 'NO' without quotes is a boolean to older YAML"
     """
-    if len(data) > BYTES_LIMIT:
-        why = f"it has {len(data):,} bytes, and a file of a mesh has at most {BYTES_LIMIT:,}"
+    limit = BYTES_LIMIT * (FOREIGN_FACTOR if foreign else 1)
+    if len(data) > limit:
+        why = f"it has {len(data):,} bytes, and at most {limit:,} are read"
         return None, [Finding("HW-C001", "error", file, 0, 0, "", "the file is too large", why, "split it")]
     try:
         text = data.decode("utf-8-sig")
@@ -94,7 +99,7 @@ def parse_yaml(data: bytes, *, file: str) -> tuple[Node | None, list[Finding]]:
         why = f"the byte 0x{data[error.start]:02x} stands where none may"
         fix = "save it as UTF-8"
         return None, [Finding("HW-C002", "error", file, line, column, "", "the file is not UTF-8", why, fix)]
-    reader = _Reader(file)
+    reader = _Reader(file, foreign=foreign)
     try:
         reader.read(text)
     except _Stop:
@@ -125,8 +130,10 @@ class _Open:
 class _Reader:
     """Turns events into nodes. Keeps a stack of its own: the depth of a file never becomes the depth of our calls."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, *, foreign: bool) -> None:
         self.file = file
+        self.traps = () if foreign else _TRAPS
+        self.events_limit = EVENTS_LIMIT * (FOREIGN_FACTOR if foreign else 1)
         self.findings: list[Finding] = []
         self.root: Node | None = None
         self.stack: list[_Open] = []
@@ -136,8 +143,8 @@ class _Reader:
         for number, event in enumerate(_events(text)):
             kind = type(event).__name__
             line, column = event.start_mark.line + 1, event.start_mark.column + 1
-            if number > EVENTS_LIMIT:
-                why = f"more than {EVENTS_LIMIT:,} parts are not a contract"
+            if number > self.events_limit:
+                why = f"more than {self.events_limit:,} parts are not a contract"
                 self.find("HW-C003", line, column, "the file has too many values", why=why, fix="split it")
                 raise _Stop
             if kind == "DocumentStartEvent":
@@ -195,7 +202,7 @@ class _Reader:
 
     def scalar(self, scalar: Scalar) -> None:
         if scalar.plain:
-            for pattern, meaning in _TRAPS:
+            for pattern, meaning in self.traps:
                 if pattern.match(scalar.text):
                     message = f"'{scalar.text[:40]}' without quotes is {meaning} to older YAML readers"
                     why = "and text to newer ones"
