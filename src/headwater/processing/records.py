@@ -13,6 +13,7 @@ from headwater.ports.quarantine import Origin, QuarantineClass, Stage, quarantin
 from headwater.ports.record import Header, Message
 from headwater.schemas.avro import Schema
 from headwater.schemas.codec import RowCodec, frame, unframe
+from headwater.schemas.defaults import default_value
 from headwater.schemas.registry import Registry
 
 
@@ -65,8 +66,12 @@ class RecordReader:
             raise _foreign(self._subject, "it belongs to another subject")
         decode = RowCodec(registered.schema).decode
         written = {field.name for field in registered.schema.fields}
+        unwritten = [field for field in self._schema.fields if field.name not in written]
+        for field in unwritten:
+            if not field.optional:
+                raise _foreign(self._subject, f"the writer has no field '{field.name}', and it has no default")
         # What an older writer did not have yet takes the default of the schema that is read by.
-        defaults = {field.name: field.default for field in self._schema.fields if field.name not in written}
+        defaults = {field.name: default_value(field.type, field.default) for field in unwritten}
         if not defaults:
             return decode
         return lambda body: {**defaults, **decode(body)}
