@@ -1,4 +1,4 @@
-"""The JSON Schemas of `product.yaml` and `mesh.yaml`, for editors: from the declaration that the loader reads by."""
+"""The JSON Schemas of the files of a mesh, for editors: from the declaration that the loader reads by."""
 
 from __future__ import annotations
 
@@ -31,9 +31,18 @@ def mesh_schema() -> dict[str, Any]:
     return _document(keys.MESH, "mesh.yaml: the mesh and its environments")
 
 
+def consumer_schema() -> dict[str, Any]:
+    """Of a file in `consumers/`."""
+    return _document(keys.CONSUMER, "consumers/<name>.yaml: a reader outside the mesh")
+
+
 def pages() -> dict[str, str]:
     """The published files of `docs/reference/` by name."""
-    schemas = {"product.schema.json": product_schema(), "mesh.schema.json": mesh_schema()}
+    schemas = {
+        "product.schema.json": product_schema(),
+        "mesh.schema.json": mesh_schema(),
+        "consumer.schema.json": consumer_schema(),
+    }
     return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
 
 

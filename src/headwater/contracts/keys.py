@@ -1,4 +1,4 @@
-"""Every key that `product.yaml` and `mesh.yaml` may have, with its shape and what it says.
+"""Every key that `product.yaml`, `mesh.yaml` and the files of `consumers/` may have, with its shape and what it says.
 
 The one declaration behind the loader and the published JSON Schemas.
 """
@@ -137,29 +137,23 @@ OUTPUT = Record(
     },
 )
 
+_OWNER = Record(
+    "owner",
+    {
+        "team": Key(Text("a team's name", "airport-operations"), "The team that answers for it.", required=True),
+        "contact": Key(
+            Text("a way to reach the team", "airport-operations@example.org"), "Where to ask.", required=True
+        ),
+    },
+)
+
 PRODUCT = Record(
     "a product",
     {
         "product": Key(_PRODUCT, "The product's name, <domain>.<product>: the same as its folder.", required=True),
         "version": Key(_VERSION, "major.minor.patch; a new major means new topics.", required=True),
         "type": Key(Choice(tuple(ProductType)), "What kind of product it is.", required=True),
-        "owner": Key(
-            Record(
-                "owner",
-                {
-                    "team": Key(
-                        Text("a team's name", "airport-operations"), "The team that answers for it.", required=True
-                    ),
-                    "contact": Key(
-                        Text("a way to reach the team", "airport-operations@example.org"),
-                        "Where to ask.",
-                        required=True,
-                    ),
-                },
-            ),
-            "Who answers for the product.",
-            required=True,
-        ),
+        "owner": Key(_OWNER, "Who answers for the product.", required=True),
         "purpose": Key(_SENTENCE, "What the product is for, in a sentence.", required=True),
         "inputs": Key(
             ListOf(
@@ -217,5 +211,32 @@ MESH = Record(
         "tick": Key(_DURATION_TEXT, "The length of a bucket of recorded time, one in a mesh. Default: 100ms."),
         "databases": Key(ListOf(_WORD_TEXT, distinct=True), "The names that outboxes use for databases."),
         "environments": Key(MapOf(_WORD_TEXT, _ENVIRONMENT, 1), "Where the mesh runs.", required=True),
+    },
+)
+
+CONSUMER = Record(
+    "a consumer",
+    {
+        "consumer": Key(_SLUG, "The consumer's name: the same as its file.", required=True),
+        "owner": Key(_OWNER, "Who is told before a change.", required=True),
+        "purpose": Key(_SENTENCE, "What it reads for, in a sentence.", required=True),
+        "inputs": Key(
+            ListOf(
+                Record(
+                    "an input",
+                    {
+                        "product": Key(_PRODUCT, "The product that is read.", required=True),
+                        "major": Key(Whole(1, 999_999), "Which major of it.", required=True),
+                        "reads": Key(
+                            ListOf(_FIELD, 1, distinct=True), "The fields that are read of it.", required=True
+                        ),
+                    },
+                ),
+                1,
+                64,
+            ),
+            "What it reads.",
+            required=True,
+        ),
     },
 )

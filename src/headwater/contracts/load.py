@@ -1,4 +1,4 @@
-"""From the text of `product.yaml` and `mesh.yaml` to values, with every fault found at once, at its line and column.
+"""From the text of a mesh's YAML files to values, with every fault found at once, at its line and column.
 
 `read_product` and `read_mesh_file` take bytes and touch no disk; `load_product` and `load_mesh_file` read the file.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from headwater.contracts import keys
+from headwater.contracts.consumer import Consumer
 from headwater.contracts.environment import Environment, MeshFile
 from headwater.contracts.product import (
     Compatibility,
@@ -74,6 +75,11 @@ def read_product(data: bytes, *, file: str, folder: str) -> Contract[Product]:
 def read_mesh_file(data: bytes, *, file: str = MESH_FILE) -> Contract[MeshFile]:
     """What `mesh.yaml` says, from its bytes."""
     return _read(data, file, keys.MESH, _mesh_file)
+
+
+def read_consumer(data: bytes, *, file: str) -> Contract[Consumer]:
+    """A consumer from the bytes of its file in `consumers/`."""
+    return _read(data, file, keys.CONSUMER, lambda values, reading: _consumer(values, reading, file))
 
 
 def load_product(path: Path, *, mesh_folder: Path) -> Product:
@@ -157,10 +163,15 @@ def _inputs(values: tuple[dict[str, Any], ...], reading: Reading) -> tuple[Input
         named = Input(_product_name(value["product"], reading, path), value["major"], value.get("reads", ()))
         if any((known.product, known.major) == (named.product, named.major) for known in inputs):
             message = f"'{named.product}' major {named.major} is an input twice"
-            why, fix = "a flow gets one stream for each input, and may use it as often as it likes", "keep one of them"
+            why, fix = "what is read of a product is said in one place", "keep one of them"
             reading.find("HW-C035", path, reading.places[path], message, why=why, fix=fix)
         inputs.append(named)
     return tuple(inputs)
+
+
+def _consumer(values: dict[str, Any], reading: Reading, file: str) -> Consumer:
+    inputs = _inputs(values["inputs"], reading)
+    return Consumer(values["consumer"], Owner(**values["owner"]), " ".join(values["purpose"].split()), inputs, file)
 
 
 def _output(values: dict[str, Any]) -> Output:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from headwater import naming
+from headwater.contracts.consumer import Consumer
 from headwater.contracts.environment import MeshFile
 from headwater.contracts.load import (
     MESH_FILE,
     PRODUCT_FILE,
     Contract,
     contract_bytes,
+    read_consumer,
     read_mesh_file,
     read_product,
 )
@@ -20,28 +22,85 @@ from headwater.contracts.product import Output, Product, ProductType
 from headwater.errors import CallerFault, Finding, InvalidFiles
 from headwater.mesh.envelope import SchemaFile, key_findings, schema_findings
 from headwater.mesh.products import Mesh, ResolvedOutput, ResolvedProduct
-from headwater.mesh.references import Draft, reference_findings
+from headwater.mesh.references import Draft, consumer_findings, reference_findings
 from headwater.naming import ProductName
+from headwater.schemas import tree
 from headwater.schemas.annotations import payload_schema, shape_of
 from headwater.schemas.avro import parse
+from headwater.schemas.versions import standalone
 
-CONNECTORS, STREAMS = "connectors", "streams"
+CONNECTORS, STREAMS, CONSUMERS = "connectors", "streams", "consumers"
 FLOW_FILE = "flow.py"
 SCHEMAS_FOLDER = "schemas/avro"
 SCHEMA_BYTES_LIMIT = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a folder's files say, whole or not.
+
+    `mesh` holds the products that could be read and whose inputs, and theirs, could be: what is wrong with one product
+    hides nothing of the others. It is None without a usable `mesh.yaml`. `contracts` are the files by product, `tree`
+    the schemas by full name.
+    """
+
+    mesh: Mesh | None
+    findings: tuple[Finding, ...]
+    contracts: Mapping[ProductName, Contract[Product]] = field(default_factory=dict)
+    tree: Mapping[str, tree.SchemaFile] = field(default_factory=dict)
+
+
 def load_mesh(folder: Path) -> Mesh:
-    """The mesh of a folder; raises `InvalidFiles` with all findings of all its files."""
+    """The mesh of a folder; raises `InvalidFiles` with all findings of severity error of all its files."""
+    read = survey(folder)
+    if read.mesh is None or any(finding.severity == "error" for finding in read.findings):
+        raise InvalidFiles(read.findings)
+    return read.mesh
+
+
+def survey(folder: Path) -> Survey:
+    """Everything that a folder's files say, and everything that is wrong with them."""
     reading = _FolderReading(folder)
     mesh_file = reading.mesh_file()
     for place, file in reading.product_files():
         reading.product(place, file, mesh_file)
-    drafts = {name: reading.drafts[name].draft for name in sorted(reading.drafts)}
+    reads = {name: reading.drafts[name] for name in sorted(reading.drafts)}
+    drafts = {name: read.draft for name, read in reads.items()}
+    consumers = reading.consumers()
     reading.findings.extend(reference_findings(drafts, frozenset(reading.unread)))
-    if reading.findings or mesh_file is None:
-        raise InvalidFiles(reading.findings)
-    return Mesh(mesh_file, folder, {name: _resolved(folder, reading.drafts[name]) for name in drafts})
+    reading.findings.extend(consumer_findings(consumers, drafts, frozenset(reading.unread)))
+    # What could not be parsed at all, and no product names: its finding is found nowhere else.
+    told = {finding.file for finding in reading.findings}
+    reading.findings.extend(finding for finding in reading.tree_findings if finding.file not in told)
+    contracts = {name: draft.contract for name, draft in drafts.items()}
+    if mesh_file is None:
+        return Survey(None, tuple(reading.findings), contracts, reading.tree)
+    whole = {name: _resolved(folder, reads[name]) for name in _whole(reads)}
+    named = {consumer.value.name: consumer.value for consumer in consumers if consumer.value is not None}
+    return Survey(Mesh(mesh_file, folder, whole, named), tuple(reading.findings), contracts, reading.tree)
+
+
+def _whole(reads: Mapping[ProductName, _Read]) -> list[ProductName]:
+    """The products with a schema whose inputs are such products too; none that goes round in a circle."""
+    whole: dict[ProductName, bool] = {}
+    for start in reads:
+        trail = [start]
+        while trail:
+            name = trail[-1]
+            read = reads.get(name)
+            if whole.get(name) is not None:
+                trail.pop()
+                continue
+            if read is None or read.schema_file is None:
+                whole[name] = False
+                continue
+            inputs = [one.product for one in read.draft.product.inputs]
+            open_ = [product for product in inputs if product not in whole and product not in trail]
+            if open_:
+                trail.append(open_[0])
+            else:
+                whole[name] = all(whole.get(product, False) for product in inputs)
+    return [name for name in reads if whole[name]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +117,8 @@ class _FolderReading:
         self.findings: list[Finding] = []
         self.drafts: dict[ProductName, _Read] = {}
         self.unread: set[ProductName] = set()
+        self.tree, self.tree_findings = tree.survey_tree(folder / SCHEMAS_FOLDER, root=folder)
+        self._by_file = {item.file: item for item in self.tree.values()}
 
     def mesh_file(self) -> MeshFile | None:
         try:
@@ -132,6 +193,10 @@ class _FolderReading:
 
     def _schema(self, contract: Contract[Product], product: Product, output: Output) -> SchemaFile | None:
         file = schema_path(product.name, output.schema)
+        known = self._by_file.get(file)
+        if known is not None:
+            read = SchemaFile(file, known.text, known.schema)
+            return self._judged(contract, product, output, read)
         try:
             with (self.folder / file).open("rb") as opened:
                 data = opened.read(SCHEMA_BYTES_LIMIT + 1)
@@ -154,10 +219,36 @@ class _FolderReading:
         except CallerFault as error:
             self._find("HW-C062", file, error.message, why=error.detail, fix=error.hint or "mend the schema")
             return None
+        return self._judged(contract, product, output, read)
+
+    def _judged(
+        self, contract: Contract[Product], product: Product, output: Output, read: SchemaFile
+    ) -> SchemaFile | None:
         found = schema_findings(read, product, output)
         self.findings.extend(found)
         self.findings.extend(key_findings(contract, read, output))
         return None if found else read
+
+    def consumers(self) -> list[Contract[Consumer]]:
+        """The files of `consumers/`, in order."""
+        found = []
+        for path in sorted((self.folder / CONSUMERS).glob("*.yaml")):
+            file = f"{CONSUMERS}/{path.name}"
+            try:
+                contract = read_consumer(contract_bytes(path, file), file=file)
+            except InvalidFiles as invalid:
+                self.findings.extend(invalid.findings)
+                continue
+            self.findings.extend(contract.findings)
+            if contract.value is not None and contract.value.name != path.stem:
+                message = f"the consumer is named '{contract.value.name}', and its file says '{path.stem}'"
+                why, fix = "a consumer's file is its identity", f"write consumer: {path.stem}, or rename the file"
+                self.findings.append(contract.finding("HW-C065", "consumer", message, why=why, fix=fix))
+            found.append(contract)
+        for path in sorted((self.folder / CONSUMERS).glob("*.yml")):
+            why, fix = "a file that is not read protects nobody", f"name it {path.stem}.yaml"
+            self._find("HW-C066", f"{CONSUMERS}/{path.name}", "the file's name ends in .yml", why=why, fix=fix)
+        return found
 
     def _find(self, code: str, file: str, message: str, *, why: str, fix: str) -> None:
         self.findings.append(Finding(code, "error", file, 0, 0, "", message, why, fix))
@@ -190,7 +281,7 @@ def _resolved(folder: Path, read: _Read) -> ResolvedProduct:
     product = read.draft.product
     if read.schema_file is None:
         raise AssertionError("a product without a schema has a finding, and a mesh with findings is not built")
-    schema = read.schema_file.schema
+    schema = standalone(read.schema_file.schema)
     topic = naming.topic(product.name, product.major)
     output = ResolvedOutput(
         output=product.output,

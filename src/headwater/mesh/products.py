@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from headwater.contracts.consumer import Consumer
 from headwater.contracts.environment import MeshFile
 from headwater.contracts.product import Output, Product
 from headwater.errors import CallerFault
@@ -52,11 +53,12 @@ class ResolvedProduct:
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """A mesh whose files are all in order. `products` is sorted by name."""
+    """A mesh whose files are all in order. `products` is sorted by name, `consumers` are the readers outside of it."""
 
     file: MeshFile
     folder: Path
     products: Mapping[ProductName, ResolvedProduct]
+    consumers: Mapping[str, Consumer] = field(default_factory=dict)
 
     def product(self, name: ProductName | str) -> ResolvedProduct:
         """One product; raises `CallerFault` HW-C060 where the mesh has none of that name."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from headwater import naming
+from headwater.contracts.consumer import Consumer
 from headwater.contracts.load import Contract
 from headwater.contracts.product import Input, Outbox, Product
 from headwater.contracts.shape import nearest
@@ -28,7 +29,7 @@ def reference_findings(drafts: Mapping[ProductName, Draft], unread: frozenset[Pr
     findings = []
     for draft in drafts.values():
         for index, read in enumerate(draft.product.inputs):
-            findings.extend(_input_findings(draft, index, read, drafts, unread))
+            findings.extend(_input_findings(draft.contract, index, read, drafts, unread))
     findings.extend(_cycle_findings(drafts))
     findings.extend(_collision_findings(drafts))
     findings.extend(_length_findings(drafts))
@@ -36,8 +37,31 @@ def reference_findings(drafts: Mapping[ProductName, Draft], unread: frozenset[Pr
     return findings
 
 
+def consumer_findings(
+    consumers: Iterable[Contract[Consumer]], drafts: Mapping[ProductName, Draft], unread: frozenset[ProductName]
+) -> list[Finding]:
+    """What is wrong between readers outside the mesh and the products that they name."""
+    findings = []
+    for contract in consumers:
+        for index, read in enumerate(contract.value.inputs if contract.value else ()):
+            source = drafts.get(read.product)
+            if source is not None and read.major < source.product.major:
+                message = f"'{read.product}' has gone on to major {source.product.major}"
+                why = f"major {read.major} gets no more records once it is retired"
+                fix = f"move to major {source.product.major}, then write it here"
+                found = contract.finding("HW-C067", f"inputs[{index}].major", message, why=why, fix=fix)
+                findings.append(replace(found, severity="warning"))
+            else:
+                findings.extend(_input_findings(contract, index, read, drafts, unread))
+    return findings
+
+
 def _input_findings(
-    draft: Draft, index: int, read: Input, drafts: Mapping[ProductName, Draft], unread: frozenset[ProductName]
+    contract: Contract[Product] | Contract[Consumer],
+    index: int,
+    read: Input,
+    drafts: Mapping[ProductName, Draft],
+    unread: frozenset[ProductName],
 ) -> list[Finding]:
     path = f"inputs[{index}]"
     source = drafts.get(read.product)
@@ -49,22 +73,27 @@ def _input_findings(
         message = f"the input '{read.product}' is no product of this mesh"
         fix = f"write {near}" if near else "take one of " + (", ".join(sorted(known)) or "none: the mesh is empty")
         why = "a product is made of products whose contracts can be read"
-        return [draft.contract.finding("HW-C051", f"{path}.product", message, why=why, fix=fix)]
+        return [contract.finding("HW-C051", f"{path}.product", message, why=why, fix=fix)]
     if read.major != source.product.major:
         message = f"the input '{read.product}' has no major {read.major}"
         why, fix = f"its major is {source.product.major}", f"write major: {source.product.major}"
-        return [draft.contract.finding("HW-C052", f"{path}.major", message, why=why, fix=fix)]
+        return [contract.finding("HW-C052", f"{path}.major", message, why=why, fix=fix)]
     if source.schema is None:
         return []
     names = tuple(field.name for field in source.schema.fields)
+    renamed = {alias: field.name for field in source.schema.fields for alias in field.aliases}
     findings = []
     for number, name in enumerate(read.reads):
-        if name not in names:
+        if name not in names and name in renamed:
+            message = f"the field '{name}' of {source.schema.name} is called '{renamed[name]}' now"
+            why, fix = "new records carry the new name alone", f"write {renamed[name]}, and read that"
+            findings.append(contract.finding("HW-C068", f"{path}.reads[{number}]", message, why=why, fix=fix))
+        elif name not in names:
             near = nearest(name, names)
             message = f"the field '{name}' is not in {source.schema.name}"
             fix = f"write {near}" if near else "take some of " + ", ".join(names)
             why = "what is declared as read is what a change of the schema is judged by"
-            findings.append(draft.contract.finding("HW-C053", f"{path}.reads[{number}]", message, why=why, fix=fix))
+            findings.append(contract.finding("HW-C053", f"{path}.reads[{number}]", message, why=why, fix=fix))
     return findings
 
 

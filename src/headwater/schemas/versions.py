@@ -105,7 +105,7 @@ class VersionsLock:
         """
         if self.holds(schema, major):
             return self
-        complete = parse(json.dumps(written_out(schema), ensure_ascii=False), file=schema.name)
+        complete = standalone(schema)
         number = len(self.history(schema.name)) + 1
         payload = payload_schema(complete).fingerprint
         text = json.dumps(complete.json, ensure_ascii=False)
@@ -177,6 +177,14 @@ def lock_findings(
 def written_out(schema: Schema) -> Any:
     """The schema's JSON with all its types in it."""
     return schema.inlined if schema.referred else schema.json
+
+
+def standalone(schema: Schema) -> Schema:
+    """The same schema as one text that refers to no other."""
+    if not schema.referred:
+        return schema
+    value = schema.inlined
+    return Schema(json.dumps(value, ensure_ascii=False, separators=(",", ":")), (), value, schema.type)
 
 
 def _locked(line: str, file: str) -> tuple[LockedVersion | None, str]:

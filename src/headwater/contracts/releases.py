@@ -1,0 +1,133 @@
+"""`releases.lock`: every version of a contract that was ever released, beside its `product.yaml`.
+
+`versions.lock` keeps what records looked like; this file keeps what was promised about them, and under which version.
+A check holds the contract as it stands against the version before it: no network, no git, the same answer in a
+shallow clone. One line is one version, a JSON object: the version, the number that its schema has in `versions.lock`,
+the promises, and a digest of the line. Lines are only ever added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from headwater.contracts.product import Product, Version
+from headwater.errors import CallerFault, Finding, InvalidFiles
+
+RELEASES_FILE: Final = "releases.lock"
+_DIGEST = re.compile(r', "digest": "([0-9a-f]{16})"\}\s*\Z')
+
+
+@dataclass(frozen=True)
+class Release:
+    """One released version. `schema` is the record's full name, `schema_version` its number in `versions.lock`."""
+
+    version: Version
+    schema: str
+    schema_version: int
+    promises: Mapping[str, Any] = field(repr=False)
+
+    def line(self) -> str:
+        """The release's line."""
+        value = {
+            "version": str(self.version),
+            "schema": self.schema,
+            "schema_version": self.schema_version,
+            "promises": self.promises,
+        }
+        body = json.dumps(value, ensure_ascii=False)[:-1]
+        return f'{body}, "digest": "{_digest(body)}"}}'
+
+
+@dataclass(frozen=True)
+class Releases:
+    """What a `releases.lock` says, oldest first."""
+
+    releases: tuple[Release, ...]
+
+    @property
+    def newest(self) -> Release | None:
+        """The release that was added last."""
+        return self.releases[-1] if self.releases else None
+
+    def before(self, version: Version) -> Release | None:
+        """What a version follows: the newest release, or the one before it where the newest is this version."""
+        others = [release for release in self.releases if release.version != version]
+        return others[-1] if others else None
+
+    def holds(self, release: Release) -> bool:
+        """Whether the newest release is this one."""
+        return self.newest == release
+
+    def added(self, release: Release) -> Releases:
+        """With this release as the newest; unchanged where its version is there already: what is released stays."""
+        newest = self.newest
+        if newest is not None and release.version <= newest.version:
+            return self
+        return Releases((*self.releases, release))
+
+    def render(self) -> str:
+        """The file's text."""
+        return "".join(release.line() + "\n" for release in self.releases)
+
+
+def promises_of(product: Product) -> dict[str, Any]:
+    """What a contract says, as plain JSON values; defaults are written out, its place in the mesh is left out."""
+    output = product.output
+    said = asdict(output)
+    said |= {
+        "compatibility": str(output.compatibility),
+        "retention": output.retention.text() if output.retention is not None else None,
+        "accept_late": output.accept_late.text() if output.accept_late is not None else None,
+    }
+    inputs = [{"product": str(one.product), "major": one.major, "reads": list(one.reads)} for one in product.inputs]
+    value = {
+        "type": str(product.type),
+        "owner": asdict(product.owner),
+        "purpose": product.purpose,
+        "inputs": inputs,
+        "outbox": asdict(product.outbox) if product.outbox else None,
+        "outputs": [said],
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain
+
+
+def parse_releases(text: str, file: str = RELEASES_FILE) -> Releases:
+    """The releases of a file's text; raises `InvalidFiles` HW-C080 where it was changed by hand."""
+    releases: list[Release] = []
+    findings: list[Finding] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        release = _release(line)
+        if release is None or (releases and release.version <= releases[-1].version):
+            message = "the line is no release, or was changed" if release is None else "the release is out of order"
+            why = "released contracts are what later changes are held against"
+            fix = "restore the file; add releases with headwater schema lock only"
+            findings.append(Finding("HW-C080", "error", file, number, 1, "", message, why, fix))
+            continue
+        releases.append(release)
+    if findings:
+        raise InvalidFiles(findings)
+    return Releases(tuple(releases))
+
+
+def _release(line: str) -> Release | None:
+    end = _DIGEST.search(line)
+    if end is None or _digest(line[: end.start()]) != end[1]:
+        return None
+    try:
+        value = json.loads(line)
+        version = Version.parse(value["version"])
+        return Release(version, str(value["schema"]), int(value["schema_version"]), dict(value["promises"]))
+    except (ValueError, KeyError, TypeError, RecursionError, CallerFault):
+        return None
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
