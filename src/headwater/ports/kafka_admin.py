@@ -165,7 +165,8 @@ class KafkaAdmin:
             if error.args[0].name() in MOVED:
                 raise _Moved(f"{doing}: {error.args[0].name()}", code="HW-R002") from None
             if topic and error.args[0].name() in MISSING:
-                raise topic_missing(topic) from None
+                # "no leader" has the same name: a broker that has just come back
+                raise _Moved(doing, code="HW-R002") if topic in self._metadata() else topic_missing(topic) from None
             raise mapped(error.args[0], doing=doing, bootstrap=self._bootstrap) from None
 
     def _heard(self, error: Any) -> None:
