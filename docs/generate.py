@@ -26,6 +26,7 @@ def main() -> int:
         "settings.md": settings_page(),
         "happenings.md": happenings_page(),
         "exit-codes.md": exit_codes_page(),
+        "metrics.md": metrics_page(),
     }
     schemas = importlib.import_module("headwater.contracts.jsonschema")
     pages |= schemas.pages()
@@ -107,6 +108,13 @@ def happenings_page() -> str:
     rows = "\n".join(f"| `{name}` | {text} |" for name, text in sorted(hooks.HAPPENINGS.items()))
     head = "What the core announces to its listeners.\n\n| name | meaning: fields |\n| --- | --- |"
     return f"# Happenings\n\n{MADE}\n{head}\n{rows}\n"
+
+
+def metrics_page() -> str:
+    """The catalogue of metrics."""
+    metrics = importlib.import_module("headwater.observability.metrics")
+    head = "Served by `headwater relay --metrics-port PORT` and `headwater run --metrics-port PORT`, on loopback."
+    return f"# Metrics\n\n{MADE}\n{head}\n\n{metrics.page()}\n"
 
 
 def exit_codes_page() -> str:

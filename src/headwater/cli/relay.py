@@ -21,6 +21,9 @@ def command(
         list[str] | None,
         typer.Option("--source", help="Only this outbox, as operations.public.outbox, or this database."),
     ] = None,
+    metrics_port: Annotated[
+        int, typer.Option("--metrics-port", min=0, max=65535, help="Serve Prometheus metrics on loopback; 0: do not.")
+    ] = 0,
 ) -> None:
     """Publish the committed rows of all outboxes of the mesh, exactly once, until SIGTERM or Ctrl-C.
 
@@ -35,6 +38,7 @@ def command(
     from headwater.cli import console
     from headwater.hooks import Hooks, arm
     from headwater.mesh.load import load_mesh
+    from headwater.observability.prometheus import PrometheusListener
     from headwater.outbox.relay import Relay, RelayOptions
     from headwater.outbox.source import sources_of
     from headwater.outbox.store_postgres import PostgresOutbox
@@ -47,7 +51,10 @@ def command(
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
     progress = console.err()
-    hooks = Hooks([_Reporter(lambda text: progress.print(text, markup=False))])
+    metrics = PrometheusListener()
+    hooks = Hooks([_Reporter(lambda text: progress.print(text, markup=False)), metrics])
+    if metrics_port:
+        metrics.serve(metrics_port)
 
     def relay(outbox: OutboxSource) -> Relay:
         address = _address(environment.databases, outbox.database)

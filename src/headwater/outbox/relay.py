@@ -267,6 +267,7 @@ class Publisher:
         if batch.rows:
             self.hooks.announce(
                 "relay.committed",
+                source=self.source,
                 records=batch.rows,
                 transactions=len(batch.segments),
                 recorded_at=batch.position.stamp.value,

@@ -1,0 +1,1 @@
+"""Eyes: metrics of what the roads announce."""

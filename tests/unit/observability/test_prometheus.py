@@ -1,0 +1,36 @@
+"""Every metric of the catalogue is made of something that is announced, and counts it."""
+
+from __future__ import annotations
+
+import re
+
+from headwater.hooks import HAPPENINGS
+from headwater.observability.metrics import METRICS
+from headwater.observability.prometheus import PrometheusListener
+
+
+def test_metrics_are_made_of_what_is_announced_and_of_fields_that_it_has() -> None:
+    for metric in METRICS:
+        said = HAPPENINGS[metric.happening].rsplit(": ", 1)[1].split(", ")
+        assert {*metric.labels, metric.amount} - {""} <= set(said), metric.name
+
+
+def test_names_follow_prometheus() -> None:
+    for metric in METRICS:
+        assert re.fullmatch(r"headwater_[a-z_]+", metric.name)
+        assert metric.name.endswith("_total" if metric.kind == "counter" else "_seconds")
+
+
+def test_a_scrape_shows_what_was_announced() -> None:
+    listener = PrometheusListener()
+    for _ in range(2):
+        listener(
+            "relay.committed", {"source": "db.t", "records": 5, "transactions": 2, "recorded_at": 1, "seconds": 0.1}
+        )
+    listener("relay.quarantined", {"product": "a.b", "code": "HW-S001"})
+    listener("relay.mark", {"product": "a.b", "through": 1})
+    text = listener.text()
+    assert 'headwater_relay_records_total{source="db.t"} 10.0' in text
+    assert 'headwater_relay_commit_seconds_count{source="db.t"} 2.0' in text
+    assert 'headwater_relay_quarantined_records_total{code="HW-S001",product="a.b"} 1.0' in text
+    assert "headwater_build_info" in text
