@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ def main() -> int:
     if not pinnable():
         sys.stderr.write("this machine has one core: broker and system share it, and figures say little\n")
     pin_self()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stack is stopped on the way out
     started = time.monotonic()
 
     def tell(text: str) -> None:
