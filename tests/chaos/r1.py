@@ -104,8 +104,8 @@ class Chaos:
             return subprocess.Popen([sys.executable, "-m", *module], env=environment, cwd=ROOT, stdout=log, stderr=log)
 
     def kill(self, trial: int, trials: int) -> None:
-        """One kill: two thirds at failpoints in turn, the rest at random moments of its work."""
-        if trial * 3 < trials * 2:
+        """One kill: three quarters at failpoints in turn, the rest at random moments of its work."""
+        if trial * 4 < trials * 3:
             name, most = FAILPOINTS[trial % len(FAILPOINTS)]
             at = f"{name}:{self.chance.randint(1, most)}:kill"
             process = self.relay(at)
