@@ -30,6 +30,7 @@ def main() -> int:
     }
     schemas = importlib.import_module("headwater.contracts.jsonschema")
     pages |= schemas.pages()
+    pages |= importlib.import_module("headwater.plan.report_text").pages()
     stale = [name for name, text in pages.items() if not _same(REFERENCE / name, text)]
     if "--check" in sys.argv:
         for name in stale:

@@ -83,43 +83,36 @@ def lock(
     ] = False,
     output: Output = "text",
 ) -> None:
-    """Release the schemas of the mesh as they stand: add what is new to versions.lock beside them."""
+    """Release schemas and contracts as they stand: add what is new to versions.lock and releases.lock beside them."""
     from headwater.cli import console
-    from headwater.errors import Finding, InvalidFiles
-    from headwater.schemas.tree import SchemaFile, read_tree
-    from headwater.schemas.versions import LOCK_FILE, lock_findings, read_lock
+    from headwater.errors import InvalidFiles
+    from headwater.plan.locking import lock_files, unlocked
     from headwater.settings import load_settings
 
-    root = load_settings().mesh_folder
-    folders: dict[Path, list[SchemaFile]] = {}
-    for item in read_tree(root / "schemas" / "avro", root=root).values():
-        folders.setdefault(item.path.parent, []).append(item)
-    added: list[dict[str, object]] = []
-    findings: list[Finding] = []
-    for folder, items in folders.items():
-        path = folder / LOCK_FILE
-        file = path.relative_to(root).as_posix()
-        before = after = read_lock(path, file)
-        findings += lock_findings(items, before, file) if check_only else []
-        for item in items:
-            after = after.added(item.schema)
-        for locked in after.versions[:]:
-            if locked not in before.versions:
-                added.append({"file": file, "schema": locked.name, "version": locked.version})
-        if after != before and not check_only:
-            path.write_text(after.render(), encoding="utf-8")
-    if check_only and findings:
+    files = lock_files(load_settings().mesh_folder)
+    findings = unlocked(files) if check_only else []
+    if findings:
         if output == "json":
             console.print_json_line({"findings": [finding.as_json() for finding in findings]})
             raise typer.Exit(1)
         raise InvalidFiles(findings)
+    new = [] if check_only else [file for file in files if file.added]
+    for file in new:
+        file.path.write_text(file.text, encoding="utf-8")
+    added = [
+        {"file": file.file, "schema" if file.file.endswith("versions.lock") else "product": name, "version": version}
+        for file in new
+        for name, version in file.added
+    ]
+    schemas = sum(1 for file in files if file.file.endswith("versions.lock") for _ in file.text.splitlines())
     if output == "json":
-        console.print_json_line({"added": [] if check_only else added, "schemas": sum(map(len, folders.values()))})
+        console.print_json_line({"added": added, "versions": schemas})
         return
-    for entry in added if not check_only else []:
-        console.out(f"{entry['file']}: {entry['schema']} version {entry['version']}")
-    if not added or check_only:
-        console.out(f"{sum(map(len, folders.values()))} schemas, all released as they stand")
+    for file in new:
+        for name, version in file.added:
+            console.out(f"{file.file}: {name} {'version ' if isinstance(version, int) else ''}{version}")
+    if not added:
+        console.out(f"{len(files)} locks, all as the files stand")
 
 
 @app.command()

@@ -54,14 +54,15 @@ class Releases:
         """The release that was added last."""
         return self.releases[-1] if self.releases else None
 
-    def before(self, version: Version) -> Release | None:
-        """What a version follows: the newest release, or the one before it where the newest is this version."""
-        others = [release for release in self.releases if release.version != version]
-        return others[-1] if others else None
+    def before(self, release: Release) -> Release | None:
+        """What a contract as it stands follows: the newest release, or the one before where the newest is itself."""
+        if self.newest == release:
+            return self.releases[-2] if len(self.releases) > 1 else None
+        return self.newest
 
-    def holds(self, release: Release) -> bool:
-        """Whether the newest release is this one."""
-        return self.newest == release
+    def holds(self, version: Version) -> bool:
+        """Whether a version was released."""
+        return any(release.version == version for release in self.releases)
 
     def added(self, release: Release) -> Releases:
         """With this release as the newest; unchanged where its version is there already: what is released stays."""

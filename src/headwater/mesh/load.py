@@ -225,9 +225,9 @@ class _FolderReading:
         self, contract: Contract[Product], product: Product, output: Output, read: SchemaFile
     ) -> SchemaFile | None:
         found = schema_findings(read, product, output)
-        self.findings.extend(found)
-        self.findings.extend(key_findings(contract, read, output))
-        return None if found else read
+        keys = key_findings(contract, read, output)
+        self.findings += [*found, *keys]
+        return None if found or keys else read
 
     def consumers(self) -> list[Contract[Consumer]]:
         """The files of `consumers/`, in order."""

@@ -1,34 +1,63 @@
-"""All that can be said of a mesh without a network: contracts, schemas, their history, flows."""
+"""All that can be said of a mesh without a network: contracts, schemas, history, flows, and whom a change hits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from headwater.contracts.load import PRODUCT_FILE, contract_bytes, read_product
 from headwater.errors import Finding, HeadwaterError, InvalidFiles, Severity
-from headwater.mesh.load import SCHEMAS_FOLDER, load_mesh
-from headwater.mesh.products import Mesh, ResolvedProduct
-from headwater.processing.flow_file import check_flow
-from headwater.schemas.evolution import judge
-from headwater.schemas.places import place_of
-from headwater.schemas.tree import SchemaFile, read_text, read_tree
-from headwater.schemas.versions import LOCK_FILE, VersionsLock, lock_findings, read_lock
+from headwater.mesh.load import Survey, survey
+from headwater.mesh.products import Mesh
+from headwater.naming import ProductName
+from headwater.plan.changes_git import GitChanges, changed_since
+from headwater.plan.history import history_findings, read_locks
+from headwater.plan.releases import ProductChange, judge_releases
+from headwater.plan.touched import touched
+from headwater.processing.flow_file import JudgedFlow, judge_flow, unread
 
-CHECK_VERSION = 1
 _LATER = ("lake", "sql", "http")  # ports that contracts may name and nothing serves yet
 _RANK = {"info": 0, "warning": 1, "error": 2}
 
 
-def check(folder: Path) -> tuple[Mesh | None, list[Finding]]:
-    """The mesh, if its files can be read, and everything found, in order of place. Executes flows, runs nothing."""
-    try:
-        mesh = load_mesh(folder)
-    except InvalidFiles as invalid:
-        return None, list(invalid.findings)
-    findings = [*_history_findings(mesh), *_flow_findings(mesh), *_promise_findings(mesh)]
-    return mesh, sorted(findings, key=lambda found: (found.file, found.line, found.column, found.code))
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found, in order of place.
+
+    `findings` decide the verdict. With a base, `shown` are those of what changed since and of whom it hits; what else
+    there is, is counted in `hidden`. `note` says why git could not tell what changed.
+    """
+
+    mesh: Mesh | None
+    findings: tuple[Finding, ...]
+    shown: tuple[Finding, ...]
+    changes: tuple[ProductChange, ...] = ()
+    base: str = ""
+    note: str = ""
+
+    @property
+    def hidden(self) -> int:
+        """How many findings concern neither what changed nor whom it hits."""
+        return len(set(self.findings) - set(self.shown))
+
+
+def check(folder: Path, base: str = "") -> Report:
+    """Everything found in a mesh's folder. Executes flows, runs nothing. `base` is a revision, asked of git."""
+    read = survey(folder)
+    mesh = read.mesh
+    if mesh is None:
+        found = _ordered(read.findings)
+        return Report(None, found, found, base=base)
+    flows = {product.name: _flow(mesh, product.name) for product in mesh.in_order() if product.product.inputs}
+    locks, findings = read_locks(read, folder)
+    findings += [*read.findings, *_flow_findings(read, flows), *_promise_findings(read)]
+    history = history_findings(read, locks, folder)
+    broken = {found.file for found in history if found.severity == "error" and found.code != "HW-S071"}
+    unkept = frozenset(name for name in mesh.products if _schema_file(read, name) in broken)
+    changes, released = judge_releases(read, flows, locks, unkept)
+    findings += [*history, *released]
+    git = changed_since(folder, base) if base else GitChanges(None)
+    return _report(read, findings, changes, git, base)
 
 
 def failing(findings: Sequence[Finding], fail_on: Severity) -> bool:
@@ -40,91 +69,75 @@ def failing(findings: Sequence[Finding], fail_on: Severity) -> bool:
     return any(_RANK[found.severity] >= _RANK[fail_on] for found in findings)
 
 
-def as_json(mesh: Mesh | None, findings: Sequence[Finding]) -> dict[str, object]:
-    """The published JSON form: `schemaVersion`, `summary`, `findings`."""
-    counts = {severity: sum(1 for found in findings if found.severity == severity) for severity in _RANK}
-    return {
-        "schemaVersion": CHECK_VERSION,
-        "tool": "headwater",
-        "command": "check",
-        "summary": {"products": len(mesh.products) if mesh else None, **counts},
-        "findings": [found.as_json() for found in findings],
-    }
+def _report(read: Survey, findings: list[Finding], changes: list[ProductChange], git: GitChanges, base: str) -> Report:
+    """The verdict, which git has no part in, and what is shown of it, which is git's only part."""
+    told = [found for change in changes for found in change.findings if change.pending or found.severity == "error"]
+    findings += told
+    if git.files is None:
+        found = _ordered(findings)
+        shown_changes = tuple(change for change in changes if change.pending or base)
+        return Report(read.mesh, found, found, shown_changes, base, git.note)
+    names, files = touched(read, git.files, changes)
+    news = [found for change in changes if change.product in names for found in change.findings]
+    shown = [found for found in (*findings, *news) if _in(found.file, files)]
+    return Report(
+        read.mesh,
+        _ordered(findings),
+        _ordered(shown),
+        tuple(change for change in changes if change.product in names),
+        base,
+    )
 
 
-def as_github(found: Finding) -> str:
-    """A finding as a workflow command, which shows it beside the line.
-
-    >>> as_github(Finding("HW-C003", "error", "product.yaml", 3, 1, "", "unknown key", "keys are strict", "owner"))
-    '::error file=product.yaml,line=3,col=1,title=HW-C003::unknown key. keys are strict. fix: owner'
-    """
-    level = {"info": "notice"}.get(found.severity, found.severity)
-    place = f"file={_property(found.file)}"
-    if found.line:
-        place += f",line={found.line},col={found.column}"
-    said = ". ".join(part for part in (found.message, found.why, f"fix: {found.fix}" if found.fix else "") if part)
-    text = said.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return f"::{level} {place},title={found.code}::{text}"
+def _in(file: str, places: Iterable[str]) -> bool:
+    return any(file == place or file.startswith(f"{place}/") for place in places)
 
 
-def _property(text: str) -> str:
-    for letter, written in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C")):
-        text = text.replace(letter, written)
-    return text
+def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(set(findings), key=lambda one: (one.file, one.line, one.column, one.code, one.message)))
 
 
-def _history_findings(mesh: Mesh) -> list[Finding]:
-    """What is not in the locks beside the schemas, and what may not follow what is in them."""
+def _schema_file(read: Survey, name: ProductName) -> str:
+    resolved = read.mesh.products[name] if read.mesh else None
+    item = read.tree.get(resolved.output.schema.name) if resolved else None
+    return item.file if item else ""
+
+
+def _flow(mesh: Mesh, product: ProductName) -> JudgedFlow:
     try:
-        tree = read_tree(mesh.folder / SCHEMAS_FOLDER, root=mesh.folder)
+        return judge_flow(mesh, product)
     except InvalidFiles as invalid:
-        return list(invalid.findings)
+        return JudgedFlow(invalid.findings)
+    except HeadwaterError as error:
+        file = f"{mesh.product(product).product.folder}/flow.py"
+        return JudgedFlow((Finding(error.code, "error", file, 0, 0, "", error.message, error.detail, error.hint),))
+
+
+def _flow_findings(read: Survey, flows: dict[ProductName, JudgedFlow]) -> list[Finding]:
     findings: list[Finding] = []
-    for folder in sorted({item.path.parent for item in tree.values()}):
-        items = [item for item in tree.values() if item.path.parent == folder]
-        file = (folder / LOCK_FILE).relative_to(mesh.folder).as_posix()
-        try:
-            lock = read_lock(folder / LOCK_FILE, file)
-        except InvalidFiles as invalid:
-            findings += invalid.findings
+    for name, judged in flows.items():
+        findings += judged.findings
+        if judged.graph is None:
             continue
-        findings += lock_findings(items, lock, file)
-        for product in mesh.products.values():
-            item = next((item for item in items if item.schema.name == product.output.schema.name), None)
-            if item is not None:
-                findings += _evolution_findings(product, item, lock)
+        contract = read.contracts[name]
+        inputs = contract.value.inputs if contract.value is not None else ()
+        for index, (declared, port) in enumerate(zip(inputs, judged.graph.inputs, strict=True)):
+            for field in unread(declared, port, judged.reads[port.product]):
+                path = f"inputs[{index}].reads[{declared.reads.index(field)}]"
+                message = f"'{field}' of {port.product} is declared, and the flow does not read it"
+                why, fix = "whoever changes it would ask here for nothing", f"remove {field} from reads"
+                found = contract.finding("HW-P007", path, message, why=why, fix=fix)
+                findings.append(replace(found, severity="info"))
     return findings
 
 
-def _evolution_findings(product: ResolvedProduct, item: SchemaFile, lock: VersionsLock) -> list[Finding]:
-    level = str(product.output.output.compatibility)
-    history = [locked.schema for locked in lock.history(item.schema.name)]
-    if lock.holds(item.schema):
-        history.pop()
-    findings = []
-    text = read_text(item.path, item.file)
-    for step in judge(level, history, item.schema):
-        new_reads = step.direction == "backward"
-        path = step.found.reader_path if new_reads else step.found.writer_path
-        severity, why = step.found.severity, f"{step.found.why}; the level of {product.name} is {level}"
-        earlier = f"version {step.earlier + 1}"
-        message = f"{earlier} cannot be read any more" if new_reads else f"readers of {earlier} would break"
-        if severity != "error":
-            message = f"what {earlier} says is read as something else"
-        elif product.major > 1:
-            # A lock does not say in which major a version was released; the registry's subject of the major does.
-            severity, why = "warning", f"{why}; apply judges it by the versions of major {product.major} alone"
-        place = place_of(text, path)
-        said = f"{message}: {step.found.message}"
-        findings.append(Finding(step.found.code, severity, item.file, *place, path, said, why, step.found.fix))
-    return findings
-
-
-def _promise_findings(mesh: Mesh) -> list[Finding]:
+def _promise_findings(read: Survey) -> list[Finding]:
     """What contracts promise and this version does not keep: a promise that nobody keeps must not look kept."""
     findings: list[Finding] = []
-    for product in mesh.products.values():
-        output = product.output.output
+    for contract in read.contracts.values():
+        if contract.value is None:
+            continue
+        output = contract.value.output
         unkept = [
             (f"outputs[0].ports[{at}]", f"the port '{port}'") for at, port in enumerate(output.ports) if port in _LATER
         ]
@@ -132,26 +145,9 @@ def _promise_findings(mesh: Mesh) -> list[Finding]:
             unkept.append(("outputs[0].on_invalid", f"on_invalid: {output.on_invalid}"))
         if output.accept_late is not None:
             unkept.append(("outputs[0].accept_late", f"accept_late: {output.accept_late.text()}"))
-        if unkept:
-            file = f"{product.product.folder}/{PRODUCT_FILE}"
-            contract = read_product(contract_bytes(mesh.folder / file, file), file=file, folder=product.product.folder)
-            for path, promise in unkept:
-                message = f"{promise} is not kept by this version of Headwater"
-                why, fix = "whoever reads the contract would rely on it", "remove it until a version keeps it"
-                finding = contract.finding("HW-D016", path, message, why=why, fix=fix)
-                findings.append(replace(finding, severity="warning"))
-    return findings
-
-
-def _flow_findings(mesh: Mesh) -> list[Finding]:
-    findings: list[Finding] = []
-    for product in mesh.in_order():
-        if product.product.inputs:
-            try:
-                findings += check_flow(mesh, product.name)
-            except InvalidFiles as invalid:
-                findings += invalid.findings
-            except HeadwaterError as error:
-                file = f"{product.product.folder}/flow.py"
-                findings.append(Finding(error.code, "error", file, 0, 0, "", error.message, error.detail, error.hint))
+        for path, promise in unkept:
+            message = f"{promise} is not kept by this version of Headwater"
+            why, fix = "whoever reads the contract would rely on it", "remove it until a version keeps it"
+            finding = contract.finding("HW-D016", path, message, why=why, fix=fix)
+            findings.append(replace(finding, severity="warning"))
     return findings

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from headwater.contracts.product import ProductType
+from headwater.contracts.product import Input, ProductType
 from headwater.errors import Finding, HeadwaterError, InvalidFiles
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.processing.compiler import compile_plan
 from headwater.processing.field_types import from_avro
+from headwater.processing.field_uses import fields_read
 from headwater.processing.flow import Stream, source
 from headwater.processing.graph import EVENT_TIMES, FACT_TIMES, HIDDEN, Graph, Port
 from headwater.processing.steps import Plan
@@ -28,13 +31,40 @@ def load_plan(mesh: Mesh, product: ProductName) -> Plan:
     return compile_plan(load_flow(mesh, product), tick=int(mesh.file.tick))
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedFlow:
+    """A flow with what is wrong with it. `graph` is None, and `reads` empty, where it cannot run.
+
+    `reads` are the fields that it reads of each input.
+    """
+
+    findings: tuple[Finding, ...]
+    graph: Graph | None = None
+    reads: Mapping[ProductName, frozenset[str]] = field(default_factory=dict)
+
+
 def check_flow(mesh: Mesh, product: ProductName) -> list[Finding]:
     """What is wrong with a derived product's flow, at its place. Executes `flow.py`, runs nothing."""
+    return list(judge_flow(mesh, product).findings)
+
+
+def judge_flow(mesh: Mesh, product: ProductName) -> JudgedFlow:
+    """A derived product's flow with the fields that it reads, and what is wrong with it. Executes `flow.py`."""
     try:
         graph = load_flow(mesh, product)
     except InvalidFiles as invalid:
-        return list(invalid.findings)
-    return validate(graph) or _undeclared(mesh.product(product), graph, int(mesh.file.tick))
+        return JudgedFlow(invalid.findings)
+    findings = validate(graph)
+    if findings:
+        return JudgedFlow(tuple(findings))
+    reads = fields_read(graph, tick=int(mesh.file.tick))
+    return JudgedFlow(tuple(_undeclared(mesh.product(product), graph, reads)), graph, reads)
+
+
+def unread(declared: Input, port: Port, read: frozenset[str]) -> list[str]:
+    """The fields that `reads` declares and the flow does not read. Keys and times are always read."""
+    known = {*read, *port.key, *HIDDEN, *EVENT_TIMES, *FACT_TIMES}
+    return [name for name in declared.reads if name not in known]
 
 
 def load_flow(mesh: Mesh, product: ProductName) -> Graph:
@@ -86,17 +116,12 @@ def port_of(resolved: ResolvedProduct) -> Port:
     )
 
 
-def _undeclared(resolved: ResolvedProduct, graph: Graph, tick: int) -> list[Finding]:
+def _undeclared(resolved: ResolvedProduct, graph: Graph, read: Mapping[ProductName, frozenset[str]]) -> list[Finding]:
     """Fields that the flow reads and `reads` in product.yaml does not name: who changes one asks there whom it hits."""
-    read: dict[str, set[str]] = {}
-    for stage in compile_plan(graph, tick=tick).stages:
-        for entry in stage.inputs:
-            if entry.product is not None:
-                read.setdefault(entry.topic, set()).update(entry.fields)
     findings = []
     for declared, port in zip(resolved.product.inputs, graph.inputs, strict=True):
         known = {*declared.reads, *port.key, *HIDDEN, *EVENT_TIMES, *FACT_TIMES}
-        missing = sorted(read.get(port.topic, set()) - known) if declared.reads else []
+        missing = sorted(read[port.product] - known) if declared.reads else []
         if missing:
             names = ", ".join(f"'{name}'" for name in missing)
             message = f"the flow reads {names} of {port.product}, and product.yaml does not say so"

@@ -1,0 +1,1 @@
+"""What comes from what: products, their fields, and who reads them."""

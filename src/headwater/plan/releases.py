@@ -1,0 +1,146 @@
+"""Each contract against the release before it: what changed, whom it hits, and whether the version says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from headwater.catalog.impact import Impact, contract_impacts, schema_impacts
+from headwater.catalog.mesh_lineage import Flows, Reader, mesh_lineage, readers_of
+from headwater.contracts.diff import Part, differences, due, enough, following, raised
+from headwater.contracts.load import Contract
+from headwater.contracts.product import Product, Version
+from headwater.contracts.releases import RELEASES_FILE, Release, Releases, parse_releases, promises_of
+from headwater.errors import Finding, InvalidFiles
+from headwater.lineage.graph import Lineage
+from headwater.mesh.load import Survey
+from headwater.mesh.products import ResolvedProduct
+from headwater.naming import ProductName
+from headwater.plan.history import Locks
+from headwater.schemas.places import place_of
+from headwater.schemas.tree import SchemaFile, read_text
+from headwater.schemas.versions import VersionsLock
+
+
+@dataclass(frozen=True, slots=True)
+class ProductChange:
+    """What changed in a product since the release before. `pending`: the change is in no lock yet."""
+
+    product: ProductName
+    before: Version
+    after: Version
+    due: Part
+    impacts: tuple[Impact, ...]
+    pending: bool
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def hit(self) -> frozenset[str]:
+        """The names of those who are hit, further down too."""
+        readers = {one.name for impact in self.impacts for one in (*impact.readers, *impact.affected)}
+        return frozenset(readers | {name for impact in self.impacts for name in impact.further})
+
+
+def read_releases(folder: Path, product: Product) -> Releases:
+    """A product's releases, none where there is no file; raises `InvalidFiles`."""
+    path = folder / product.folder / RELEASES_FILE
+    file = f"{product.folder}/{RELEASES_FILE}"
+    return parse_releases(read_text(path, file), file) if path.is_file() else Releases(())
+
+
+def release_of(product: Product, schema: SchemaFile, lock: VersionsLock) -> Release:
+    """A contract as it stands, with the number of its schema: that of the lock, or the next."""
+    history = lock.history(schema.schema.name)
+    number = history[-1].version if lock.holds(schema.schema, product.major) else len(history) + 1
+    return Release(product.version, schema.schema.name, number, promises_of(product))
+
+
+def judge_releases(
+    survey: Survey, flows: Flows, locks: Locks, broken: frozenset[ProductName]
+) -> tuple[list[ProductChange], list[Finding]]:
+    """The changes of every product with their findings, and those of the locks. `broken` do not keep their level."""
+    mesh = survey.mesh
+    if mesh is None:
+        return [], []
+    changes: list[ProductChange] = []
+    findings: list[Finding] = []
+    known: tuple[list[Reader], Lineage] | None = None
+    for resolved in mesh.products.values():
+        item = survey.tree.get(resolved.output.schema.name)
+        if item is None or item.path.parent not in locks:
+            continue
+        try:
+            releases = read_releases(mesh.folder, resolved.product)
+        except InvalidFiles as invalid:
+            findings += invalid.findings
+            continue
+        lock, contract = locks[item.path.parent], survey.contracts[resolved.name]
+        release = release_of(resolved.product, item, lock)
+        if not releases.holds(resolved.product.version):
+            findings.append(_unlocked(contract, resolved))
+        before = releases.before(release)
+        if before is None:
+            continue
+        known = known or (readers_of(mesh, flows), mesh_lineage(mesh, flows))
+        readers = [one for one in known[0] if one.source == resolved.name and one.major == before.version.major]
+        impacts = contract_impacts(differences(before.promises, release.promises), readers, known[1])
+        old = next((one for one in lock.history(before.schema) if one.version == before.schema_version), None)
+        if old is not None:
+            impacts += schema_impacts(
+                old.schema, resolved.output.schema, product=resolved.name, readers=readers, lineage=known[1]
+            )
+        part = due([*(impact.due for impact in impacts), "major" if resolved.name in broken else "none"])
+        pending = releases.newest != release
+        change = ProductChange(resolved.name, before.version, resolved.product.version, part, tuple(impacts), pending)
+        changes.append(replace(change, findings=tuple(_findings(change, contract, item))))
+    return changes, findings
+
+
+def _findings(change: ProductChange, contract: Contract[Product], item: SchemaFile) -> Iterator[Finding]:
+    given = raised(change.before, change.after)
+    if change.after < change.before:
+        why = f"{change.before} is released, and versions only grow"
+        fix = f"write version: {following(change.before, change.due if change.due != 'none' else 'patch')}"
+        yield contract.finding("HW-C083", "version", f"the version goes back to {change.after}", why=why, fix=fix)
+    elif not enough(change.due, given):
+        wanted = following(change.before, change.due)
+        reasons = [impact.text for impact in change.impacts if impact.due == change.due]
+        why = f"since {change.before}: {'; '.join(reasons) or 'the level is not kept'}"
+        fix = f"write version: {wanted}, then headwater schema lock"
+        message = f"the version is {change.after}, and {wanted} is due"
+        found = contract.finding("HW-C082", "version", message, why=why, fix=fix)
+        yield found if change.due != "patch" else replace(found, severity="info")
+    if given == "major":  # the mend for what breaks: readers of the old major go on reading it
+        return
+    for impact in change.impacts:
+        yield from _impact(impact, contract, item)
+
+
+def _impact(impact: Impact, contract: Contract[Product], item: SchemaFile) -> Iterator[Finding]:
+    def found(code: str, message: str, why: str) -> Finding:
+        if impact.place == "contract":
+            return contract.finding(code, impact.path, message, why=why, fix=impact.fix)
+        place = place_of(item.text, impact.path)
+        return Finding(code, "error", item.file, *place, impact.path, message, why, impact.fix)
+
+    if impact.severity == "breaks readers":
+        count = len(impact.readers)
+        said = f"{impact.text} breaks {count} reader{'' if count == 1 else 's'}"
+        names = impact.whom()
+        yield found("HW-C084", said, f"{names} {'reads' if count == 1 else 'read'} it; {impact.why}")
+    elif impact.severity == "breaks nobody today":
+        yield replace(
+            found("HW-C085", f"{impact.text} breaks nobody today", f"no declared reader reads it; {impact.why}"),
+            severity="warning",
+        )
+    elif impact.severity == "data-affecting":
+        whom = impact.whom()
+        why = f"{impact.why}; read by {whom}" if whom else impact.why
+        yield replace(found("HW-C086", f"{impact.text} affects data", why), severity="info")
+
+
+def _unlocked(contract: Contract[Product], resolved: ResolvedProduct) -> Finding:
+    message = f"version {resolved.product.version} of {resolved.name} is not in {RELEASES_FILE}"
+    why = "what is not released there cannot be held against later changes"
+    return contract.finding("HW-C081", "version", message, why=why, fix="headwater schema lock")
