@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Any, Protocol
 
 from headwater.errors import CallerFault, Misfit
@@ -23,6 +25,7 @@ from headwater.timeline.instant import Instant
 
 _KEY_LENGTH_LIMIT = 255  # the column's
 _EMITTERS_LIMIT = 1_000
+_AS_THEY_ARE = frozenset((str, int, float, bool, bytes, Decimal, date, type(None)))
 _emitters: dict[int, tuple[ResolvedProduct, _Emitter]] = {}
 
 
@@ -54,10 +57,11 @@ def emit(
 ) -> str:
     """Add a row for this record to the product's outbox, in the caller's transaction; the row's id.
 
-    `record` is a mapping or a dataclass with the payload's fields: those of the schema without `event_id`,
-    `recorded_at`, `kind` and `revision`. Instants are datetimes with a zone or integer microseconds. `event_id` is the
-    event's identity, the same in each correction; left out, the row's id becomes it. `revision` grows with each change
-    of the event or fact. A `retract` carries the payload of what it takes back.
+    `record` is a mapping, a dataclass, a pydantic model or a type made by `headwater schema generate`, with the
+    payload's fields: those of the schema without `event_id`, `recorded_at`, `kind` and `revision`. Instants are
+    datetimes with a zone or integer microseconds. `event_id` is the event's identity, the same in each correction; left
+    out, the row's id becomes it. `revision` grows with each change of the event or fact. A `retract` carries the payload
+    of what it takes back.
 
     Raises `Misfit` where the record does not fit the schema, `CallerFault` HW-O041 to HW-O045 where the call is wrong.
     Nothing was written then.
@@ -156,17 +160,58 @@ class _Emitter:
 
 
 def _fields(record: object) -> dict[str, Any]:
-    if is_dataclass(record) and not isinstance(record, type):
-        fields: dict[str, Any] = asdict(record)
-    elif isinstance(record, Mapping):
-        fields = dict(record)
-    else:
-        raise CallerFault(
-            f"a record is a mapping or a dataclass, not {type(record).__name__}",
-            code="HW-O047",
-            hint="pass a dict with the payload's fields",
-        )
-    for name, value in fields.items():
-        if isinstance(value, datetime):
-            fields[name] = int(Instant.from_datetime(value))
-    return fields
+    """The payload's fields in the codec's form; a generated type says them itself."""
+    to_record = getattr(record, "to_record", None)
+    if callable(to_record) and not isinstance(record, type):
+        try:
+            return dict(to_record())
+        except (ValueError, TypeError, AttributeError) as error:
+            # Its text may hold the value, which may be personal.
+            raise Misfit(
+                f"{type(record).__name__} cannot be made into a record: {type(error).__name__} in to_record",
+                code="HW-O048",
+                detail="a decimal beyond its precision, an instant without a zone, or a value of another type",
+                hint="call to_record() yourself to see which",
+            ) from None
+    if isinstance(record, Mapping) or _kept(record) is not None:
+        return {name: value if type(value) in _AS_THEY_ARE else _plain(value) for name, value in _parts(record)}
+    raise CallerFault(
+        f"a record is a mapping or a dataclass, not {type(record).__name__}",
+        code="HW-O047",
+        hint="pass a dict with the payload's fields, or a type made by headwater schema generate",
+    )
+
+
+def _parts(record: Any) -> Iterable[tuple[str, Any]]:
+    return (
+        record.items()
+        if isinstance(record, Mapping)
+        else [(name, getattr(record, name)) for name in _kept(record) or ()]
+    )
+
+
+def _kept(record: Any) -> Iterable[str] | None:
+    """The names of what a dataclass or a pydantic model holds; None for anything else."""
+    if isinstance(record, type):
+        return None
+    if is_dataclass(record):
+        return [field.name for field in fields(record)]
+    names = getattr(type(record), "model_fields", None)  # pydantic's, which is not imported for that
+    return names if isinstance(names, dict) else None
+
+
+def _plain(value: Any) -> Any:
+    """A value as the codec takes it: instants in microseconds, enums and UUIDs as text, records as dicts."""
+    if type(value) in _AS_THEY_ARE:
+        return value
+    if isinstance(value, datetime):
+        return int(Instant.from_datetime(value))
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping) or _kept(value) is not None:
+        return {name: _plain(item) for name, item in _parts(value)}
+    return value

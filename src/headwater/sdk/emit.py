@@ -25,8 +25,9 @@ def emit(
     """Say that something happened, in the transaction of `connection`; the id of the outbox row.
 
     `product` is a source-aligned product's name, found in the mesh of the settings (`HEADWATER_MESH`, else the nearest
-    `mesh.yaml` upward), or the product itself. `record` is a mapping or a dataclass with the payload's fields, instants
-    as datetimes with a zone or integer microseconds. It is checked against the schema before the INSERT; commit and
+    `mesh.yaml` upward), or the product itself. `record` is a mapping, a dataclass, a pydantic model or a type made by
+    `headwater schema generate`, with the payload's fields, instants as datetimes with a zone or integer microseconds.
+    It is checked against the schema before the INSERT; commit and
     roll-back stay yours.
 
         with psycopg.connect(address) as connection:

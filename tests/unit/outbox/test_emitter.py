@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+from types import ModuleType
+from uuid import UUID
 
 import pytest
+from pydantic import BaseModel
 
 from headwater.contracts.product import Outbox
 from headwater.errors import CallerFault, Misfit
 from headwater.outbox.emitter import emit, event_of
+from headwater.schemas.generate import Root, Style, generate
 from headwater.testing.source_products import order_events, stock_facts
 
 RECORD = {"customer": "ada", "number": 7, "occurred_at": datetime(2026, 1, 2, tzinfo=UTC), "note": "x"}
@@ -64,6 +70,37 @@ def test_a_field_with_a_default_may_be_left_out_and_a_dataclass_will_do() -> Non
 
     payload = json.loads(event_of(order_events(), Order()).payload or "")
     assert payload["note"] is None and payload["occurred_at"] == "1970-01-01T00:00:00.000005Z"
+
+
+@pytest.mark.parametrize("style", ["dataclass", "pydantic"])
+def test_a_generated_type_is_emitted_as_the_mapping_that_it_stands_for(style: Style) -> None:
+    product = order_events()
+    module = ModuleType(f"generated_{style}")
+    sys.modules[module.__name__] = module
+    source = generate([Root(product.output.payload_schema, "OrderPayload")], style, about="orders.placed")
+    exec(compile(source, module.__name__, "exec"), module.__dict__)  # noqa: S102 - as an import would
+    del sys.modules[module.__name__]
+    order = module.OrderPayload(**RECORD)
+    assert event_of(product, order).payload == event_of(product, RECORD).payload
+    if style == "dataclass":  # a model refuses it at once
+        with pytest.raises(Misfit, match="ValueError in to_record") as caught:
+            event_of(product, module.OrderPayload(**RECORD | {"occurred_at": datetime(2026, 1, 1)}))  # noqa: DTZ001
+        assert caught.value.code == "HW-O048"
+
+
+def test_a_model_of_the_service_itself_will_do_with_enums_uuids_and_instants() -> None:
+    class Note(StrEnum):
+        GIFT = "gift"
+
+    class Order(BaseModel):
+        customer: UUID = UUID(int=1)
+        number: int = 1
+        occurred_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+        note: Note = Note.GIFT
+
+    payload = json.loads(event_of(order_events(), Order()).payload or "")
+    assert payload["customer"] == str(UUID(int=1)) and payload["note"] == "gift"
+    assert payload["occurred_at"] == "1970-01-01T00:00:00.000000Z"
 
 
 @pytest.mark.parametrize(
