@@ -11,7 +11,8 @@ An error is no matter for the guard: the caller drops sink, readers and state, a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
@@ -29,6 +30,8 @@ SUSPICIOUS_MICROSECONDS = (
     RETRY_BACKOFF_MS * 750
 )  # 0.75 of the back-off; the fastest repeated call measured took 81.5 ms
 OPEN_SECONDS = 30.0  # a predecessor's transaction is aborted first, and a fresh coordinator loads for a second
+CALL_SECONDS = 15.0  # of one call; above the socket's timeout, so that one lost answer is still repeated
+FORGOTTEN_SECONDS = 2.0
 QUEUE_WAIT_SECONDS = 0.05
 
 
@@ -85,7 +88,7 @@ class GuardedProducer:
         self._settings = {**producer_settings(transactional_id, timeout_ms), **settings}
         self._transactional_id = transactional_id
         self._bootstrap = str(settings.get("bootstrap.servers", ""))
-        self._timeout = timeout_ms / 1_000
+        self._timeout = min(timeout_ms / 1_000, CALL_SECONDS)
         self._clock = clock
         self._hooks = hooks
         self._producer: Any = None
@@ -175,22 +178,22 @@ class GuardedProducer:
         if not offsets:
             return
         places = [KafkaTopicPartition(place.topic, place.partition, offset) for place, offset in offsets.items()]
-        try:
-            self._producer.send_offsets_to_transaction(places, source.group_metadata(), self._timeout)
-        except KafkaException as error:
-            raise self._failed(error, "send_offsets") from None
+        producer, metadata, timeout = self._producer, source.group_metadata(), self._timeout
+        self._bounded("send_offsets", lambda: producer.send_offsets_to_transaction(places, metadata, timeout))
 
     def commit(self) -> None:
         """End the transaction; all visible."""
         self.flush()  # so that the timed call holds the EndTxn alone
-        self._end("commit", lambda: self._producer.commit_transaction(self._timeout))
+        producer, timeout = self._producer, self._timeout
+        self._end("commit", lambda: producer.commit_transaction(timeout))
 
     def abort(self) -> None:
         """End the transaction; nothing visible."""
         self._held.clear()
         self._producer.purge(in_queue=True, in_flight=False)
         self._producer.flush(self._timeout)
-        self._end("abort", lambda: self._producer.abort_transaction(self._timeout))
+        producer, timeout = self._producer, self._timeout
+        self._end("abort", lambda: producer.abort_transaction(timeout))
 
     def close(self) -> None:
         """Let go. An open transaction is aborted where the broker answers; else its timeout or successor ends it."""
@@ -203,15 +206,44 @@ class GuardedProducer:
                 producer.abort_transaction(1.0)
         self._broken = True
 
-    def _end(self, doing: str, call: Any) -> None:
+    def _end(self, doing: str, call: Callable[[], object]) -> None:
         started = self._clock.monotonic()
-        try:
-            call()
-        except KafkaException as error:
-            raise self._failed(error, doing) from None
+        self._bounded(doing, call)
         if self._clock.monotonic() - started >= SUSPICIOUS_MICROSECONDS:
             self._suspicious = True
         self._transacting = False
+
+    def _bounded(self, doing: str, call: Callable[[], object]) -> None:
+        """Call in a thread of its own that is left behind when the library forgets its own timeout.
+
+        After a coordinator was paused or restarted, `send_offsets_to_transaction` was seen to wait for ever. The thread
+        keeps the producer alive, for destroying it would wait too; its successor's epoch fences whatever it still does.
+        """
+        outcome: list[BaseException | None] = []
+
+        def run() -> None:
+            try:
+                call()
+            except BaseException as error:
+                outcome.append(error)
+            else:
+                outcome.append(None)
+
+        thread = threading.Thread(target=run, daemon=True, name=f"{self._transactional_id} {doing}")
+        thread.start()
+        thread.join(self._timeout + FORGOTTEN_SECONDS)
+        if not outcome:
+            self._broken = True
+            raise Unreachable(
+                f"{self._transactional_id}: {doing} did not come back from Kafka at {self._bootstrap}",
+                code="HW-R012",
+                detail="whether the transaction took effect, only the broker knows",
+            )
+        error = outcome[0]
+        if isinstance(error, KafkaException | SystemError):
+            raise self._failed(error, doing) from None
+        if error is not None:
+            raise error
 
     def _produce(self, topic: str, partition: int, record: Any, report: Any) -> None:
         key, value, timestamp, headers = record
