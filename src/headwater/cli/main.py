@@ -22,6 +22,7 @@ COMMANDS = (
     "plan",
     "apply",
     "schema",
+    "contract",
     "registry",
     "emit",
     "relay",
