@@ -15,7 +15,7 @@ from typing import Protocol
 HAPPENINGS = {
     "relay.started": "a relay has its source's lease and reads: source",
     "relay.waiting": "a relay cannot go on for now and tries again; nothing is lost: source, code, reason",
-    "relay.committed": "a Kafka transaction of the relay committed: source, records, transactions, recorded_at, seconds",
+    "relay.committed": "a relay committed a Kafka transaction: source, records, transactions, recorded_at, seconds",
     "relay.quarantined": "a row did not fit its contract: product, code",
     "relay.skipped": "rows that were published before a restart: rows",
     "relay.mark": "a progress mark was written: product, through",
