@@ -116,7 +116,7 @@ def _gone(was: Field, new_name: str, readers: Sequence[Reader]) -> Impact:
     if new_name:
         why += " under the name that readers know: an alias helps new readers with old records, not the other way round"
     head = _judged(text, broken, why=why, fix=fix)
-    if was.optional and not broken:
+    if rest and not broken:
         return replace(head, severity="data-affecting", affected=rest, why=f"{why}, and readers take their default")
     return head
 

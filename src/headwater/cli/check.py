@@ -44,7 +44,7 @@ def command(
     settings = load_settings()
     form = output or (_BY_SUFFIX.get(output_file.suffix, "text") if output_file else "text")
     report = check.check(settings.mesh_folder, base)
-    text = _render(report, form)
+    text = _render(report, form).encode(errors="replace").decode()  # names of files need not be Unicode
     if output_file is not None:
         _write(output_file, text)
         text = as_text(report)

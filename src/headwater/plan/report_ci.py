@@ -134,7 +134,7 @@ def _fingerprinted(report: Report) -> Iterator[tuple[Finding, str]]:
     for found in report.shown:
         told = "\0".join((found.code, found.file, found.path, found.message))
         seen[told] += 1
-        yield found, hashlib.sha256(f"{told}\0{seen[told]}".encode(errors="surrogateescape")).hexdigest()[:32]
+        yield found, hashlib.sha256(f"{told}\0{seen[told]}".encode(errors="backslashreplace")).hexdigest()[:32]
 
 
 def _said(found: Finding) -> str:

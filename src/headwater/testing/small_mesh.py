@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from headwater.plan.locking import lock_files
+
 DEPARTURES = "connectors/flights/departures/product.yaml"
 DEPARTURE_SCHEMA = "schemas/avro/flights/departures/Departure.avsc"
 HOURLY = "streams/airports/hourly/product.yaml"
@@ -11,6 +13,14 @@ HOURLY_FLOW = "streams/airports/hourly/flow.py"
 HOURLY_SCHEMA = "schemas/avro/airports/hourly/Hourly.avsc"
 INSTANT = '{"type": "long", "logicalType": "timestamp-micros"}'
 KIND = '{"type": "enum", "name": "Kind", "namespace": "headwater", "symbols": ["assert", "correct", "retract"]}'
+
+BOARD = "consumers/board.yaml"
+BOARD_TEXT = """consumer: board
+owner: {team: terminal-operations, contact: terminal@example.org}
+purpose: Shows the hour's departures.
+inputs:
+  - {product: airports.hourly, major: 1, reads: [origin, departures]}
+"""
 
 FILES = {
     "mesh.yaml": "name: small\ndatabases: [operations]\nenvironments:\n  local: {stack: local}\n",
@@ -102,3 +112,11 @@ def edit(folder: Path, file: str, old: str, new: str) -> None:
     if old not in text:
         raise ValueError(f"{file} does not hold the text to replace")
     write(folder, file, text.replace(old, new, 1))
+
+
+def release(folder: Path) -> Path:
+    """Release schemas and contracts as they stand, as `headwater schema lock` does."""
+    for lock in lock_files(folder):
+        if lock.added:
+            lock.path.write_text(lock.text, encoding="utf-8")
+    return folder

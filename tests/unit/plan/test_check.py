@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from headwater.plan.check import check
-from headwater.plan.locking import lock_files
 from headwater.testing.small_mesh import (
     DEPARTURE_SCHEMA,
     DEPARTURES,
     FILES,
+    release,
     write,
     write_small_mesh,
 )
@@ -32,8 +32,3 @@ def test_a_hundred_contracts_are_checked_within_a_second(tmp_path: Path) -> None
     assert (len(report.mesh.products), report.findings) == (100, ())
     print(f"100 contracts checked in {elapsed * 1000:.0f} ms")
     assert elapsed < 2  # the budget is one second; a slow machine gets two
-
-
-def release(folder: Path) -> None:
-    for lock in lock_files(folder):
-        lock.path.write_text(lock.text, encoding="utf-8")
