@@ -221,7 +221,7 @@ def _show(
                 "seconds": round(seconds, 1),
                 "products": list(results),
                 "addresses": addresses,
-                "try_next": list(TRY_NEXT),
+                "try_next": [_as_typed(line) for line in TRY_NEXT],
             }
         )
         return
@@ -231,4 +231,17 @@ def _show(
         console.out(f"  {name:<16} {address}")
     console.out("try next:")
     for line in TRY_NEXT:
-        console.out(f"  {line}")
+        console.out(f"  {_as_typed(line)}")
+
+
+def _as_typed(line: str) -> str:
+    """A command as it works in the caller's shell: by its path where the virtual environment is not active."""
+    import os
+    import shutil
+    import sys
+    from pathlib import Path
+
+    if shutil.which("headwater"):
+        return line
+    path = os.path.relpath(Path(sys.executable).parent, Path.cwd())
+    return f"{path}/{line}"
