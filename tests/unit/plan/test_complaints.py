@@ -25,8 +25,6 @@ from headwater.testing.small_mesh import (
 
 GATE_SCHEMA = "schemas/avro/flights/common/Gate.avsc"
 GATE = '{"type": "record", "name": "flights.common.Gate", "fields": [{"name": "number", "type": "int"}]}'
-    '{"type": "record", "name": "Gate", "namespace": "flights.common", "fields": [{"name": "number", "type": "int"}]}'
-)
 USED = '{"name": "gate", "type": "flights.common.Gate", "default": {"number": 0}},'
 LAST = '{"name": "kind"'
 
