@@ -15,6 +15,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "headwater"
 REFERENCE = ROOT / "docs" / "reference"
+SUBJECTS = {
+    "C": "Contracts",
+    "D": "Plan and apply",
+    "K": "Command line",
+    "L": "Local stack",
+    "N": "Names",
+    "O": "Outbox and relay",
+    "P": "Flows and runners",
+    "R": "Kafka",
+    "S": "Schemas",
+    "T": "Time",
+    "V": "Registry",
+}
 MADE = "<!-- made by `make docs`; edit the source instead -->\n"
 
 
@@ -31,43 +44,69 @@ def main() -> int:
     schemas = importlib.import_module("headwater.contracts.jsonschema")
     pages |= schemas.pages()
     pages |= importlib.import_module("headwater.plan.report_text").pages()
+    pages |= finding_pages()
     stale = [name for name, text in pages.items() if not _same(REFERENCE / name, text)]
+    gone = [path for path in sorted((REFERENCE / "findings").glob("*.md")) if f"findings/{path.name}" not in pages]
+    stale += [f"findings/{path.name}" for path in gone]
     if "--check" in sys.argv:
         for name in stale:
             print(f"docs/reference/{name} is stale. fix: make docs")
         return 1 if stale else 0
+    (REFERENCE / "findings").mkdir(exist_ok=True)
     for name in stale:
+        if name not in pages:
+            (REFERENCE / name).unlink()
+            print(f"removed docs/reference/{name}")
+            continue
         (REFERENCE / name).write_text(pages[name], encoding="utf-8")
         print(f"wrote docs/reference/{name}")
     return 0
 
 
 def errors_page() -> str:
-    """Every code that is raised or reported, from the calls that carry it."""
-    codes: dict[str, tuple[str, str, str, set[str]]] = {}
-    for path in sorted(SOURCE.rglob("*.py")):
-        if path.name in ("errors.py",) or "testing" in path.parts:
-            continue
-        for code, kind, message, hint in _coded(ast.parse(path.read_text(encoding="utf-8"))):
-            known = codes.get(code)
-            where = known[3] if known else set()
-            where.add(path.relative_to(SOURCE).as_posix())
-            if known is None or (not known[1] and message):
-                codes[code] = (kind, message, hint, where)
+    """The index of all codes, by what they are about."""
+    catalogue = importlib.import_module("headwater.explanations.catalogue")
     lines = [
         "# Errors and findings",
         "",
         MADE,
         "Each code is stable and never used again for another thing. `…` stands for what varies.",
-        "",
+        "`headwater explain CODE` says the same on a terminal.",
     ]
-    for code in sorted(codes):
-        kind, message, hint, where = codes[code]
-        lines += [f"## {code}", "", f"{message or 'See the message.'}", ""]
-        if hint:
-            lines += [f"**Mend**: {hint}", ""]
-        lines += [f"{kind}, raised in {', '.join(f'`{name}`' for name in sorted(where))}.", ""]
-    return "\n".join(lines).rstrip() + "\n"
+    for letter, name in catalogue.FILES.items():
+        known = [entry for code, entry in catalogue.explanations().items() if code[3] == letter]
+        lines += ["", f"## {SUBJECTS[letter]}", "", "| code | says |", "| --- | --- |"]
+        lines += [f"| [{entry.code}](findings/{entry.code}.md) | {_cell(entry.says)} |" for entry in known]
+        assert known, name
+    return "\n".join(lines) + "\n"
+
+
+def finding_pages() -> dict[str, str]:
+    """A page for each code: its explanation, and from the source the messages that carry it."""
+    catalogue = importlib.import_module("headwater.explanations.catalogue")
+    messages: dict[str, dict[str, None]] = {}
+    places: dict[str, set[str]] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path.name == "errors.py" or "testing" in path.parts:
+            continue
+        for code, message in _coded(ast.parse(path.read_text(encoding="utf-8"))):
+            places.setdefault(code, set()).add(path.relative_to(SOURCE).as_posix())
+            if message:
+                messages.setdefault(code, {})[message] = None
+    pages = {}
+    for code, entry in catalogue.explanations().items():
+        lines = [f"# {code}", "", MADE, f"{_sentence(entry.says)}", ""]
+        lines += ["**Why it matters.**", entry.why, "", "**Mend.**", entry.mend, ""]
+        if entry.example:
+            lines += ["**Example.**", "", "```", *entry.example.strip("\n").splitlines(), "```", ""]
+        said = [message for message in messages.get(code, ()) if message.strip("… :.,'") and message != entry.says]
+        if said:
+            lines += ["**Messages.**", "", *(f"- {message.replace('<', '&lt;')}" for message in said), ""]
+        if code in places:
+            lines += [f"From {', '.join(f'`{name}`' for name in sorted(places[code]))}.", ""]
+        lines.append("[All codes](../errors.md)")
+        pages[f"findings/{code}.md"] = "\n".join(lines) + "\n"
+    return pages
 
 
 def commands_page() -> str:
@@ -135,8 +174,8 @@ def exit_codes_page() -> str:
     )
 
 
-def _coded(tree: ast.AST) -> Iterator[tuple[str, str, str, str]]:
-    """Calls that carry a code: by keyword, or (a Finding) as the first argument."""
+def _coded(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Calls that carry a code, by keyword or (a Finding) as the first argument, with their messages."""
     assigned = _assignments(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -146,11 +185,9 @@ def _coded(tree: ast.AST) -> Iterator[tuple[str, str, str, str]]:
         code = next((v.value for v in values if isinstance(v, ast.Constant) and _is_code(v.value)), None)
         if code is None:
             continue
-        kind = ast.unparse(node.func).rsplit(".", 1)[-1]
         named = {value.id: value for value in node.args if isinstance(value, ast.Name)}
         message = _said(_written(assigned, keywords.get("message") or named.get("message") or _first_sentence(node)))
-        hint = _said(_written(assigned, keywords.get("hint") or keywords.get("fix") or named.get("fix")))
-        yield str(code), kind, message, hint
+        yield str(code), message
 
 
 def _assignments(tree: ast.AST) -> list[tuple[int, str, ast.expr]]:
@@ -190,6 +227,14 @@ def _said(node: ast.expr | None) -> str:
         parts = [value.value if isinstance(value, ast.Constant) else "…" for value in node.values]
         return " ".join("".join(str(part) for part in parts).split())
     return ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", chr(92) + "|")
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + ("" if text.endswith(("…", ".")) else ".")
 
 
 def _is_code(value: object) -> bool:

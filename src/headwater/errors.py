@@ -121,7 +121,7 @@ class Finding:
 
     def as_json(self) -> dict[str, object]:
         """The finding as the published JSON form has it."""
-        return {**asdict(self), "docs": f"docs/reference/errors.md#{self.code.lower()}"}
+        return {**asdict(self), "docs": f"docs/reference/findings/{self.code}.md"}
 
 
 class InvalidFiles(CallerFault):

@@ -6,7 +6,9 @@ import doctest
 import importlib
 import pkgutil
 import re
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -44,7 +46,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_in_pages_exist_with_their_options(page: Path) -> None:
-    tree = typer.main.get_command(build())
+    tree = _tree()
     wrong = []
     for line in _shell_lines(page.read_text(encoding="utf-8")):
         words = line.split("#")[0].split()
@@ -79,6 +81,11 @@ def test_the_root_names_are_pinned() -> None:
     assert sorted(headwater.__all__) == headwater.__all__
     for name in headwater.__all__:
         assert getattr(headwater, name) is not None
+
+
+@lru_cache(maxsize=1)
+def _tree() -> Any:
+    return typer.main.get_command(build())
 
 
 def _shell_lines(text: str) -> list[str]:

@@ -12,6 +12,7 @@ PARAMETERS_LIMIT = 8
 PUBLIC_NAMES_LIMIT = 24
 HOMELESS = {"utils", "util", "common", "helpers", "helper", "base", "misc", "shared"}
 FILES_READ_IN = (
+    "src/headwater/explanations/catalogue.py",
     "src/headwater/contracts/load.py",
     "src/headwater/mesh/load.py",
     "src/headwater/schemas/tree.py",

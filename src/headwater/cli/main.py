@@ -19,6 +19,7 @@ COMMANDS = (
     "status",
     "doctor",
     "check",
+    "explain",
     "plan",
     "apply",
     "schema",

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from headwater.cli.schema_generate import generate
+
 if TYPE_CHECKING:
     from headwater.schemas.avro import Schema
     from headwater.schemas.evolution import Step
 
 app = typer.Typer(help="Avro schemas: check a change, show it, and lock what is released.", no_args_is_help=True)
+app.command()(generate)
 
 Output = Annotated[Literal["text", "json"], typer.Option("--output", help="How to print.")]
 References = Annotated[

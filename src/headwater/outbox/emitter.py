@@ -60,8 +60,8 @@ def emit(
     `record` is a mapping, a dataclass, a pydantic model or a type made by `headwater schema generate`, with the
     payload's fields: those of the schema without `event_id`, `recorded_at`, `kind` and `revision`. Instants are
     datetimes with a zone or integer microseconds. `event_id` is the event's identity, the same in each correction; left
-    out, the row's id becomes it. `revision` grows with each change of the event or fact. A `retract` carries the payload
-    of what it takes back.
+    out, the row's id becomes it. `revision` grows with each change of the event or fact. A `retract` carries the
+    payload of what it takes back.
 
     Raises `Misfit` where the record does not fit the schema, `CallerFault` HW-O041 to HW-O045 where the call is wrong.
     Nothing was written then.
