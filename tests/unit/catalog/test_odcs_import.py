@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.catalog.generated_contracts import MESH_FILE, json_values
 
+from headwater.catalog.standards import odcs
 from headwater.catalog.standards.odcs_import import Imported, import_contract
 from headwater.catalog.standards.yaml_text import yaml_text
 from headwater.errors import InvalidFiles
 from headwater.mesh.load import load_mesh
+
+MESH = load_mesh(Path(__file__).resolve().parents[3])
 
 ORDERS: dict[str, Any] = {
     "apiVersion": "v3.1.0",
@@ -130,7 +133,6 @@ def test_what_changes_is_said_with_what_it_becomes() -> None:
 
 
 def test_what_an_import_kept_is_written_again() -> None:
-    from headwater.catalog.standards import odcs
     from headwater.catalog.standards.odcs_own import EDITIONS
 
     (product,) = imported(ORDERS).products
@@ -226,6 +228,27 @@ def broken(draw: st.DrawFn) -> dict[str, Any]:
 def test_no_contract_breaks_the_import(contract: dict[str, Any]) -> None:
     try:
         made = imported(contract)
+    except InvalidFiles as invalid:
+        assert invalid.findings
+    else:
+        assert made.files or any(finding.severity == "error" for finding in made.findings)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_no_contract_that_claims_to_be_ours_breaks_the_import(data: st.DataObject) -> None:
+    """What stands in our custom properties is believed only as far as a product's files are."""
+    own = json.loads(json.dumps(odcs.document(MESH.product("flights.departures"), MESH_FILE)))
+    elements = [own, *own["schema"], *own["schema"][0]["properties"]]
+    customs = [custom for element in elements for custom in element.get("customProperties", [])]
+    for _ in range(data.draw(st.integers(1, 3))):
+        data.draw(st.sampled_from(customs))["value"] = data.draw(json_values)
+    element = data.draw(st.sampled_from(elements[2:]))
+    hostile = st.dictionaries(st.sampled_from(["type", "default", "aliases", "attributes"]), json_values, max_size=3)
+    avro = {"property": "avro", "vendor": "headwater", "value": data.draw(hostile)}
+    element["customProperties"] = [avro]
+    try:
+        made = imported(own)
     except InvalidFiles as invalid:
         assert invalid.findings
     else:

@@ -13,6 +13,7 @@ from headwater.errors import Finding, Severity
 
 _ABSENT: Any = object()
 _SHOWN_LENGTH_LIMIT = 60
+_CANDIDATES_LIMIT = 20  # parts of one name that are compared in turn; beyond, a difference is reported too often
 # Absent is the same as these: the standard's defaults.
 _DEFAULTS = {
     "required": False, "unique": False, "primaryKey": False, "deprecated": False, "criticalDataElement": False,
@@ -73,7 +74,7 @@ def _missing_parts(source: list[Any], again: list[Any], path: str, key: str) -> 
         if key in _BY_PLACE or identity is None:
             other = again[index] if index < len(again) else _ABSENT
         else:
-            candidates = named.get(identity, [_ABSENT])
+            candidates = named.get(identity, [_ABSENT])[:_CANDIDATES_LIMIT]
             alike = (one for one in candidates if not any(_missing(part, one, "", "")))
             other = next(alike, candidates[0])
         if other is not _ABSENT and isinstance(part, dict) and isinstance(other, dict) and own_name(part):
