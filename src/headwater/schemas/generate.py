@@ -135,17 +135,15 @@ class _Module:
 
     def _enum(self, enum: Enum) -> str:
         name = self._by_identity[enum]
-        doc = enum.attributes.get("doc")
-        lines = [f"class {name}(StrEnum):", *docstring(doc if isinstance(doc, str) and doc else f"{enum.name}.", 4)]
+        lines = [f"class {name}(StrEnum):", *_about(enum)]
         members = [f"    {self._members[name][symbol]} = {text_literal(symbol)}" for symbol in enum.symbols]
         return "\n".join([*lines, *([""] if members else []), *members]) + "\n"
 
     def _record(self, record: Record) -> str:
         name, root = self._by_identity[record], self._root_records.get(record)
-        doc = record.attributes.get("doc")
         lines = ["@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)"] * (self._style == "dataclass")
         lines += [f"class {name}(_Model):" if self._style == "pydantic" else f"class {name}:"]
-        lines += docstring(doc if isinstance(doc, str) and doc.strip() else f"{record.name}.", 4)
+        lines += _about(record)
         forms: list[tuple[Field, str, Form]] = []
         for index, item in enumerate(record.fields):
             attribute = self._attributes[name][item.name]
@@ -255,6 +253,12 @@ def _marks(item: Field, root: Root | None) -> dict[str, list[str]]:
         roles = [role for role in ("key" if item.name in root.key else "", _ROLES.get(item.name, "")) if role]
     marked: dict[str, Any] = {"roles": roles, "tags": list(tags(item))}
     return {key: names for key, names in marked.items() if names}
+
+
+def _about(item: Record | Enum) -> list[str]:
+    """The docstring of a class: the schema's text, else the full name."""
+    doc = item.attributes.get("doc")
+    return (docstring(doc, 4) if isinstance(doc, str) else []) or docstring(f"{item.name}.", 4)
 
 
 def _spelled(avro_type: Record | Enum) -> str:

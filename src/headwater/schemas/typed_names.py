@@ -126,11 +126,10 @@ def bytes_literal(body: bytes) -> str:
 def docstring(text: str, indent: int) -> list[str]:
     """A docstring's lines, wrapped; none where there is nothing to say."""
     clean = "".join(character if character.isprintable() else " " for character in text)
-    words = " ".join(clean.split()).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    words = " ".join(clean.split()).replace("\\", "\\\\")
+    words = re.sub(r'"{2,}|"$', lambda quotes: '\\"' * len(quotes[0]), words)
     if not words:
         return []
-    if words.endswith('"'):
-        words = words[:-1] + '\\"'
     if words.startswith('"'):
         words = " " + words  # or the quotes would run together
     space = " " * indent

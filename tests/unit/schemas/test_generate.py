@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import json
+import keyword
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,6 +196,29 @@ def test_every_schema_gives_a_module_that_carries_its_records(seed: int, style: 
             made = value.to_record()
             assert codec.encode(made) == body
             assert getattr(module, simple).from_record(codec.decode(codec.encode(made))) == value
+
+
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True) | st.sampled_from(
+    [*keyword.kwlist, *dir(BaseModel), *dir(builtins), "dt", "Decimal", "to_record", "self", "field", "Name", "_1"]
+)
+TEXTS = st.text(max_size=30) | st.sampled_from(['"', '"""', "\\", "x\\", 'it\'s "so"', "\0", "\ud800", "a\n\n  b"])
+
+
+@settings(max_examples=80)
+@given(st.lists(NAMES, unique=True, min_size=1, max_size=8), TEXTS, st.sampled_from(STYLES))
+def test_any_name_and_any_text_give_a_module_that_runs(names: list[str], text: str, style: Style) -> None:
+    enum = {"type": "enum", "name": "Name", "symbols": names, "doc": text}
+    fields = [{"name": name, "type": enum if index == 0 else "Name", "doc": text} for index, name in enumerate(names)]
+    fields.append({"name": "text_with_default", "type": "string", "default": text})
+    schema = parse(json.dumps({"type": "record", "name": "some.Thing", "fields": fields, "doc": text}))
+    with _module(schema, style) as module:
+        record = {name: name for name in names} | {"text_with_default": text}
+        thing = module.Thing.from_record(record)
+        assert thing.to_record() == record
+        attributes = {name: getattr(thing, name) for name in module.Thing.__annotations__}
+        assert len(attributes) == len(record) and set(attributes.values()) == {*module.Name, text}
+        del attributes["text_with_default"]
+        assert module.Thing(**attributes) == thing
 
 
 def test_the_same_schemas_give_the_same_source_and_equal_types_become_one_class() -> None:
