@@ -174,7 +174,7 @@ def _client(stack: LocalStack) -> dict[str, str | int]:
 
 
 def _format(stack: LocalStack, java: Java, jars: list[Path]) -> None:
-    cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+    cluster = _cluster_id(secrets.token_bytes(16))
     tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(stack.kafka_folder / "server.properties")]
     done = subprocess.run(
         [*arguments(java, jars, stack), *tool], capture_output=True, text=True, timeout=120, check=False
@@ -186,3 +186,9 @@ def _format(stack: LocalStack, java: Java, jars: list[Path]) -> None:
             detail=(done.stderr or done.stdout).strip()[-2000:],
             hint=f"make room on the disk, or remove {stack.kafka_folder} and run headwater up again",
         )
+
+
+def _cluster_id(chance: bytes) -> str:
+    """Kafka's form of an id, made of 16 bytes; never with a dash in front, which its tool takes for an option."""
+    text = base64.urlsafe_b64encode(chance).decode().rstrip("=")
+    return "A" + text[1:] if text.startswith("-") else text

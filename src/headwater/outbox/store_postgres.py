@@ -133,11 +133,14 @@ class PostgresSession:
         self._say(reply=True)
 
     def heartbeat(self) -> None:
-        """A logical message outside any transaction, over an ordinary connection: a streaming one takes no SQL."""
+        """A logical message of its own transaction, over an ordinary connection: a streaming one takes no SQL.
+
+        Its commit flushes the server's log; a message outside any transaction waits there for the next flush.
+        """
         if self._beat is None:
             self._beat = connect(self._outbox.dsn, autocommit=True)
         try:
-            self._beat.execute("SELECT pg_logical_emit_message(false, 'headwater.heartbeat', '')")
+            self._beat.execute("SELECT pg_logical_emit_message(true, 'headwater.heartbeat', '')")
             query = "SELECT count(*) FROM pg_publication_tables WHERE pubname = %s"
             row = self._beat.execute(query, [self._outbox.publication]).fetchone()
         except psycopg.OperationalError as error:

@@ -37,3 +37,8 @@ def test_an_older_java_is_spared_the_flag_that_it_refuses() -> None:
     flag = "--sun-misc-unsafe-memory-access=allow"
     assert flag in kafka.arguments(Java(Path("/java"), 25, "test"), [Path("/a.jar")], STACK)
     assert flag not in kafka.arguments(Java(Path("/java"), 17, "test"), [Path("/a.jar")], STACK)
+
+
+def test_a_cluster_id_never_looks_like_an_option() -> None:
+    made = [kafka._cluster_id(bytes([first] * 16)) for first in range(256)]
+    assert all(len(identity) == 22 and not identity.startswith("-") for identity in made)
