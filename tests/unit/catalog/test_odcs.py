@@ -38,7 +38,7 @@ def test_a_product_comes_back_from_its_contract(product: ResolvedProduct, writte
 
 
 @pytest.mark.parametrize("written", EDITIONS.values(), ids=EDITIONS)
-@pytest.mark.parametrize("product", MESH.products.values(), ids=str)
+@pytest.mark.parametrize("product", MESH.products.values(), ids=lambda product: str(product.name))
 def test_the_reference_mesh_comes_back(product: ResolvedProduct, written: Edition) -> None:
     text = yaml_text(odcs.document(product, MESH.file, written))
     imported = import_contract(text.encode(), file="a.odcs.yaml", mesh=MESH.file)

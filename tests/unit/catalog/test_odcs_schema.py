@@ -30,7 +30,7 @@ def official() -> Any:
     return jsonschema.validators.validator_for(schema)(schema)
 
 
-@pytest.mark.parametrize("product", MESH.products.values(), ids=str)
+@pytest.mark.parametrize("product", MESH.products.values(), ids=lambda product: str(product.name))
 def test_the_reference_mesh_fits_the_official_schema(official: Any, product: ResolvedProduct) -> None:
     assert not [error.message for error in official.iter_errors(odcs.document(product, MESH.file))]
 

@@ -38,7 +38,7 @@ def followed(document: dict[str, Any], reference: str) -> Any:
     return at
 
 
-@pytest.mark.parametrize("product", MESH.products.values(), ids=str)
+@pytest.mark.parametrize("product", MESH.products.values(), ids=lambda product: str(product.name))
 def test_every_reference_in_asyncapi_leads_somewhere(product: ResolvedProduct) -> None:
     document = asyncapi.document(product, MESH)
     found = list(references(document))
