@@ -21,6 +21,7 @@ from headwater.contracts.load import (
 from headwater.contracts.product import Output, Product, ProductType
 from headwater.errors import CallerFault, Finding, InvalidFiles
 from headwater.mesh.envelope import SchemaFile, key_findings, schema_findings
+from headwater.mesh.guardable import guard_findings
 from headwater.mesh.products import Mesh, ResolvedOutput, ResolvedProduct
 from headwater.mesh.references import Draft, consumer_findings, reference_findings
 from headwater.naming import ProductName
@@ -226,8 +227,9 @@ class _FolderReading:
     ) -> SchemaFile | None:
         found = schema_findings(read, product, output)
         keys = key_findings(contract, read, output)
-        self.findings += [*found, *keys]
-        return None if found or keys else read
+        guards = guard_findings(read)
+        self.findings += [*found, *keys, *guards]
+        return None if found or keys or guards else read
 
     def consumers(self) -> list[Contract[Consumer]]:
         """The files of `consumers/`, in order."""
