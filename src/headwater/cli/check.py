@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -43,7 +46,8 @@ def command(
 
     settings = load_settings()
     form = output or (_BY_SUFFIX.get(output_file.suffix, "text") if output_file else "text")
-    report = check.check(settings.mesh_folder, base)
+    with _uncollected():
+        report = check.check(settings.mesh_folder, base)
     text = _render(report, form).encode(errors="replace").decode()  # names of files need not be Unicode
     if output_file is not None:
         _write(output_file, text)
@@ -55,6 +59,18 @@ def command(
         _append(Path(summary), as_markdown(report))
     if check.failing(report.findings, fail_on):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for cycles of dead objects: of a large mesh, that costs a third of the time and finds nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _render(report: Report, form: Form) -> str:

@@ -13,33 +13,48 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from headwater.contracts.product import Product, Version
-from headwater.errors import CallerFault, Finding, InvalidFiles
+from headwater.errors import Finding, InvalidFiles
 
 RELEASES_FILE: Final = "releases.lock"
+_LINE = re.compile(
+    r'\{"version": "(\d{1,6}\.\d{1,6}\.\d{1,6})", "schema": "([A-Za-z0-9_.]+)", '
+    r'"schema_version": (\d{1,9}), "promises": '
+)
 _DIGEST = re.compile(r', "digest": "([0-9a-f]{16})"\}\s*\Z')
 
 
 @dataclass(frozen=True)
 class Release:
-    """One released version. `schema` is the record's full name, `schema_version` its number in `versions.lock`."""
+    """One released version. `schema` is the record's full name, `schema_version` its number in `versions.lock`.
+
+    `text` are the promises as JSON: of most releases nobody asks for them.
+    """
 
     version: Version
     schema: str
     schema_version: int
-    promises: Mapping[str, Any] = field(repr=False)
+    text: str = field(repr=False)
+
+    @classmethod
+    def of(cls, product: Product, schema: str, schema_version: int) -> Release:
+        """A contract as it stands."""
+        text = json.dumps(promises_of(product), ensure_ascii=False)
+        return cls(product.version, schema, schema_version, text)
+
+    @cached_property
+    def promises(self) -> Mapping[str, Any]:
+        """What the contract said, as plain JSON values."""
+        value: dict[str, Any] = json.loads(self.text)
+        return value
 
     def line(self) -> str:
         """The release's line."""
-        value = {
-            "version": str(self.version),
-            "schema": self.schema,
-            "schema_version": self.schema_version,
-            "promises": self.promises,
-        }
-        body = json.dumps(value, ensure_ascii=False)[:-1]
+        head = {"version": str(self.version), "schema": self.schema, "schema_version": self.schema_version}
+        body = f'{json.dumps(head, ensure_ascii=False)[:-1]}, "promises": {self.text}'
         return f'{body}, "digest": "{_digest(body)}"}}'
 
 
@@ -119,15 +134,10 @@ def parse_releases(text: str, file: str = RELEASES_FILE) -> Releases:
 
 
 def _release(line: str) -> Release | None:
-    end = _DIGEST.search(line)
-    if end is None or _digest(line[: end.start()]) != end[1]:
+    head, end = _LINE.match(line), _DIGEST.search(line)
+    if head is None or end is None or _digest(line[: end.start()]) != end[1]:
         return None
-    try:
-        value = json.loads(line)
-        version = Version.parse(value["version"])
-        return Release(version, str(value["schema"]), int(value["schema_version"]), dict(value["promises"]))
-    except (ValueError, KeyError, TypeError, RecursionError, CallerFault):
-        return None
+    return Release(Version.parse(head[1]), head[2], int(head[3]), line[head.end() : end.start()])
 
 
 def _digest(body: str) -> str:

@@ -16,7 +16,11 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from headwater.contracts.nodes import Mapping, Node, Refused, Scalar, Sequence
+from headwater.contracts.plain_yaml import read_plain
 from headwater.errors import Finding
+
+__all__ = ["Mapping", "Node", "Refused", "Scalar", "Sequence", "parse_yaml", "read_fully"]
 
 BYTES_LIMIT = 256 * 1024
 DEPTH_LIMIT = 32
@@ -34,45 +38,6 @@ _TRAPS = (
     (re.compile(r"[-+]?\.(?:inf|Inf|INF|nan|NaN|NAN)\Z"), "a float that is no number"),
     (re.compile(r"(?:Null|NULL|=)\Z"), "something else than text"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """One value as it is written. `plain` is true where it stands without quotes."""
-
-    text: str
-    plain: bool
-    line: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """A list."""
-
-    items: tuple[Node, ...]
-    line: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """Keys with their values, in the order of the file; no key stands twice."""
-
-    entries: tuple[tuple[Scalar, Node], ...]
-    line: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Stands where a value was refused already: nothing more is to be said about it."""
-
-    line: int
-    column: int
-
-
-Node = Scalar | Sequence | Mapping | Refused
 
 
 def parse_yaml(data: bytes, *, file: str, foreign: bool = False) -> tuple[Node | None, list[Finding]]:
@@ -99,6 +64,14 @@ def parse_yaml(data: bytes, *, file: str, foreign: bool = False) -> tuple[Node |
         why = f"the byte 0x{data[error.start]:02x} stands where none may"
         fix = "save it as UTF-8"
         return None, [Finding("HW-C002", "error", file, line, column, "", "the file is not UTF-8", why, fix)]
+    plain = None if foreign else read_plain(text, _trapped)
+    if plain is not None:
+        return plain, []
+    return read_fully(text, file=file, foreign=foreign)
+
+
+def read_fully(text: str, *, file: str, foreign: bool = False) -> tuple[Node | None, list[Finding]]:
+    """The same from the text, by YAML's whole grammar; what is plainly written is read alike by `plain_yaml`."""
     reader = _Reader(file, foreign=foreign)
     try:
         reader.read(text)
@@ -253,6 +226,10 @@ class _Reader:
         self.findings.append(Finding(code, "error", self.file, line, column, "", message, why, fix))
         if len(self.findings) >= FINDINGS_LIMIT:
             raise _Stop
+
+
+def _trapped(text: str) -> bool:
+    return any(pattern.match(text) for pattern, _ in _TRAPS)
 
 
 _ONCE = "a contract is read by people and by other tools: every value stands where it counts"

@@ -54,7 +54,7 @@ def check(folder: Path, base: str = "") -> Report:
     history = history_findings(read, locks, folder)
     broken = {found.file for found in history if found.severity == "error" and found.code != "HW-S071"}
     unkept = frozenset(name for name in mesh.products if _schema_file(read, name) in broken)
-    changes, released = judge_releases(read, flows, locks, unkept)
+    changes, released = judge_releases(read, flows, locks, unkept, whole=bool(base))
     findings += [*history, *released]
     git = changed_since(folder, base) if base else GitChanges(None)
     return _report(read, findings, changes, git, base)

@@ -11,7 +11,7 @@ from headwater.catalog.mesh_lineage import Flows, Reader, mesh_lineage, readers_
 from headwater.contracts.diff import Part, differences, due, enough, following, raised
 from headwater.contracts.load import Contract
 from headwater.contracts.product import Product, Version
-from headwater.contracts.releases import RELEASES_FILE, Release, Releases, parse_releases, promises_of
+from headwater.contracts.releases import RELEASES_FILE, Release, Releases, parse_releases
 from headwater.errors import Finding, InvalidFiles
 from headwater.lineage.graph import Lineage
 from headwater.mesh.load import Survey
@@ -20,7 +20,8 @@ from headwater.naming import ProductName
 from headwater.plan.history import Locks
 from headwater.schemas.places import place_of
 from headwater.schemas.tree import SchemaFile, read_text
-from headwater.schemas.versions import VersionsLock
+from headwater.schemas.unchanged import Plain
+from headwater.schemas.versions import LockedVersion, VersionsLock
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,16 @@ def release_of(product: Product, schema: SchemaFile, lock: VersionsLock) -> Rele
     """A contract as it stands, with the number of its schema: that of the lock, or the next."""
     history = lock.history(schema.schema.name)
     number = history[-1].version if lock.holds(schema.schema, product.major) else len(history) + 1
-    return Release(product.version, schema.schema.name, number, promises_of(product))
+    return Release.of(product, schema.schema.name, number)
 
 
 def judge_releases(
-    survey: Survey, flows: Flows, locks: Locks, broken: frozenset[ProductName]
+    survey: Survey, flows: Flows, locks: Locks, broken: frozenset[ProductName], *, whole: bool
 ) -> tuple[list[ProductChange], list[Finding]]:
-    """The changes of every product with their findings, and those of the locks. `broken` do not keep their level."""
+    """The changes of every product with their findings, and those of the locks. `broken` do not keep their level.
+
+    Without `whole`, what was released under a version that covers it is left out: no finding could follow from it.
+    """
     mesh = survey.mesh
     if mesh is None:
         return [], []
@@ -82,10 +86,12 @@ def judge_releases(
         before = releases.before(release)
         if before is None:
             continue
+        old = next((one for one in lock.history(before.schema) if one.version == before.schema_version), None)
+        if not whole and releases.newest == release and _covered(before, release, old, item):
+            continue
         known = known or (readers_of(mesh, flows), mesh_lineage(mesh, flows))
         readers = [one for one in known[0] if one.source == resolved.name and one.major == before.version.major]
         impacts = contract_impacts(differences(before.promises, release.promises), readers, known[1])
-        old = next((one for one in lock.history(before.schema) if one.version == before.schema_version), None)
         if old is not None:
             impacts += schema_impacts(
                 old.schema, resolved.output.schema, product=resolved.name, readers=readers, lineage=known[1]
@@ -95,6 +101,13 @@ def judge_releases(
         change = ProductChange(resolved.name, before.version, resolved.product.version, part, tuple(impacts), pending)
         changes.append(replace(change, findings=tuple(_findings(change, contract, item))))
     return changes, findings
+
+
+def _covered(before: Release, after: Release, old: LockedVersion | None, item: SchemaFile) -> bool:
+    """Whether a version says what it must of a change that can break nobody: fields with a default, and no promises."""
+    given = raised(before.version, after.version)
+    plain = old is None or Plain("FULL", item.schema).follows(old)
+    return plain and enough("minor", given) and before.text == after.text and before.schema == after.schema
 
 
 def _findings(change: ProductChange, contract: Contract[Product], item: SchemaFile) -> Iterator[Finding]:

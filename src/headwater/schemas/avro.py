@@ -131,7 +131,11 @@ def without(schema: Schema, names: Collection[str]) -> Schema:
     kept = tuple(item for item in schema.type.fields if item.name not in names)
     record = schema.type
     reduced = Record(record.name, record.aliases, record.attributes, kept)
-    return parse(json.dumps(_render(reduced, set()), ensure_ascii=False), file=schema.name)
+    value = _render(reduced, set())
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if any(_holds(item.type, record, set()) for item in kept):
+        return parse(text, file=schema.name)  # within itself it lacks the fields too
+    return Schema(text, (), value, reduced)  # the types are parsed already
 
 
 def normalized(schema: Schema) -> str:
@@ -168,6 +172,16 @@ def _collect(avro_type: AvroType, names: dict[str, Named]) -> None:
         names[avro_type.name] = avro_type
     for part in parts_of(avro_type):
         _collect(part, names)
+
+
+def _holds(avro_type: AvroType, record: Record, seen: set[int]) -> bool:
+    """Whether a record stands within a type."""
+    if avro_type is record:
+        return True
+    if id(avro_type) in seen:
+        return False
+    seen.add(id(avro_type))
+    return any(_holds(part, record, seen) for part in parts_of(avro_type))
 
 
 def parts_of(avro_type: AvroType) -> tuple[AvroType, ...]:

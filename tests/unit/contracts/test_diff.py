@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -75,9 +76,10 @@ def test_the_due_part_and_the_raise_that_covers_it() -> None:
 
 
 def test_releases_are_added_once_and_read_back() -> None:
-    first = Release(Version(1, 0, 0), "a.b.C", 1, promises(FULL))
-    changed = Release(Version(1, 0, 0), "a.b.C", 2, promises(FULL))
-    second = Release(Version(1, 1, 0), "a.b.C", 2, promises(FULL))
+    text = json.dumps(promises(FULL))
+    first = Release(Version(1, 0, 0), "a.b.C", 1, text)
+    changed = Release(Version(1, 0, 0), "a.b.C", 2, text)
+    second = Release(Version(1, 1, 0), "a.b.C", 2, text)
     releases = Releases(()).added(first)
     assert releases.added(changed) == releases  # a version that is released stays
     releases = releases.added(second)
