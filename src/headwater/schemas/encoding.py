@@ -16,10 +16,10 @@ from headwater.schemas.decoding import INLINE_DEPTH_LIMIT, self_containing
 from headwater.schemas.defaults import default_value
 from headwater.schemas.generated import Source
 from headwater.schemas.matching import matcher
-from headwater.schemas.types import MISSING, Array, AvroType, Enum, Fixed, Map, Primitive, Record, Union
+from headwater.schemas.types import FLOATS, MISSING, Array, AvroType, Enum, Fixed, Map, Primitive, Record, Union
 from headwater.schemas.wire import Damage
 
-_Choice = tuple[bytes, Callable[[Any], bool], Callable[[Any, int], bytes]]
+_Choice = tuple[bytes, Callable[[Any], bool], Callable[[Any, int], bytes], bool]
 
 
 def compile_encoder(avro_type: AvroType, name: str) -> Callable[[Any], bytes]:
@@ -70,7 +70,9 @@ class _Encoder:
         names = source.compile()
         for choices, union, functions in self._choices:
             for index, (branch, function) in enumerate(zip(union.branches, functions, strict=True)):
-                choices.append((wire.long_bytes(index), matcher(branch), names[function]))
+                choices.append((wire.long_bytes(index), matcher(branch), names[function], branch.kind in FLOATS))
+            # A whole number fits a float, but a large one not without loss: whole branches are asked first.
+            choices.sort(key=lambda choice: choice[3])
         encode: Callable[[Any], bytes] = names["encode"]
         return encode
 
@@ -317,7 +319,7 @@ def _unknown(value: Any, names: frozenset[str]) -> None:
 
 def _pick(value: Any, depth: int, choices: list[_Choice]) -> bytes:
     """The branch of a union that takes a value: the first that fits."""
-    for index, fits, encode in choices:
+    for index, fits, encode, _ in choices:
         if fits(value):
             try:
                 return index + encode(value, depth)

@@ -16,7 +16,7 @@ from headwater.schemas.defaults import default_value
 from headwater.schemas.encoding import compile_encoder
 from headwater.schemas.matching import matcher
 from headwater.schemas.payload_scalars import Converter, Wrong, enum_reader, scalar_reader, scalar_writer
-from headwater.schemas.types import Array, AvroType, Enum, Map, Record, Union
+from headwater.schemas.types import FLOATS, Array, AvroType, Enum, Map, Record, Union
 
 
 def from_json(schema: Schema, value: Any) -> Any:
@@ -127,7 +127,9 @@ class _Readers:
 
     def _union(self, union: Union) -> Converter:
         null = any(branch.kind == "null" for branch in union.branches)
-        converters = [self.of(branch) for branch in union.branches if branch.kind != "null"]
+        # A whole number fits a float, but a large one not without loss: whole branches are asked first.
+        branches = sorted(union.branches, key=lambda branch: branch.kind in FLOATS)
+        converters = [self.of(branch) for branch in branches if branch.kind != "null"]
         if null and len(converters) == 1:
             only = converters[0]
             return lambda value: None if value is None else only(value)

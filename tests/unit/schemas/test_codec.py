@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from headwater.errors import CallerFault, Misfit
 from headwater.schemas.avro import parse
 from headwater.schemas.codec import RowCodec, frame, open_single_object, single_object, unframe
+from headwater.schemas.payload import from_json
 from headwater.testing.schema_pairs import BodyGenerator, PairGenerator
 
 RECORD = {
@@ -247,3 +248,13 @@ def test_frames() -> None:
     assert open_single_object(single_object(2**63, b"x")) == (2**63, b"x")
     with pytest.raises(Misfit):
         open_single_object(b"\xc3\x01short")
+
+
+def test_a_whole_number_in_a_union_with_a_float_keeps_all_its_digits() -> None:
+    field = {"name": "x", "type": ["double", "long"]}
+    schema = parse(json.dumps({"type": "record", "name": "R", "fields": [field]}))
+    codec = RowCodec(schema)
+    for value in (2**60 + 1, 0.5):
+        assert codec.decode(codec.encode({"x": value})) == {"x": value}
+        assert type(codec.decode(codec.encode({"x": value}))["x"]) is type(value)
+    assert from_json(schema, {"x": 2**60 + 1}) == {"x": 2**60 + 1}
