@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from bench import w9
 from bench.machine import pin_self, pinnable
 from bench.report import save, table
 from bench.run import SIZES, Selection, chosen, run
@@ -20,6 +21,10 @@ EVIDENCE = ROOT / "docs" / "evidence"
 def main() -> int:
     """Exit 0 where every output was right, 1 where one was not, 2 where the call is wrong."""
     arguments = _parser().parse_args()
+    if arguments.only == "W9":  # needs no stack
+        full = arguments.size == "full"
+        out = Path(arguments.out) if arguments.out else EVIDENCE / "bench-W9.json" if full else None
+        return w9.run(1_000 if full else 200, arguments.rounds or (6 if full else 2), out)
     try:
         workloads = chosen(arguments.only)
     except ValueError as error:
@@ -51,7 +56,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", default="", help="W1, W2 (both), W2a or W2b; default: all")
+    parser.add_argument("--only", default="", help="W1, W2 (both), W2a, W2b or W9; default: W1 and W2")
     parser.add_argument("--size", choices=sorted(SIZES), default="small", help="small for a look, full for figures")
     parser.add_argument("--out", default="", help="where to write the results (full: docs/evidence/ by default)")
     parser.add_argument("--systems", default="", help="names, separated by commas; default: all at their best settings")

@@ -48,7 +48,9 @@ def command(
     form = output or (_BY_SUFFIX.get(output_file.suffix, "text") if output_file else "text")
     with _uncollected():
         report = check.check(settings.mesh_folder, base)
-    text = _render(report, form).encode(errors="replace").decode()  # names of files need not be Unicode
+    text = (
+        _render(_placed(report, settings.mesh_folder, form), form).encode(errors="replace").decode()
+    )  # names of files need not be Unicode
     if output_file is not None:
         _write(output_file, text)
         text = as_text(report)
@@ -71,6 +73,17 @@ def _uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _placed(report: Report, mesh_folder: Path, form: Form) -> Report:
+    """With files named from the current folder, where a host shows them: in CI that is the repository's."""
+    from dataclasses import replace
+
+    here = Path.cwd().resolve()
+    if form in ("text", "json", "markdown") or mesh_folder == here or not mesh_folder.is_relative_to(here):
+        return report
+    prefix = mesh_folder.relative_to(here).as_posix()
+    return replace(report, shown=tuple(replace(found, file=f"{prefix}/{found.file}") for found in report.shown))
 
 
 def _render(report: Report, form: Form) -> str:

@@ -31,6 +31,8 @@ def changed_since(folder: Path, base: str) -> GitChanges:
         return GitChanges(None, "git is not here: everything is shown")
     if inside.returncode != 0:
         return GitChanges(None, "this is no git repository: everything is shown")
+    if _git(folder, "rev-parse", "--verify", "--quiet", "HEAD").returncode != 0:
+        return GitChanges(None, "nothing is committed yet: everything is shown")
     shallow = inside.stdout.strip() == b"true"
     if _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}").returncode != 0:
         if shallow:

@@ -81,7 +81,7 @@ def as_junit(report: Report) -> str:
         cases.append(case)
     files = [found.file for found in report.shown]
     for name, resolved in report.mesh.products.items() if report.mesh else ():
-        if not any(file.startswith(f"{resolved.product.folder}/") for file in files):
+        if not any(f"/{resolved.product.folder}/" in f"/{file}" for file in files):
             file = f"{resolved.product.folder}/product.yaml"
             cases.append(ElementTree.Element("testcase", classname=file, name=str(name)))
     failures = sum(1 for found in report.shown if found.severity == "error")
