@@ -228,8 +228,11 @@ class _Reader:
             raise _Stop
 
 
+_ANY_TRAP = re.compile("|".join(pattern.pattern for pattern, _ in _TRAPS))
+
+
 def _trapped(text: str) -> bool:
-    return any(pattern.match(text) for pattern, _ in _TRAPS)
+    return _ANY_TRAP.match(text) is not None
 
 
 _ONCE = "a contract is read by people and by other tools: every value stands where it counts"

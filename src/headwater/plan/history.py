@@ -39,11 +39,17 @@ def history_findings(survey: Survey, locks: Locks, folder: Path) -> list[Finding
         by_place[item.path.parent].append(item)
     findings: list[Finding] = []
     for place, lock in locks.items():
-        findings += lock_findings(by_place[place], lock, _named(place, folder), majors)
+        try:
+            findings += lock_findings(by_place[place], lock, _named(place, folder), majors)
+        except InvalidFiles as invalid:  # a line that was made by hand, digest and all
+            findings += invalid.findings
     for product in products:
         current = survey.tree.get(product.output.schema.name)
         if current is not None and current.path.parent in locks:
-            findings += evolution_findings(product, current, locks[current.path.parent])
+            try:
+                findings += evolution_findings(product, current, locks[current.path.parent])
+            except InvalidFiles as invalid:
+                findings += invalid.findings
     return findings
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from headwater.catalog.impact import Impact, contract_impacts, schema_impacts
 from headwater.catalog.mesh_lineage import Flows, Reader, mesh_lineage, readers_of
-from headwater.contracts.diff import Part, differences, due, enough, following, raised
+from headwater.contracts.diff import Change, Part, differences, due, enough, following, raised
 from headwater.contracts.load import Contract
 from headwater.contracts.product import Product, Version
 from headwater.contracts.releases import RELEASES_FILE, Release, Releases, parse_releases
-from headwater.errors import Finding, InvalidFiles
+from headwater.errors import CallerFault, Finding, InvalidFiles
 from headwater.lineage.graph import Lineage
 from headwater.mesh.load import Survey
-from headwater.mesh.products import ResolvedProduct
+from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.plan.history import Locks
 from headwater.schemas.places import place_of
@@ -69,38 +70,74 @@ def judge_releases(
         return [], []
     changes: list[ProductChange] = []
     findings: list[Finding] = []
-    known: tuple[list[Reader], Lineage] | None = None
+    judging = _Judging(survey, flows, mesh, broken)
     for resolved in mesh.products.values():
         item = survey.tree.get(resolved.output.schema.name)
         if item is None or item.path.parent not in locks:
             continue
         try:
             releases = read_releases(mesh.folder, resolved.product)
+            if not releases.holds(resolved.product.version):
+                findings.append(_unlocked(survey.contracts[resolved.name], resolved))
+            changes += judging.product(resolved, item, locks[item.path.parent], releases, whole=whole)
         except InvalidFiles as invalid:
             findings += invalid.findings
-            continue
-        lock, contract = locks[item.path.parent], survey.contracts[resolved.name]
+    return changes, findings
+
+
+class _Judging:
+    """One judging of a mesh: its readers and lineage are worked out when the first change asks for them."""
+
+    def __init__(self, survey: Survey, flows: Flows, mesh: Mesh, broken: frozenset[ProductName]) -> None:
+        self._survey, self._flows, self._mesh, self._broken = survey, flows, mesh, broken
+
+    @cached_property
+    def _readers(self) -> list[Reader]:
+        return readers_of(self._mesh, self._flows)
+
+    @cached_property
+    def _lineage(self) -> Lineage:
+        return mesh_lineage(self._mesh, self._flows)
+
+    def product(
+        self, resolved: ResolvedProduct, item: SchemaFile, lock: VersionsLock, releases: Releases, *, whole: bool
+    ) -> list[ProductChange]:
+        """The change of a product since the release before, if there is one."""
         release = release_of(resolved.product, item, lock)
-        if not releases.holds(resolved.product.version):
-            findings.append(_unlocked(contract, resolved))
         before = releases.before(release)
         if before is None:
-            continue
+            return []
         old = next((one for one in lock.history(before.schema) if one.version == before.schema_version), None)
         if not whole and releases.newest == release and _covered(before, release, old, item):
-            continue
-        known = known or (readers_of(mesh, flows), mesh_lineage(mesh, flows))
-        readers = [one for one in known[0] if one.source == resolved.name and one.major == before.version.major]
-        impacts = contract_impacts(differences(before.promises, release.promises), readers, known[1])
+            return []
+        readers = [one for one in self._readers if one.source == resolved.name and one.major == before.version.major]
+        file = f"{resolved.product.folder}/{RELEASES_FILE}"
+        impacts = contract_impacts(_promised(before, release, file), readers, self._lineage)
         if old is not None:
             impacts += schema_impacts(
-                old.schema, resolved.output.schema, product=resolved.name, readers=readers, lineage=known[1]
+                old.schema, resolved.output.schema, product=resolved.name, readers=readers, lineage=self._lineage
             )
-        part = due([*(impact.due for impact in impacts), "major" if resolved.name in broken else "none"])
-        pending = releases.newest != release
-        change = ProductChange(resolved.name, before.version, resolved.product.version, part, tuple(impacts), pending)
-        changes.append(replace(change, findings=tuple(_findings(change, contract, item))))
-    return changes, findings
+        part = due([*(impact.due for impact in impacts), "major" if resolved.name in self._broken else "none"])
+        change = ProductChange(
+            product=resolved.name,
+            before=before.version,
+            after=resolved.product.version,
+            due=part,
+            impacts=tuple(impacts),
+            pending=releases.newest != release,
+        )
+        contract = self._survey.contracts[resolved.name]
+        return [replace(change, findings=tuple(_findings(change, contract, item)))]
+
+
+def _promised(before: Release, after: Release, file: str) -> list[Change]:
+    """What differs in the promises; a line made by hand, digest and all, is a finding and not a fault of ours."""
+    try:
+        return differences(before.promises, after.promises)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, RecursionError, CallerFault):
+        message = f"the promises of version {before.version} cannot be read"
+        why, fix = "the line was not written by headwater schema lock", "restore the file"
+        raise InvalidFiles([Finding("HW-C080", "error", file, 0, 0, "", message, why, fix)]) from None
 
 
 def _covered(before: Release, after: Release, old: LockedVersion | None, item: SchemaFile) -> bool:

@@ -11,6 +11,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from headwater.errors import InvalidFiles
 from headwater.schemas.avro import Schema
 from headwater.schemas.compatibility import compare
 from headwater.schemas.versions import LockedVersion, written_out
@@ -43,11 +44,14 @@ class Plain:
             return False
         if self._pieces.contain(earlier.text):
             return True
-        theirs = earlier.json
-        if not _is_record(theirs) or _name(theirs) != _name(self._value):
-            return False
-        back = not self._backward or _reads(self._value, theirs)
-        return back and (not self._forward or _reads(theirs, self._value))
+        try:
+            theirs = earlier.json
+            if not _is_record(theirs) or _name(theirs) != _name(self._value):
+                return False
+            back = not self._backward or _reads(self._value, theirs)
+            return back and (not self._forward or _reads(theirs, self._value))
+        except (InvalidFiles, KeyError, TypeError, AttributeError, RecursionError):
+            return False  # no schema at all: whoever parses it says why
 
 
 class _Pieces:

@@ -23,6 +23,7 @@ from typing import Any, Final
 from headwater.errors import Finding, InvalidFiles
 from headwater.schemas.annotations import payload_schema
 from headwater.schemas.avro import Schema, parse
+from headwater.schemas.parsing import read_json
 from headwater.schemas.tree import SchemaFile, read_text
 
 LOCK_FILE: Final = "versions.lock"
@@ -48,8 +49,8 @@ class LockedVersion:
 
     @cached_property
     def json(self) -> Any:
-        """The schema as a JSON value."""
-        return json.loads(self.text)
+        """The schema as a JSON value; raises `InvalidFiles` where the line was made by hand, digest and all."""
+        return read_json(self.text, f"{self.name} version {self.version}")
 
     @cached_property
     def schema(self) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,27 @@ def test_a_consumer_is_read_strictly(folder: Path) -> None:
     write(folder, BOARD, BOARD_TEXT)
     write(folder, "consumers/other.yml", BOARD_TEXT)
     assert found(check(folder), "HW-C066").file == "consumers/other.yml"
+
+
+@pytest.mark.parametrize(
+    "path", ["connectors/flights/departures/releases.lock", "schemas/avro/flights/departures/versions.lock"]
+)
+def test_a_lock_made_by_hand_with_a_right_digest_is_a_finding_and_no_fault(folder: Path, path: str) -> None:
+    """Whatever stands in the line: the check says what is wrong, or that nothing is."""
+    edit(folder, DEPARTURE_SCHEMA, ORIGIN, "")
+    lock = (folder / path).read_text()
+    body = lock[: lock.rindex(', "digest"')]
+    key = '"promises": ' if "releases" in path else '"text": '
+    head = body[: body.index(key) + len(key)]
+    for value in ("{}", "[]", "1", "{", "null", '{"outputs": []}', '{"outputs": [1]}', '{"type": "record"}', "[" * 9000,
+                  '{"type": "record", "name": "flights.departures.Departure", "fields": [1]}'):  # fmt: skip
+        digest = hashlib.sha256((head + value).encode()).hexdigest()[:16]
+        write(folder, path, f'{head}{value}, "digest": "{digest}"}}\n')
+        assert failing(check(folder).findings, "error")
+
+
+def test_hostile_consumers_are_findings(folder: Path) -> None:
+    for text in ("", "[", "- a", "&a [*a]", "\x00", "consumer: [" * 200, "a: " * 100_000, BOARD_TEXT * 2):
+        write(folder, BOARD, text)
+        assert all(finding.file == BOARD for finding in check(folder).findings)
+        assert failing(check(folder).findings, "error")
