@@ -177,8 +177,9 @@ def _impact(impact: Impact, contract: Contract[Product], item: SchemaFile) -> It
     if impact.severity == "breaks readers":
         count = len(impact.readers)
         said = f"{impact.text} breaks {count} reader{'' if count == 1 else 's'}"
-        names = impact.whom()
-        yield found("HW-C084", said, f"{names} {'reads' if count == 1 else 'read'} it; {impact.why}")
+        names = ", ".join(f"{reader.name} ({reader.owner.contact})" for reader in impact.readers)
+        further = f"; further down {', '.join(impact.further)}" if impact.further else ""
+        yield found("HW-C084", said, f"{names} {'reads' if count == 1 else 'read'} it{further}; {impact.why}")
     elif impact.severity == "breaks nobody today":
         yield replace(
             found("HW-C085", f"{impact.text} breaks nobody today", f"no declared reader reads it; {impact.why}"),

@@ -53,7 +53,7 @@ def test_removing_a_field_names_who_reads_it_and_who_is_further_down_at_the_sche
     finding = found(check(folder), "HW-C084")
     assert (finding.file, finding.line, finding.severity) == (DEPARTURE_SCHEMA, 3, "error")
     assert finding.message == "removing 'origin' breaks 1 reader"
-    assert finding.why.startswith("airports.hourly (airports@example.org); further down board reads it")
+    assert finding.why.startswith("airports.hourly (airports@example.org) reads it; further down board; ")
     due = found(check(folder), "HW-C082")
     assert (due.file, due.line, due.fix) == (DEPARTURES, 2, "write version: 2.0.0, then headwater schema lock")
 
