@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_UNBOUNDED = 1_000_000  # columns: what is piped or logged has no width
 
 
 def err() -> Console:
@@ -20,9 +23,13 @@ def err() -> Console:
 
 
 def out(text: str = "") -> None:
-    """A line of data on stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """A line of data on stdout. Where its reader has seen enough (`| head`), the command ends: nothing is wrong."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
 
 
 def print_json_line(value: object) -> None:
@@ -36,21 +43,47 @@ def print_json(value: object) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on stdout; columns whose cells are all numbers stand to the right. Wide enough for a log, never cut."""
+    """A table on stdout, never cut: on a terminal that it is too wide for, each row becomes a few lines instead.
+
+    Columns whose cells are all numbers stand to the right.
+    """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    rows = list(rows)
     cells = [[_cell(value) for value in row] for row in rows]
-    numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))] if cells else []
-    grid = Table(title=title or None, title_justify="left")
+    grid = Table(title=Text(title) if title else None, title_justify="left")
     for index, column in enumerate(columns):
-        grid.add_column(column, justify="right" if numeric and numeric[index] else "left", no_wrap=True)
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        grid.add_column(Text(column), justify="right" if numeric else "left", no_wrap=True)
     for row in cells:
-        grid.add_row(*row)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)
-    console.print(grid)
+        grid.add_row(*(Text(cell) for cell in row))
+    wanted = Console(width=_UNBOUNDED).measure(grid).maximum
+    if wanted > _width():
+        for row in cells:
+            out(row[0])
+            out(folded([f"{name} {cell}" for name, cell in zip(columns[1:], row[1:], strict=True)], indent=2))
+        return
+    console = Console(highlight=False, width=wanted)
+    with console.capture() as drawn:
+        console.print(grid)
+    out(drawn.get().removesuffix("\n"))
+
+
+def folded(parts: Sequence[str], *, indent: int = 0) -> str:
+    """Parts on one line; on a terminal as many on each line as fit, so that none is torn unless it must be.
+
+    From the second line on, and from the first if `indent` says so, lines stand indented.
+    """
+    lines, width = [" " * indent], _width()
+    for part in parts:
+        line = f"{lines[-1]}  {part}" if lines[-1].strip() else lines[-1] + part
+        if len(line) <= width or not lines[-1].strip():
+            lines[-1] = line
+        else:
+            lines.append(" " * max(indent, 2) + part)
+    return "\n".join(lines)
 
 
 @contextmanager
@@ -74,6 +107,12 @@ def phase(text: str) -> Iterator[None]:
         console.print(f"… {text}")
         yield
     console.print(f"✓ {text} ({(clock.monotonic() - started) / 1_000_000:.1f} s)")
+
+
+def _width() -> int:
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
 
 
 def _cell(value: object) -> str:

@@ -29,8 +29,6 @@ def command(
     reader outside every group: nothing is remembered, nobody else is disturbed.
     """
     import contextlib
-    import os
-    import sys
 
     from headwater.mesh.load import load_mesh
     from headwater.naming import ProductName, quarantine_topic
@@ -56,8 +54,6 @@ def command(
                 printed += 1
                 if limit and printed >= limit:
                     break
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         pass
 
@@ -126,4 +122,4 @@ def _print(shown: dict[str, object], output: str) -> None:
     if output == "json":
         console.print_json_line(shown)
     else:
-        console.out("  ".join(f"{name}={'-' if value is None else value}" for name, value in shown.items()))
+        console.out(console.folded([f"{name}={'-' if value is None else value}" for name, value in shown.items()]))
