@@ -171,6 +171,7 @@ def _fill(text: str) -> str:
             raise CallerFault(
                 f"mesh.yaml needs the variable {match[1]}, and it is not set",
                 code="HW-K003",
+                detail="an address or a secret of the chosen environment comes from it",
                 hint=f"export {match[1]}=...",
             )
         return found

@@ -195,7 +195,7 @@ def test_down_stops_what_runs_beside_the_stack_and_nothing_else(machine: Machine
         assert done.stdout.strip().endswith("kafka")
         assert not relay.alive
         assert stranger.poll() is None
-        assert machine.run("down").stdout.strip() == "nothing was running"
+        assert machine.run("down").stdout.startswith("nothing was running")
     finally:
         stranger.kill()
         stranger.wait()

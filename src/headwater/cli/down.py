@@ -23,6 +23,6 @@ def command(
 
     stack = local_stack(load_settings())
     stopped = stop_stack(stack, phases=console.phase, purge=purge)
-    console.out("stopped: " + ", ".join(stopped) if stopped else "nothing was running")
+    console.out("stopped: " + ", ".join(stopped) if stopped else f"nothing was running, by {stack.data_folder}")
     if purge:
         console.out(f"removed {stack.data_folder}")

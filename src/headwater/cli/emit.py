@@ -27,7 +27,7 @@ def command(
     from headwater.cli import console
     from headwater.mesh.load import load_mesh
     from headwater.outbox.emitter import emit
-    from headwater.outbox.store_postgres import connect
+    from headwater.outbox.store_postgres import writing
     from headwater.schemas.payload import reader
     from headwater.settings import environment_of, load_settings
 
@@ -44,7 +44,7 @@ def command(
     databases = environment_of(settings, mesh.file).databases
     if outbox.database not in databases:
         raise _wrong(f"the environment has no address for the database '{outbox.database}'")
-    with connect(databases[outbox.database]) as connection:
+    with writing(databases[outbox.database]) as connection:
         ids = [
             emit(connection, resolved, item, event_id=event_id or None, kind=kind, revision=revision)
             for item in records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from headwater.errors import HeadwaterError, InvalidFiles
+from headwater.errors import CallerFault, HeadwaterError, InvalidFiles
 
 COMMANDS = (
     "demo",
@@ -31,6 +32,15 @@ COMMANDS = (
     "tail",
 )
 EXIT_FAULT = 70
+_ROOM = "make room on that disk, then run the same command again"
+_RIGHTS = "mend the rights of the folder, or choose another one"
+_REFUSALS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+}
 
 
 def build(names: Sequence[str] = COMMANDS) -> typer.Typer:
@@ -72,11 +82,27 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
+            refused = _refused(error)
+            _report(refused)
+            sys.exit(refused.exit_code)
         sys.stderr.write(
             f"headwater failed: {type(error).__name__}. This is a fault of Headwater itself.\n"
             "fix: run the same command with HEADWATER_DEBUG=1 and report what it prints\n[HW-K070]\n"
         )
         sys.exit(EXIT_FAULT)
+
+
+def _refused(error: OSError) -> CallerFault:
+    """What the system refuses to anybody who writes: no fault of Headwater, and no code of its own for each place."""
+    assert error.errno is not None
+    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the output"
+    return CallerFault(
+        f"{where} cannot be written: {os.strerror(error.errno)}",
+        code="HW-K020",
+        detail="what was committed before stays; nothing is half done",
+        hint=_REFUSALS[error.errno],
+    )
 
 
 def _wanted(arguments: Sequence[str]) -> Sequence[str]:

@@ -89,10 +89,13 @@ def lock(
     """Release schemas and contracts as they stand: add what is new to versions.lock and releases.lock beside them."""
     from headwater.cli import console
     from headwater.errors import InvalidFiles
+    from headwater.mesh.load import require_mesh
     from headwater.plan.locking import lock_files, unlocked
     from headwater.settings import load_settings
 
-    files = lock_files(load_settings().mesh_folder)
+    folder = load_settings().mesh_folder
+    require_mesh(folder)
+    files = lock_files(folder)
     findings = unlocked(files) if check_only else []
     if findings:
         if output == "json":

@@ -88,5 +88,5 @@ def _command(pid: str) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         return "unknown"
-    shown = " ".join(word for word in words if word and "password" not in word.lower())
+    shown = " ".join(" ".join(word for word in words if "password" not in word.lower()).split())
     return shown if len(shown) <= 120 else shown[:60] + " ... " + shown[-50:]

@@ -52,15 +52,30 @@ class Survey:
 
 
 def load_mesh(folder: Path) -> Mesh:
-    """The mesh of a folder; raises `InvalidFiles` with all findings of severity error of all its files."""
+    """The mesh of a folder; raises `InvalidFiles` with all findings of severity error of all its files.
+
+    Raises `CallerFault` HW-C069 where the folder is no mesh at all.
+    """
     read = survey(folder)
     if read.mesh is None or any(finding.severity == "error" for finding in read.findings):
         raise InvalidFiles(read.findings)
     return read.mesh
 
 
+def require_mesh(folder: Path) -> None:
+    """Raise `CallerFault` HW-C069 where a folder holds nothing of a mesh: whoever called stands in the wrong place."""
+    if not any((folder / name).exists() for name in (MESH_FILE, CONNECTORS, STREAMS)):
+        raise CallerFault(
+            f"{folder} is no mesh",
+            code="HW-C069",
+            detail=f"neither it nor a folder above it has a {MESH_FILE}",
+            hint="go to the mesh's folder, or name it in HEADWATER_MESH",
+        )
+
+
 def survey(folder: Path) -> Survey:
-    """Everything that a folder's files say, and everything that is wrong with them."""
+    """Everything that a folder's files say, and everything that is wrong with them; HW-C069 where it is no mesh."""
+    require_mesh(folder)
     reading = _FolderReading(folder)
     mesh_file = reading.mesh_file()
     for place, file in reading.product_files():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from headwater.contracts.consumer import Consumer
@@ -65,9 +66,13 @@ class Mesh:
         wanted = ProductName.parse(name) if isinstance(name, str) else name
         found = self.products.get(wanted)
         if found is None:
-            known = ", ".join(str(known) for known in self.products) or "none"
+            names = [str(known) for known in self.products]
+            near = get_close_matches(str(wanted), names, n=1)
             raise CallerFault(
-                f"the mesh '{self.file.name}' has no product '{wanted}'", code="HW-C060", detail=f"it has {known}"
+                f"the mesh '{self.file.name}' has no product '{wanted}'",
+                code="HW-C060",
+                detail=f"it has {', '.join(names) or 'none'}",
+                hint=f"write {near[0]}" if near else "name one of those, or write its product.yaml",
             )
         return found
 

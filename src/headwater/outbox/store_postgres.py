@@ -8,6 +8,8 @@ middle of a large transaction.
 from __future__ import annotations
 
 import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -35,6 +37,30 @@ def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
         return psycopg.connect(dsn, autocommit=autocommit, connect_timeout=CONNECT_SECONDS)
     except psycopg.OperationalError as error:
         raise away(dsn, error) from None
+
+
+@contextmanager
+def writing(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection whose transaction writes outbox rows; what the database refuses is said without a row's values."""
+    try:
+        with connect(dsn) as connection:
+            yield connection
+    except psycopg.errors.UndefinedTable:
+        raise CallerFault(
+            "the database has no outbox table for this product",
+            code="HW-O053",
+            detail="nothing but `apply` creates it; no row was written",
+            hint="headwater apply",
+        ) from None
+    except psycopg.OperationalError as error:
+        raise away(dsn, error) from None
+    except psycopg.Error as error:
+        raise CallerFault(
+            f"the database refuses the row ({error.sqlstate or type(error).__name__})",
+            code="HW-O054",
+            detail=f"constraint {error.diag.constraint_name}" if error.diag.constraint_name else "no row was written",
+            hint="headwater plan shows what of the outbox is not as the files say; look at the role's rights too",
+        ) from None
 
 
 class PostgresOutbox:

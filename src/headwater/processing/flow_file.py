@@ -24,6 +24,7 @@ from headwater.processing.steps import Plan
 from headwater.processing.validation import validate
 
 FLOW_FILE = "flow.py"
+_EXECUTED = "it is executed to build the flow, which runs nothing"
 
 
 def load_plan(mesh: Mesh, product: ProductName) -> Plan:
@@ -85,11 +86,8 @@ def load_flow(mesh: Mesh, product: ProductName) -> Graph:
         raise _invalid(
             place, _line_in(error, place, line), error.code, error.message, error.detail, error.hint
         ) from None
-    except Exception as error:
-        message = f"flow() raises {type(error).__name__}: {error}"
-        raise _invalid(
-            place, _line_in(error, place, line), "HW-P004", message, "building a flow runs nothing"
-        ) from None
+    except (Exception, SystemExit) as error:
+        raise _raised("flow()", error, place, line) from None
     if not isinstance(stream, Stream):
         message = f"flow() returns a {type(stream).__name__}"
         raise _invalid(place, line, "HW-P005", message, "what it returns is published", "return the last stream")
@@ -132,23 +130,22 @@ def _undeclared(resolved: ResolvedProduct, graph: Graph, read: Mapping[ProductNa
 
 
 def _function(path: Path, place: str) -> Any:
-    text = path.read_text(encoding="utf-8")
     try:
-        code = compile(ast.parse(text, place), place, "exec")
+        code = compile(ast.parse(path.read_bytes(), place), place, "exec")
+    except OSError as error:
+        message = f"flow.py cannot be read: {error.strerror}"
+        raise _invalid(place, 0, "HW-P001", message, _EXECUTED, "put the file there, or mend its rights") from None
     except SyntaxError as error:
-        message = f"flow.py is not Python: {error.msg}"
-        raise _invalid(place, error.lineno or 1, "HW-P001", message, "", "", column=error.offset or 1) from None
+        message, line, column = f"flow.py is not Python: {error.msg}", error.lineno or 1, error.offset or 1
+        raise _invalid(place, line, "HW-P001", message, _EXECUTED, "mend this line", column=column) from None
     module = ModuleType(f"headwater_flow_{hashlib.sha256(place.encode()).hexdigest()[:12]}")
     module.__file__ = str(path)
     try:
         exec(code, module.__dict__)  # noqa: S102 - a product's own code; this is the one place that runs it
     except HeadwaterError as error:
         raise _invalid(place, _line_in(error, place, 1), error.code, error.message, error.detail, error.hint) from None
-    except Exception as error:
-        message = f"flow.py raises {type(error).__name__}: {error}"
-        raise _invalid(
-            place, _line_in(error, place, 1), "HW-P004", message, "it is executed to build the flow"
-        ) from None
+    except (Exception, SystemExit) as error:
+        raise _raised("flow.py", error, place, 1) from None
     function = module.__dict__.get("flow")
     if not inspect.isfunction(function):
         hint = "def flow(<one parameter for each input>): ..."
@@ -156,7 +153,13 @@ def _function(path: Path, place: str) -> Any:
     return function
 
 
-def _line_in(error: Exception, place: str, otherwise: int) -> int:
+def _raised(what: str, error: BaseException, place: str, line: int) -> InvalidFiles:
+    """What the product's own code raised. `SystemExit` too: else it would end a check silently, even with success."""
+    message, fix = f"{what} raises {type(error).__name__}: {error}", "mend this line, or what it calls"
+    return _invalid(place, _line_in(error, place, line), "HW-P004", message, _EXECUTED, fix)
+
+
+def _line_in(error: BaseException, place: str, otherwise: int) -> int:
     """The last line of flow.py that the error passed."""
     line, traceback = otherwise, error.__traceback__
     while traceback is not None:

@@ -25,7 +25,7 @@ from rocksdict import (
     WriteBatch,
 )
 
-from headwater.errors import CallerFault, Fault
+from headwater.errors import CallerFault, Fault, Unreachable
 from headwater.processing.state import Change
 
 WRITE_BUFFER_BYTES = 8 << 20
@@ -54,7 +54,10 @@ class RocksStates:
         if _damage_mark(folder).exists():
             shutil.rmtree(folder, ignore_errors=True)
             _damage_mark(folder).unlink()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_refuses(folder, error.strerror or "") from None
         self._database = self._opened()
 
     def task(self, partition: int) -> RocksStore:
@@ -62,9 +65,10 @@ class RocksStates:
         return RocksStore(self._database, partition, self._folder)
 
     def close(self) -> None:
-        """Let go. Nothing is flushed: RocksDB's own log has it."""
+        """Let go. What a full disk keeps from being flushed is in RocksDB's own log, or in the changelog."""
         if self._database is not None:
-            self._database.close()
+            with contextlib.suppress(Exception):  # rocksdict raises bare ones, and would hide why this is dropped
+                self._database.close()
             self._database = None
 
     def _opened(self) -> Any:
@@ -75,17 +79,25 @@ class RocksStates:
             why = str(error)
         if "lock hold by current process" in why:
             gc.collect()  # a dropped predecessor whose iterators still linger
-            return Rdict(path, options=_options())
+            try:
+                return Rdict(path, options=_options())
+            except Exception as error:
+                raise disk_refuses(self._folder, str(error)) from None
         if "lock" in why.lower():
             raise CallerFault(
                 f"the state in {path} is in use by another process",
                 code="HW-P030",
                 hint="end the other runner first",
             )
+        if _full(why):
+            raise disk_refuses(self._folder, why)
         # It is a cache: what cannot be opened, be it torn or damaged, is made anew from the changelog.
         shutil.rmtree(path, ignore_errors=True)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return Rdict(path, options=_options())
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return Rdict(path, options=_options())
+        except Exception as error:
+            raise disk_refuses(self._folder, str(error)) from None
 
 
 class RocksStore:
@@ -163,16 +175,21 @@ class RocksStore:
 
     def wipe(self) -> None:
         """Forget everything, the position first: a half-wiped store must not look whole."""
-        self._database.delete(self._place)
         batch = WriteBatch(raw_mode=True)
         batch.delete_range(self._prefix, (int.from_bytes(self._prefix, "big") + 1).to_bytes(2, "big"))
-        self._database.write(batch)
+        try:
+            self._database.delete(self._place)
+            self._database.write(batch)
+        except Exception as error:
+            raise self._damaged(error) from None
 
     def close(self) -> None:
         """Nothing of its own to let go of."""
 
-    def _damaged(self, error: Exception) -> Fault:
+    def _damaged(self, error: Exception) -> Fault | Unreachable:
         """Bytes on disk are not what was written: mark the folder, so that the next opening makes it anew."""
+        if _full(str(error)):
+            return disk_refuses(self._folder, str(error))  # what is there is whole: the changelog's tail mends it
         with contextlib.suppress(OSError):
             _damage_mark(self._folder).touch()
         return Fault(
@@ -181,6 +198,20 @@ class RocksStore:
             detail=str(error),
             hint="nothing: it is rebuilt from the changelog; should it come again, look at the disk",
         )
+
+
+def disk_refuses(folder: Path, why: str) -> Unreachable:
+    """A disk without room, or that does not let us write: nothing is lost, for the changelog holds the state."""
+    return Unreachable(
+        f"the disk of {folder} takes no more",
+        code="HW-P035",
+        detail=f"{why}; nothing is lost: the changelog in Kafka holds the state",
+        hint="make room or mend the rights of the folder; the runner goes on by itself, or after a start",
+    )
+
+
+def _full(why: str) -> bool:
+    return any(word in why for word in ("No space left", "Disk quota exceeded", "Read-only file system"))
 
 
 def _damage_mark(folder: Path) -> Path:

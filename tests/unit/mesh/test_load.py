@@ -202,5 +202,25 @@ def test_a_product_in_two_places_is_refused(tmp_path: Path) -> None:
     assert any("HW-C042" in line for line in findings_of(tmp_path))
 
 
-def test_a_folder_without_a_mesh_is_told_so(tmp_path: Path) -> None:
+def test_a_mesh_without_its_file_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "connectors").mkdir()
     assert findings_of(tmp_path)[0].startswith("mesh.yaml the file cannot be read")
+
+
+def test_a_folder_that_is_no_mesh_at_all_is_a_wrong_call(tmp_path: Path) -> None:
+    with pytest.raises(CallerFault) as raised:
+        load_mesh(tmp_path)
+    error = raised.value
+    assert (error.code, error.exit_code, bool(error.hint)) == ("HW-C069", 2, True)
+    assert str(tmp_path) in error.message
+
+
+def test_an_unknown_product_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    write_small_mesh(tmp_path)
+    mesh = load_mesh(tmp_path)
+    with pytest.raises(CallerFault) as raised:
+        mesh.product("flights.departure")
+    assert raised.value.hint == "write flights.departures"
+    with pytest.raises(CallerFault) as raised:
+        mesh.product("shop.orders")
+    assert raised.value.hint

@@ -48,6 +48,8 @@ def test_a_plan_names_the_topics_that_apply_must_create(folder: Path) -> None:
         ("x = 1\n", "HW-P002", 1),
         ("def flow(departures, weather):\n    return departures\n", "HW-P003", 1),
         ("import nowhere_to_be_found\n", "HW-P004", 1),
+        ("x = 1\nraise SystemExit(0)\n", "HW-P004", 2),
+        ("import sys\ndef flow(departures):\n    sys.exit()\n", "HW-P004", 3),
         ("def flow(departures):\n    return departures.windowed()\n", "HW-P004", 2),
         ("def flow(departures):\n    return 5\n", "HW-P005", 1),
         ("def flow(departures):\n\n    return departures.filter('late')\n", "HW-P016", 3),
@@ -58,6 +60,19 @@ def test_a_broken_flow_is_named_with_its_line(folder: Path, text: str, code: str
     (folder / FLOW).write_text(text)
     (finding,) = check_flow(load_mesh(folder), HOURLY)
     assert (finding.code, finding.line, finding.file) == (code, line, FLOW)
+
+
+def test_a_flow_that_cannot_be_read_is_a_finding_with_why_and_fix(folder: Path) -> None:
+    (folder / FLOW).write_bytes(b"\xff\xfe\n")
+    (finding,) = check_flow(load_mesh(folder), HOURLY)
+    assert (finding.code, finding.file) == ("HW-P001", FLOW)
+    assert finding.why
+    assert finding.fix
+    mesh = load_mesh(folder)
+    (folder / FLOW).unlink()
+    (folder / FLOW).mkdir()
+    (finding,) = check_flow(mesh, HOURLY)
+    assert "Is a directory" in finding.message
 
 
 def test_a_field_that_is_read_but_not_declared_is_found(folder: Path) -> None:

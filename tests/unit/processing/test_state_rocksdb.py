@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.errors import CallerFault, Fault
+from headwater.errors import CallerFault, Fault, Unreachable
 from headwater.processing.state import MemoryStore
-from headwater.processing.state_rocksdb import Position, RocksStates
+from headwater.processing.state_rocksdb import Position, RocksStates, RocksStore
 
 SMALL_KEYS = st.binary(min_size=0, max_size=3)
 CHANGES = st.lists(st.tuples(SMALL_KEYS, st.none() | st.binary(max_size=3)), max_size=12)
@@ -103,3 +103,38 @@ def test_a_store_in_use_is_said_so(tmp_path: Path) -> None:
     with pytest.raises((CallerFault, Exception)):
         RocksStates(tmp_path / "s")
     states.close()
+
+
+class FullDisk:
+    """A database whose disk takes no more, as rocksdict tells it: by bare exceptions."""
+
+    def write(self, batch: object) -> None:
+        raise Exception("IO error: No space left on device: While appending to file: 000008.log")
+
+    def get(self, key: bytes) -> None:
+        return None
+
+    def close(self) -> None:
+        raise Exception("IO error: No space left on device")
+
+
+def test_a_full_disk_is_waited_for_and_the_state_is_not_thrown_away(tmp_path: Path) -> None:
+    store = RocksStore(FullDisk(), 0, tmp_path / "state")
+    with pytest.raises(Unreachable) as raised:
+        store.commit([(b"key", b"value")], Position(1))
+    assert raised.value.code == "HW-P035" and raised.value.retriable and raised.value.hint
+    assert not list(tmp_path.iterdir()), "a full disk damages nothing"
+
+
+def test_closing_on_a_full_disk_does_not_hide_why(tmp_path: Path) -> None:
+    states = RocksStates(tmp_path / "state")
+    states.close()
+    states._database = FullDisk()
+    states.close()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unreachable, match="takes no more") as raised:
+        RocksStates(tmp_path / "file" / "state")
+    assert "Not a directory" in raised.value.detail

@@ -18,6 +18,7 @@ from headwater.processing.steps import Plan, Stage
 from headwater.processing.task import topics_of
 
 WAIT_SECONDS = 0.05
+NAMES_SHOWN = 5  # of what is missing: a mesh that was never applied lacks everything
 STOP_SECONDS = 1.5  # a stop is promised within two
 
 
@@ -92,7 +93,7 @@ def _require_topics(plans: Sequence[Plan], around: Surroundings) -> None:
         raise CallerFault(
             f"{len(missing)} topic{'s' if len(missing) > 1 else ''} of these products do not exist",
             code="HW-P020",
-            detail=f"missing: {', '.join(missing)}. A runner creates nothing",
+            detail=f"missing: {_few(missing)}. A runner creates nothing",
             hint="headwater apply",
         )
     uneven = [topic for topic, count in sorted(wanted.items()) if count and found[topic].partitions != count]
@@ -103,6 +104,11 @@ def _require_topics(plans: Sequence[Plan], around: Surroundings) -> None:
             detail=", ".join(f"{topic}: {found[topic].partitions}, not {wanted[topic]}" for topic in uneven),
             hint="headwater plan shows the difference; partitions change only with a new major",
         )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
 
 
 def _topics(plan: Plan, around: Surroundings) -> list[tuple[str, int]]:
