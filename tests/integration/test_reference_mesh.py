@@ -21,6 +21,7 @@ from examples.services.reports import SEED_DEFAULT
 from headwater.local.tally import Tally
 from headwater.mesh.load import load_mesh
 from headwater.ports.kafka import KafkaBroker
+from headwater.schemas.registry_http import HttpRegistry
 from headwater.timeline.clock import SystemClock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,13 @@ class Mesh:
         assert applied.returncode == 0, applied.stderr
         self.mesh = load_mesh(ROOT)
         self.broker = KafkaBroker({"bootstrap.servers": stack.kafka})
-        self.tally = Tally(self.broker, self.mesh.in_order(), tick=self.mesh.file.tick, clock=SystemClock())
+        self.tally = Tally(
+            self.broker,
+            self.mesh.in_order(),
+            registry=HttpRegistry(stack.registry_url),
+            tick=self.mesh.file.tick,
+            clock=SystemClock(),
+        )
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *argv: str) -> None:

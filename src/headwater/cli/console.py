@@ -63,7 +63,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     if wanted > _width():
         for row in cells:
             out(row[0])
-            out(folded([f"{name} {cell}" for name, cell in zip(columns[1:], row[1:], strict=True)], indent=2))
+            named = zip(columns[1:], row[1:], strict=True)
+            out(folded([f"{name} {cell}" for name, cell in named if cell], indent=2))
         return
     console = Console(highlight=False, width=wanted)
     with console.capture() as drawn:
@@ -72,10 +73,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def folded(parts: Sequence[str], *, indent: int = 0) -> str:
-    """Parts on one line; on a terminal as many on each line as fit, so that none is torn unless it must be.
+    """Parts on one line; on a terminal as many on each line as fit. What is wider than the terminal breaks at words.
 
     From the second line on, and from the first if `indent` says so, lines stand indented.
     """
+    from textwrap import wrap
+
     lines, width = [" " * indent], _width()
     for part in parts:
         line = f"{lines[-1]}  {part}" if lines[-1].strip() else lines[-1] + part
@@ -83,6 +86,16 @@ def folded(parts: Sequence[str], *, indent: int = 0) -> str:
             lines[-1] = line
         else:
             lines.append(" " * max(indent, 2) + part)
+        if len(lines[-1]) > width:
+            spaces = lines[-1][: len(lines[-1]) - len(lines[-1].lstrip())]
+            lines[-1:] = wrap(
+                lines[-1].strip(),
+                width,
+                initial_indent=spaces,
+                subsequent_indent=" " * (indent + 2),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
     return "\n".join(lines)
 
 

@@ -54,6 +54,7 @@ def command(
     from headwater.local.workers import Workers
     from headwater.mesh.load import load_mesh
     from headwater.ports.kafka import KafkaBroker
+    from headwater.schemas.registry_http import HttpRegistry
     from headwater.settings import environment_of, load_settings
     from headwater.timeline.clock import SystemClock
 
@@ -70,8 +71,10 @@ def command(
     with console.phase("apply: topics, subjects, outbox"):
         _apply(settings, mesh, clock)
     workers = Workers(stack, settings.mesh_folder)
-    broker = KafkaBroker(environment_of(settings, mesh.file).kafka)
-    tally = Tally(broker, mesh.in_order(), tick=mesh.file.tick, clock=clock)
+    environment = environment_of(settings, mesh.file)
+    broker = KafkaBroker(environment.kafka)
+    registry = HttpRegistry(environment.registry_url)
+    tally = Tally(broker, mesh.in_order(), registry=registry, tick=mesh.file.tick, clock=clock)
     try:
         with console.phase("relay and runner at work"):
             workers.start()
@@ -160,7 +163,7 @@ def _follow(stack: LocalStack, mesh: Mesh, tally: Tally, workers: Workers, clock
         shown_at, state = now, replayed(stack)
         published = sum(tally.counts[str(p.name)].published for p in mesh.in_order() if p.product.outbox)
         derived = sum(tally.counts[str(p.name)].published for p in mesh.in_order() if not p.product.outbox)
-        so_far = f"{state.done:,} of {state.of:,} reports written, {published:,} records published, {derived:,} derived"
+        so_far = f"{state.done:,} of {state.of:,} reports, {published:,} published, {derived:,} derived"
         terminal.print(
             f"  {(now - began_at) / 1_000_000:4.0f} s  {so_far if state.of else 'the services read their data'}"
         )

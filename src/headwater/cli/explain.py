@@ -39,4 +39,5 @@ def command(
     if output == "json":
         console.print_json_line({**asdict(found), "docs": found.page})
     else:
-        console.out(found.text())
+        for line in found.text().splitlines():  # the example stands as it is
+            console.out(line if line.startswith(" ") else console.folded([line]))

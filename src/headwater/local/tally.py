@@ -17,7 +17,8 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.ports.progress import Settled, decode_mark
 from headwater.ports.protocol import Broker
 from headwater.ports.record import EndOfPartition, Message, TopicPartition
-from headwater.schemas.codec import FRAME_LENGTH, RowCodec
+from headwater.schemas.codec import RowCodec, unframe
+from headwater.schemas.registry import Registry
 from headwater.timeline.clock import Clock
 from headwater.timeline.instant import Instant
 
@@ -51,8 +52,12 @@ class Count:
 class Tally:
     """Counts what becomes readable of these products. `poll` reads on; one thread uses it."""
 
-    def __init__(self, broker: Broker, products: Iterable[ResolvedProduct], *, tick: int, clock: Clock) -> None:
+    def __init__(
+        self, broker: Broker, products: Iterable[ResolvedProduct], *, registry: Registry, tick: int, clock: Clock
+    ) -> None:
         self._clock = clock
+        self._registry = registry
+        self._codecs: dict[int, RowCodec] = {}
         self._since = clock.now()
         self.counts: dict[str, Count] = {}
         self._settled: dict[TopicPartition, Settled] = {}
@@ -105,6 +110,15 @@ class Tally:
         """Let go of the reader."""
         self._reader.close()
 
+    def _decoded(self, message: Message) -> Mapping[str, Any]:
+        """The record by the schema that it was written with: a topic holds every version of its major."""
+        schema_id, body = unframe(message.value)
+        codec = self._codecs.get(schema_id)
+        if codec is None:
+            codec = self._codecs[schema_id] = RowCodec(self._registry.by_id(schema_id).schema)
+        record: Mapping[str, Any] = codec.decode(body)
+        return record
+
     def _watch(self, product: ResolvedProduct, described: Mapping[str, Any], tick: int) -> None:
         topic, progress, quarantine = topics_of(product)
         missing = [name for name in (topic, progress, quarantine) if name not in described]
@@ -113,14 +127,12 @@ class Tally:
                 f"the topic '{missing[0]}' does not exist", code="HW-L083", hint="headwater apply, then try again"
             )
         count = self.counts[str(product.name)] = Count()
-        decode = RowCodec(product.output.schema).decode
         settled = [Settled(tick) for _ in range(described[topic].partitions)]
         for partition, watermark in enumerate(settled):
             self._settled[TopicPartition(topic, partition)] = watermark
 
         def take(message: Message, arrived_at: int) -> None:
-            assert message.value is not None
-            record = decode(message.value, FRAME_LENGTH)
+            record = self._decoded(message)
             recorded_at = record["recorded_at"]
             count.published += 1
             count.corrections += record["kind"] != "assert"

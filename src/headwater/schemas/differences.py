@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -124,4 +125,4 @@ def _field(field: Field) -> str:
 
 
 def _default(field: Field) -> str:
-    return "none" if field.default is MISSING else repr(field.default)
+    return "none" if field.default is MISSING else json.dumps(field.default, ensure_ascii=False)

@@ -77,7 +77,7 @@ def test_a_difference_is_shown_field_by_field(tmp_path: Path) -> None:
     files = [put(tmp_path, "old.avsc", OLD), put(tmp_path, "new.avsc", WIDER.replace("long", "double"))]
     result = RUNNER.invoke(app, ["diff", *files])
     assert result.exit_code == 0
-    assert "~ x: long -> double" in result.stdout and "+ y: string, default ''" in result.stdout
+    assert "~ x: long -> double" in result.stdout and '+ y: string, default ""' in result.stdout
     assert "new readers, old records: fine" in result.stdout and "old readers, new records: broken" in result.stdout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.record import TopicDescription
+from headwater.schemas.avro import parse
 from headwater.schemas.codec import RowCodec, frame
+from headwater.schemas.registry_memory import MemoryRegistry
 from headwater.testing.small_mesh import write_small_mesh
 from headwater.timeline.clock import ManualClock
 from headwater.timeline.instant import Instant
@@ -34,11 +37,14 @@ class World:
         for topic in topics_of(self.product):
             self.broker.create_topic(TopicDescription(topic, 1, {}))
         self._codec = RowCodec(self.product.output.schema)
+        self.registry = MemoryRegistry()
+        self._id = self.registry.register(self.product.output.subject, self.product.output.schema)
+        self._released = False
         self._sink = self.broker.sink("relay")
         self._sink.open()
 
     def tally(self) -> Tally:
-        return Tally(self.broker, [self.product], tick=TICK, clock=self.clock)
+        return Tally(self.broker, [self.product], registry=self.registry, tick=TICK, clock=self.clock)
 
     def publish(self, recorded_at: int, *, kind: str = "assert", revision: int = 1) -> None:
         record: dict[str, Any] = {
@@ -51,7 +57,15 @@ class World:
             "kind": kind,
             "revision": revision,
         }
-        self._send(self.product.output.topic, b"F1", frame(1, self._codec.encode(record)), recorded_at)
+        record |= {"late": None} if self._released else {}
+        self._send(self.product.output.topic, b"F1", frame(self._id, self._codec.encode(record)), recorded_at)
+
+    def release(self) -> None:
+        """From here on records have another field, before those of the platform."""
+        value = json.loads(self.product.output.schema.text)
+        value["fields"].insert(1, {"name": "late", "type": ["null", "boolean"], "default": None})
+        schema, self._released = parse(json.dumps(value)), True
+        self._id, self._codec = self.registry.register(self.product.output.subject, schema), RowCodec(schema)
 
     def quarantine(self) -> None:
         self._send(naming.quarantine_topic(self.product.name, 1), b"F1", b"bad", START)
@@ -80,6 +94,16 @@ def test_records_corrections_and_quarantined_are_counted_from_the_first_offset(w
     assert tally.poll(0) == 3
     count = tally.counts["flights.departures"]
     assert (count.published, count.corrections, count.quarantined) == (2, 1, 1)
+
+
+def test_records_of_an_earlier_version_of_the_schema_are_counted_too(world: World) -> None:
+    world.publish(START + 10)
+    world.release()
+    world.publish(START + 20, kind="correct", revision=2)
+    tally = world.tally()
+    tally.poll(0)
+    count = tally.counts["flights.departures"]
+    assert (count.published, count.corrections, count.newest) == (2, 1, START + 20)
 
 
 def test_only_what_was_recorded_while_it_looked_on_is_timed(world: World) -> None:
