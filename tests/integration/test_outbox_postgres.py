@@ -12,7 +12,7 @@ from headwater.errors import CallerFault, Unreachable
 from headwater.outbox import table as ddl
 from headwater.outbox.event import OutboxEvent
 from headwater.outbox.source_postgres import PostgresAdmin
-from headwater.outbox.store_postgres import PostgresOutbox
+from headwater.outbox.store_postgres import PostgresOutbox, writing
 from headwater.testing.conformance.outbox_store import OutboxStoreSuite, OutboxWriter, event, read_transactions, started
 from headwater.timeline.clock import SystemClock
 
@@ -143,6 +143,16 @@ def test_a_database_that_is_down_is_one_message_without_the_password() -> None:
     with pytest.raises(Unreachable) as caught:
         outbox.session()
     assert "127.0.0.1:9/nothing" in caught.value.message and "secret" not in caught.value.render()
+
+
+def test_a_row_for_a_table_that_was_never_made_is_told_and_no_value_of_a_row_is(stack: Stack) -> None:
+    dsn = stack.postgres_dsn(stack.fresh_database())
+    with pytest.raises(CallerFault) as raised, writing(dsn) as connection:
+        connection.execute("INSERT INTO outbox VALUES (1)")
+    assert (raised.value.code, raised.value.hint) == ("HW-O053", "headwater apply")
+    with pytest.raises(CallerFault) as raised, writing(dsn) as connection:
+        connection.execute("SELECT 'secret'::uuid")
+    assert raised.value.code == "HW-O054" and "secret" not in raised.value.render()
 
 
 def test_without_its_publication_the_relay_is_told(writer: PostgresWriter) -> None:
