@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -50,13 +51,8 @@ def command(
     plans = derived_plans(mesh, products or [])
     progress = console.err()
 
-    def heard(happening: str, fields: dict[str, object]) -> None:
-        if happening in ("stage.rebuilt", "stage.quarantined"):
-            named = " ".join(f"{name}={value}" for name, value in fields.items())
-            progress.print(f"{happening} {named}", markup=False)
-
     metrics = PrometheusListener()
-    hooks = Hooks([heard, metrics])
+    hooks = Hooks([_Reporter(lambda text: progress.print(text, markup=False)), metrics])
     if metrics_port:
         metrics.serve(metrics_port + slot)
     around = Surroundings(
@@ -81,6 +77,28 @@ def command(
         runner.run()
     for name, account in runner.accounts.items():
         progress.print(f"{name}: {account.records} records in {account.commits} commits", markup=False)
+
+
+class _Reporter:
+    """Says what a person wants to know: each doubt of a stage once in a row, quarantined records ever more seldom."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._doubts: dict[str, object] = {}
+        self._aside: dict[tuple[str, object], int] = {}
+
+    def __call__(self, happening: str, fields: dict[str, object]) -> None:
+        stage = f"{fields.get('product')} {fields.get('stage')}"
+        if happening == "stage.committed":
+            self._doubts.pop(stage, None)
+        elif happening == "stage.rebuilt" and self._doubts.get(stage) != fields["code"]:
+            self._doubts[stage] = fields["code"]
+            self._say(f"{stage}: in doubt, so it begins again from its last commit; nothing is lost [{fields['code']}]")
+        elif happening == "stage.quarantined":
+            which = (stage, fields["code"])
+            count = self._aside[which] = self._aside.get(which, 0) + 1
+            if count & (count - 1) == 0:  # the first, second, fourth, eighth, ...: never a flood
+                self._say(f"{stage}: {count} record{'s' if count > 1 else ''} in quarantine [{fields['code']}]")
 
 
 def _run_workers(products: list[str], workers: int, first: int, metrics_port: int) -> int:
