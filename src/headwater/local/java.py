@@ -28,7 +28,6 @@ JAVA_OLDEST = 17
 LOCK_FILE = Path(__file__).with_name("jars.lock")
 MIRROR_VARIABLE = "HEADWATER_MAVEN"  # Maven repositories in place of Central, separated by commas
 OFFLINE_VARIABLE = "HEADWATER_OFFLINE"
-CENTRAL = "https://maven.example/maven2"
 _BATCH = 16  # so many jars are fetched behind one line of progress
 _THREADS = 4  # more showed no gain: the server answers one file at a time
 _REQUEST_SECONDS = 60  # single requests were seen to stall for five seconds; jgo's own ten are too few
@@ -220,7 +219,7 @@ def _not_fetched(jar: Jar, path: Path, failure: Exception | None) -> HeadwaterEr
             f"{jar.coordinate} is not the jar that was locked",
             code="HW-L022",
             detail=f"sha256 is {found}, the lock says {jar.sha256}; fetched from {', '.join(repositories())}",
-            hint=f"use a repository that has the true file: {MIRROR_VARIABLE}={CENTRAL}",
+            hint=f"use a repository that has the true file: {MIRROR_VARIABLE}={central()}",
         )
     return Unreachable(
         f"{jar.coordinate} cannot be fetched from {', '.join(repositories())}",
@@ -241,9 +240,17 @@ def download(coordinate: str, folder: Path, repository: str) -> Path:
     return Path(context.project(group, artifact).at_version(version).artifact("", "jar").resolve())
 
 
+@cache
+def central() -> str:
+    """Maven Central's address, as the resolver knows it."""
+    from jgo.maven import MavenContext
+
+    return str(next(iter(MavenContext().remote_repos.values())))
+
+
 def repositories() -> list[str]:
     """Where jars come from: `HEADWATER_MAVEN`, else Maven Central."""
-    chosen = os.environ.get(MIRROR_VARIABLE, "") or CENTRAL
+    chosen = os.environ.get(MIRROR_VARIABLE, "") or central()
     return [url.strip().rstrip("/") for url in chosen.split(",") if url.strip()]
 
 

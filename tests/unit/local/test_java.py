@@ -79,7 +79,7 @@ def test_offline_a_missing_jar_is_one_clear_message(monkeypatch, tmp_path: Path)
 
 def test_a_mirror_stands_in_place_of_central(monkeypatch) -> None:
     monkeypatch.delenv("HEADWATER_MAVEN", raising=False)
-    assert repositories() == [java.CENTRAL]
+    assert repositories() == [java.central()]
     monkeypatch.setenv("HEADWATER_MAVEN", "https://mirror.example/maven/, https://second.example")
     assert repositories() == ["https://mirror.example/maven", "https://second.example"]
 
