@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import psycopg
 from examples.services.reports import ARRIVALS, Cancellation, Report
-from examples.services.service import as_datetime, revisions
+from examples.services.service import as_datetime, revisions, unreported
 
 TABLES = """
 CREATE SCHEMA IF NOT EXISTS arrivals;
@@ -47,11 +47,7 @@ class Arrivals:
 
     def write(self, reports: Sequence[Report | Cancellation]) -> int:
         """The arrivals and their events, in one transaction."""
-        new = [
-            report
-            for report in reports
-            if isinstance(report, Report) and report.revision > self._known.get(report.identity, 0)
-        ]
+        new = unreported(reports, self._known)
         if not new:
             return 0
         with self._connection.transaction(), self._connection.cursor() as cursor:

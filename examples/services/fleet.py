@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import psycopg
 from examples.services.reports import AIRCRAFT, Cancellation, Report
-from examples.services.service import revisions
+from examples.services.service import revisions, unreported
 
 import headwater
 
@@ -39,11 +39,7 @@ class Fleet:
 
     def write(self, reports: Sequence[Report | Cancellation]) -> int:
         """The aircraft and their facts, in one transaction."""
-        new = [
-            report
-            for report in reports
-            if isinstance(report, Report) and report.revision > self._known.get(report.identity, 0)
-        ]
+        new = unreported(reports, self._known)
         if not new:
             return 0
         with self._connection.transaction(), self._connection.pipeline():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -35,6 +35,13 @@ def revisions(connection: psycopg.Connection, query: str) -> dict[str, int]:
     """The newest revision of each thing a service has reported, so that a second replay goes on where it stopped."""
     with connection.transaction():
         return dict(connection.execute(query).fetchall())
+
+
+def unreported(reports: Sequence[Report | Cancellation], known: Mapping[str, int]) -> list[Report]:
+    """The reports that go beyond what a service has reported of their thing; cancellations are not among them."""
+    return [
+        report for report in reports if isinstance(report, Report) and report.revision > known.get(report.identity, 0)
+    ]
 
 
 def as_datetime(microseconds: int | None) -> datetime | None:

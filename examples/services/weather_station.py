@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import psycopg
 from examples.services.reports import WEATHER, Cancellation, Report
-from examples.services.service import as_datetime, revisions
+from examples.services.service import as_datetime, revisions, unreported
 
 TABLES = """
 CREATE SCHEMA IF NOT EXISTS weather_station;
@@ -43,11 +43,7 @@ class WeatherStation:
 
     def write(self, reports: Sequence[Report | Cancellation]) -> int:
         """The observations and their facts, in one transaction."""
-        new = [
-            report
-            for report in reports
-            if isinstance(report, Report) and report.revision > self._known.get(report.identity, 0)
-        ]
+        new = unreported(reports, self._known)
         if not new:
             return 0
         with self._connection.transaction(), self._connection.cursor() as cursor:

@@ -18,7 +18,6 @@ HAPPENINGS = {
     "relay.committed": "a relay committed a Kafka transaction: source, records, transactions, recorded_at, seconds",
     "relay.quarantined": "a row did not fit its contract: product, code",
     "relay.skipped": "rows that were published before a restart: rows",
-    "relay.mark": "a progress mark was written: product, through",
     "stage.committed": "a stage committed ticks: product, stage, records, seconds",
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",
     "stage.restored": "a task's state was rebuilt: product, stage, partition, entries, seconds",

@@ -138,3 +138,20 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}"
     return str(value)
+
+
+class Seldom:
+    """Counts what may happen a million times, and says when the count is worth a line: at 1, 2, 4, 8, ...
+
+    >>> seldom = Seldom()
+    >>> [seldom.worth_saying("a") for _ in range(5)]
+    [1, 2, 0, 4, 0]
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[object, int] = {}
+
+    def worth_saying(self, what: object) -> int:
+        """Count one more of it; the count where it is to be said, else 0."""
+        count = self._counts[what] = self._counts.get(what, 0) + 1
+        return 0 if count & (count - 1) else count

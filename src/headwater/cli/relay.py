@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headwater.cli.console import Seldom
+
 if TYPE_CHECKING:
     import threading
 
@@ -116,7 +118,7 @@ class _Reporter:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._last = ""
-        self._aside: dict[tuple[object, object], int] = {}
+        self._aside = Seldom()
 
     def __call__(self, happening: str, fields: dict[str, object]) -> None:
         text = ""
@@ -126,8 +128,7 @@ class _Reporter:
             text = f"{fields['source']}: {fields['reason']}; trying again [{fields['code']}]"
         elif happening == "relay.quarantined":
             which = (fields["product"], fields["code"])
-            count = self._aside[which] = self._aside.get(which, 0) + 1
-            if count & (count - 1) == 0:  # the first, second, fourth, eighth, ...: never a flood
+            if count := self._aside.worth_saying(which):
                 text = f"{which[0]}: {count} row{'s' if count > 1 else ''} in quarantine [{which[1]}]"
         if text and text != self._last:
             self._last = text

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from headwater.cli.console import Seldom
+
 GARBAGE_THRESHOLD = 200_000  # new containers between two looks for cycles; Python's own is 700 to 2,000
 
 
@@ -85,7 +87,7 @@ class _Reporter:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._doubts: dict[str, object] = {}
-        self._aside: dict[tuple[str, object], int] = {}
+        self._aside = Seldom()
 
     def __call__(self, happening: str, fields: dict[str, object]) -> None:
         stage = f"{fields.get('product')} {fields.get('stage')}"
@@ -94,11 +96,8 @@ class _Reporter:
         elif happening == "stage.rebuilt" and self._doubts.get(stage) != fields["code"]:
             self._doubts[stage] = fields["code"]
             self._say(f"{stage}: in doubt, so it begins again from its last commit; nothing is lost [{fields['code']}]")
-        elif happening == "stage.quarantined":
-            which = (stage, fields["code"])
-            count = self._aside[which] = self._aside.get(which, 0) + 1
-            if count & (count - 1) == 0:  # the first, second, fourth, eighth, ...: never a flood
-                self._say(f"{stage}: {count} record{'s' if count > 1 else ''} in quarantine [{fields['code']}]")
+        elif happening == "stage.quarantined" and (count := self._aside.worth_saying((stage, fields["code"]))):
+            self._say(f"{stage}: {count} record{'s' if count > 1 else ''} in quarantine [{fields['code']}]")
 
 
 def _run_workers(products: list[str], workers: int, first: int, metrics_port: int) -> int:
