@@ -246,6 +246,8 @@ def _commands(path: str, command: object) -> Iterator[tuple[str, object]]:
     if not children:
         yield path, command
         return
+    if getattr(command, "invoke_without_command", False) and path != "headwater":
+        yield path, command
     for name in children:
         yield from _commands(f"{path} {name}", children[name])
 

@@ -19,7 +19,12 @@ GARBAGE_THRESHOLD = 100_000  # new containers between two looks for cycles; Pyth
 STOP_SECONDS = 0.7  # how long a stop waits for the transaction under way; then the next start ends it
 
 
-def command(
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def serve(
+    context: typer.Context,
     source: Annotated[
         list[str] | None,
         typer.Option("--source", help="Only this outbox, as operations.public.outbox, or this database."),
@@ -33,6 +38,8 @@ def command(
     Kill it at any moment and start it again. It creates nothing: where a topic, schema, slot or position is missing it
     names it and refuses. Where the database or Kafka is away it waits, says so once, and goes on when they are back.
     """
+    if context.invoked_subcommand is not None:
+        return
     import gc
     import os
     import signal

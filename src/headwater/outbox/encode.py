@@ -116,7 +116,7 @@ def _publisher(target: Target) -> _Publish:
     remembered: dict[bytes, int] = {}
 
     def publish(row: Row, recorded_at: int, records: list[Outgoing]) -> None:
-        row_id, _, key, type_, _, kind, revision, event_id, _, _, _ = row
+        row_id, _, key, type_, _, kind, revision, event_id, *_ = row
         if type_ != full_name:
             raise Misfit("the row's type is not the product's schema", code="HW-O020", field="type")
         record, text = read(row)
@@ -181,6 +181,8 @@ def _headers(row: Row) -> list[Header]:
         headers.append(("key_version", row[9]))
     if row[10] is not None:
         headers.append(("traceparent", row[10]))
+    if row[11] is not None:
+        headers.append(("replay.id", row[11]))
     return headers
 
 

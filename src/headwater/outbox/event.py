@@ -21,6 +21,7 @@ COLUMNS = (
     "payload_avro",
     "key_version",
     "traceparent",
+    "replay_of",
 )
 
 
@@ -31,6 +32,7 @@ class OutboxEvent:
     `id` is the row's own, new in each correction; `event_id` is the event's, the same in each correction, and null
     where the record is a fact. `aggregatetype` is the product, `aggregateid` the Kafka key as text, `type` the schema's
     full name. `payload` is JSON text without the platform's fields; `payload_avro` the same as Avro; one of both.
+    `replay_of` is the id of the row in quarantine that this one repairs.
     """
 
     id: str
@@ -44,6 +46,7 @@ class OutboxEvent:
     payload_avro: bytes | None = None
     key_version: int | None = None
     traceparent: str | None = None
+    replay_of: str | None = None
 
     def values(self) -> tuple[object, ...]:
         """In the order of `COLUMNS`."""

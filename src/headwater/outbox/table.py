@@ -35,6 +35,7 @@ def create_table(table: str) -> str:
   payload_avro bytea,
   key_version bigint,
   traceparent varchar(55),
+  replay_of uuid,
   created_at timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT outbox_kind CHECK (kind IN ('assert', 'correct', 'retract')),
   CONSTRAINT outbox_revision CHECK (revision >= 1),
@@ -73,11 +74,12 @@ def insert(table: str) -> str:
     """The INSERT of `emit`, with the parameters of `OutboxEvent.values`; JSON text becomes jsonb in the database.
 
     >>> insert("public.outbox").count("%s")
-    11
+    12
     """
     return (
         f"INSERT INTO {quoted(table)} (id, aggregatetype, aggregateid, type, payload, kind, revision, event_id, "
-        "payload_avro, key_version, traceparent) VALUES (%s, %s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s, %s)"
+        "payload_avro, key_version, traceparent, replay_of) "
+        "VALUES (%s, %s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s, %s, %s)"
     )
 
 

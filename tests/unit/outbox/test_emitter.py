@@ -53,7 +53,7 @@ def test_a_record_becomes_one_row_with_its_key_and_plain_json() -> None:
     assert json.loads(str(values[4])) == {
         "customer": "ada", "number": 7, "occurred_at": "2026-01-02T00:00:00.000000Z", "note": "x"
     }  # fmt: skip
-    assert values[5:] == ("assert", 1, None, None, None, None)
+    assert values[5:] == ("assert", 1, None, None, None, None, None)
 
 
 def test_a_key_of_several_fields_is_a_compact_array_and_a_fact_has_no_event_id() -> None:
