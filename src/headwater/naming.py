@@ -130,6 +130,15 @@ def publication(database: str, table: str) -> str:
     return slot(database, table)
 
 
+def outbox_partition(table: str, day: str) -> str:
+    """The partition of an outbox table that holds a day's rows; `day` as 2026-11-28, or `rest` for all other days.
+
+    >>> outbox_partition("public.outbox", "2026-11-28"), outbox_partition("public.outbox", "rest")
+    ('public.outbox_20261128', 'public.outbox_rest')
+    """
+    return f"{table}_{day.replace('-', '')}"
+
+
 def schema_full_name(product: ProductName, record: str) -> str:
     """The Avro full name of a product's record.
 

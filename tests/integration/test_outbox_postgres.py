@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -166,3 +167,36 @@ def test_without_its_publication_the_relay_is_told(writer: PostgresWriter) -> No
     again = writer.store.session()
     assert not again.published()
     again.close()
+
+
+def test_rows_come_under_the_tables_name_whichever_partition_holds_them(writer: PostgresWriter) -> None:
+    """A day's partition and the one for all other days; one INSERT of many rows, and COPY."""
+    session = started(writer.store)
+    columns = "id, aggregatetype, aggregateid, type, payload, created_at"
+    with psycopg.connect(writer.dsn, autocommit=True) as other:
+        other.execute(
+            f"INSERT INTO {TABLE} ({columns}) SELECT gen_random_uuid(), 'orders.placed', n::text, 'orders.placed.R', "
+            "'{}', now() + n * interval '3 days' FROM generate_series(-1, 2) AS n"
+        )
+        with other.cursor() as cursor, cursor.copy(f"COPY {TABLE} ({columns}) FROM STDIN") as copy:
+            for number in (3, 4):
+                copy.write_row((str(uuid.UUID(int=number)), "orders.placed", str(number), "R", "{}", "2013-01-01Z"))
+        places = other.execute(f"SELECT DISTINCT tableoid::regclass::text FROM {TABLE}").fetchall()
+    assert len(places) == 4 and ("outbox_rest",) in places
+    found = [[row[2] for row in rows] for _, rows, _ in read_transactions(session, 2)]
+    assert found == [[b"-1", b"0", b"1", b"2"], [b"3", b"4"]]
+    session.close()
+
+
+def test_a_plain_table_of_earlier_versions_goes_on_working(stack: Stack) -> None:
+    database = stack.fresh_database()
+    dsn = stack.postgres_dsn(database)
+    root, _, _ = ddl.create_table(TABLE).partition(" PARTITION BY")
+    with psycopg.connect(dsn, autocommit=True) as other:
+        other.execute(root)
+    made = PostgresWriter(dsn, database)
+    session = started(made.store)
+    made.commit([event("1")])
+    assert [rows[0][2] for _, rows, _ in read_transactions(session, 1)] == [b"1"]
+    session.close()
+    made.close()

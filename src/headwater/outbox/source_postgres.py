@@ -14,6 +14,9 @@ from headwater.outbox.pgoutput import lsn_from_text
 from headwater.outbox.store import ServerIdentity, SourceParts
 from headwater.outbox.store_postgres import SLOT_SQL, away, connect, slot_state
 
+# The days, from today on, by the database's clock and in UTC, that partitions are made for.
+DAYS_SQL = "SELECT ((now() AT TIME ZONE 'UTC')::date + ahead)::text FROM generate_series(0, %s) AS ahead"
+
 
 class PostgresAdmin:
     """A `SourceAdmin`: what `apply` makes in a database."""
@@ -54,8 +57,13 @@ class PostgresAdmin:
     def create_table(self, products: Sequence[str]) -> None:
         """The table, taking rows of these products and of those it takes already."""
         every = sorted({*products, *self.look().products})
+        days = [str(row[0]) for row in self._rows(DAYS_SQL, ddl.DAYS_AHEAD)]
+        made: list[str] = []
+        if not self.look().table:  # a plain table of earlier versions stays as it is, and goes on working
+            made = [ddl.create_table(self._table)]
+            made += [statement for day in days for statement in ddl.create_partition(self._table, day)]
         with self._connection.transaction():
-            for statement in (ddl.create_table(self._table), *ddl.allow_products(self._table, every)):
+            for statement in (*made, *ddl.allow_products(self._table, every)):
                 self._run(statement)
 
     def create_publication(self) -> None:

@@ -1,7 +1,8 @@
 """The outbox table as DDL: columns of the Debezium outbox convention and three more, and what the database refuses.
 
 Append-only and light: the primary key is the one index, so that an insert costs little. The publication sends inserts
-only, which is why the table needs no replica identity.
+only, which is why the table needs no replica identity. One partition holds a day, so that old rows go by dropping a
+table; rows of a day that has none go to the partition `rest`, so that no insert ever fails for want of one.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from headwater import naming
 from headwater.errors import CallerFault
 
 PAYLOAD_BYTES_LIMIT = 900_000  # a record must fit the broker's default of a million bytes with everything around it
 PRODUCTS_CONSTRAINT = "outbox_products"
+DAYS_AHEAD = 7  # a relay that is away for a week finds its partitions made
 
 
 def create_table(table: str) -> str:
-    """The table, `schema.table`; nothing happens where it exists.
+    """The table, `schema.table`, and its partition for days without one; nothing happens where they exist.
 
     A plain INSERT from any language is all that a service needs:
 
@@ -24,7 +27,7 @@ def create_table(table: str) -> str:
     True
     """
     return f"""CREATE TABLE IF NOT EXISTS {quoted(table)} (
-  id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
   aggregatetype varchar(255) NOT NULL,
   aggregateid varchar(255) NOT NULL,
   type varchar(255) NOT NULL,
@@ -37,13 +40,29 @@ def create_table(table: str) -> str:
   traceparent varchar(55),
   replay_of uuid,
   created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (id, created_at),
   CONSTRAINT outbox_kind CHECK (kind IN ('assert', 'correct', 'retract')),
   CONSTRAINT outbox_revision CHECK (revision >= 1),
   CONSTRAINT outbox_one_payload CHECK (num_nonnulls(payload, payload_avro) = 1),
   CONSTRAINT outbox_payload_object CHECK (jsonb_typeof(payload) = 'object'),
   CONSTRAINT outbox_payload_size CHECK (
     pg_column_size(payload) < {PAYLOAD_BYTES_LIMIT} AND octet_length(payload_avro) < {PAYLOAD_BYTES_LIMIT})
-)"""
+) PARTITION BY RANGE (created_at);
+CREATE TABLE IF NOT EXISTS {naming.outbox_partition(quoted(table), "rest")} PARTITION OF {quoted(table)} DEFAULT"""
+
+
+def create_partition(table: str, day: str) -> tuple[str, str]:
+    """Two statements that make the partition of a day (UTC). Attached, not created in place: that blocks no writer.
+
+    >>> create_partition("public.outbox", "2026-11-28")[0]
+    'CREATE TABLE IF NOT EXISTS public.outbox_20261128 (LIKE public.outbox INCLUDING ALL)'
+    """
+    target, partition = quoted(table), naming.outbox_partition(quoted(table), day)
+    return (
+        f"CREATE TABLE IF NOT EXISTS {partition} (LIKE {target} INCLUDING ALL)",
+        f"ALTER TABLE {target} ATTACH PARTITION {partition} "
+        f"FOR VALUES FROM ('{day} 00:00:00+00') TO ('{day} 00:00:00+00'::timestamptz + interval '24 hours')",
+    )
 
 
 def allow_products(table: str, products: Sequence[str]) -> tuple[str, str]:
@@ -66,8 +85,11 @@ def products_in(definition: str) -> list[str]:
 
 
 def create_publication(table: str, publication: str) -> str:
-    """The publication of the table's inserts."""
-    return f"CREATE PUBLICATION \"{publication}\" FOR TABLE {quoted(table)} WITH (publish = 'insert')"
+    """The publication of the table's inserts; rows come under the table's name, whichever partition holds them."""
+    return (
+        f'CREATE PUBLICATION "{publication}" FOR TABLE {quoted(table)} '
+        "WITH (publish = 'insert', publish_via_partition_root = true)"
+    )
 
 
 def insert(table: str) -> str:
