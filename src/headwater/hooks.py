@@ -2,7 +2,8 @@
 
 A `Listener` gets every happening as a name and fields. Names are a closed list, `HAPPENINGS`, so that metrics and logs
 can be complete. A failpoint is a named step of a critical path at which a chaos test ends the process: arm one with
-`HEADWATER_FAILPOINT=name:nth:action` (action `kill` or `raise`); unarmed it costs one dictionary look-up.
+`HEADWATER_FAILPOINT=name:nth:action`; unarmed it costs one call. The action is `kill` (SIGKILL), `stop` (SIGSTOP, and
+SIGCONT lets it go on, as a machine that slept does) or `raise`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ HAPPENINGS = {
     "relay.started": "a relay has its source's lease and reads: source",
     "relay.waiting": "a relay cannot go on for now and tries again; nothing is lost: source, code, reason",
     "relay.committed": "a relay committed a Kafka transaction: source, records, transactions, recorded_at, seconds",
+    "relay.failed": "a relay ended, for a reason that waiting does not mend: source, code, reason, hint, others",
     "relay.quarantined": "a row did not fit its contract: product, code",
-    "relay.skipped": "rows that were published before a restart: rows",
+    "relay.skipped": "rows that the database sent again and that were published already: source, rows",
     "stage.committed": "a stage committed ticks: product, stage, records, seconds",
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",
     "stage.restored": "a task's state was rebuilt: product, stage, partition, entries, seconds",
@@ -38,9 +40,9 @@ class Hooks:
 
     >>> heard = []
     >>> hooks = Hooks([lambda happening, fields: heard.append((happening, fields))])
-    >>> hooks.announce("relay.skipped", rows=3)
+    >>> hooks.announce("relay.skipped", source="orders.public.outbox", rows=3)
     >>> heard
-    [('relay.skipped', {'rows': 3})]
+    [('relay.skipped', {'source': 'orders.public.outbox', 'rows': 3})]
     """
 
     def __init__(self, listeners: list[Listener] | None = None) -> None:
@@ -78,6 +80,9 @@ def arm(spec: str) -> Callable[[str], None]:
         if left[0] == 0:
             if action == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if action == "stop":
+                os.kill(os.getpid(), signal.SIGSTOP)
+                return
             raise FailpointReached(name)
 
     return reached

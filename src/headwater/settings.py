@@ -9,7 +9,7 @@
 | `HEADWATER_CACHE` | where downloaded jars lie, shared by all checkouts | `~/.cache/headwater` |
 | `HEADWATER_MAVEN` | Maven repositories in place of Central, separated by commas | Maven Central |
 | `HEADWATER_OFFLINE` | 1: fetch nothing, use the cache as it is | none |
-| `HEADWATER_FAILPOINT` | for chaos tests: `name:nth:kill` or `name:nth:raise` | none |
+| `HEADWATER_FAILPOINT` | for chaos tests: `name:nth:kill`, `name:nth:stop` or `name:nth:raise` | none |
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Read(BaseSettings):
     environment: str = "local"
     data: Path | None = None
     port_base: int = Field(default=PORT_BASE_DEFAULT, ge=1024, le=65000)
-    failpoint: str = Field(default="", pattern=r"^$|^[a-z_.]+:[1-9][0-9]*:(kill|raise)$")
+    failpoint: str = Field(default="", pattern=r"^$|^[a-z_.]+:[1-9][0-9]*:(kill|stop|raise)$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,6 @@ import typer
 from headwater.cli.console import Seldom
 
 if TYPE_CHECKING:
-    import threading
-
     from headwater.outbox.relay import Relay
     from headwater.outbox.source import OutboxSource
 
@@ -37,6 +35,7 @@ def serve(
 
     Kill it at any moment and start it again. It creates nothing: where a topic, schema, slot or position is missing it
     names it and refuses. Where the database or Kafka is away it waits, says so once, and goes on when they are back.
+    An outbox that cannot go on is reported and left; the others are served on, and the exit code at the end tells.
     """
     if context.invoked_subcommand is not None:
         return
@@ -51,6 +50,7 @@ def serve(
     from headwater.mesh.load import load_mesh
     from headwater.observability.prometheus import PrometheusListener
     from headwater.outbox.relay import Relay, RelayOptions
+    from headwater.outbox.serving import serve_all
     from headwater.outbox.source import sources_of
     from headwater.outbox.store_postgres import PostgresOutbox
     from headwater.ports.kafka import KafkaBroker
@@ -88,57 +88,37 @@ def serve(
     # Rows are plain containers without cycles: looking for cycles among them is wasted.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
-    failures = _serve(relays, stopping)
+    failures = serve_all(relays, stopping, hooks=hooks, stop_seconds=STOP_SECONDS)
     if failures:
-        raise failures[0]
+        raise failures[-1]
     # No waiting for clients to take their leave: what is under way and not committed is ended by whoever relays next.
     sys.stderr.flush()
     os._exit(0)
 
 
-def _serve(relays: list[Relay], stopping: threading.Event) -> list[BaseException]:
-    """A thread for each relay, so that a signal is heard while one waits for its broker; what ended them."""
-    import threading
-
-    failures: list[BaseException] = []
-
-    def serve(relay: Relay) -> None:
-        try:
-            relay.run(stopping.is_set)
-        except BaseException as error:  # handed to the main thread, which raises it
-            failures.append(error)
-            stopping.set()
-
-    threads = [threading.Thread(target=serve, args=[r], name=f"relay {r.source.name}", daemon=True) for r in relays]
-    for thread in threads:
-        thread.start()
-    while not stopping.wait(3600):
-        pass
-    for thread in threads:
-        thread.join(STOP_SECONDS / len(threads))
-    return failures
-
-
 class _Reporter:
-    """Says what a person wants to know, each trouble once until something else happens."""
+    """Says what a person wants to know: each trouble of a source once until something else happens to it."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._last = ""
+        self._last: dict[object, str] = {}
         self._aside = Seldom()
 
     def __call__(self, happening: str, fields: dict[str, object]) -> None:
-        text = ""
+        text, source = "", fields.get("source")
         if happening == "relay.started":
-            text = f"{fields['source']}: reading"
+            text = f"{source}: reading"
         elif happening == "relay.waiting":
-            text = f"{fields['source']}: {fields['reason']}; trying again [{fields['code']}]"
+            text = f"{source}: {fields['reason']}; trying again [{fields['code']}]"
+        elif happening == "relay.failed" and fields["others"]:  # the last one's reason is the command's own error
+            text = f"{source}: stopped; the other sources go on: {fields['reason']} [{fields['code']}]\n"
+            text += f"fix: {fields['hint']}; then start a relay of this source again"
         elif happening == "relay.quarantined":
-            which = (fields["product"], fields["code"])
-            if count := self._aside.worth_saying(which):
-                text = f"{which[0]}: {count} row{'s' if count > 1 else ''} in quarantine [{which[1]}]"
-        if text and text != self._last:
-            self._last = text
+            source = (fields["product"], fields["code"])
+            if count := self._aside.worth_saying(source):
+                text = f"{fields['product']}: {count} row{'s' if count > 1 else ''} in quarantine [{fields['code']}]"
+        if text and text != self._last.get(source):
+            self._last[source] = text
             self._say(text)
 
 

@@ -55,6 +55,22 @@ METRICS = (
         "How often a relay could not go on and tried again, by the code of the reason.",
     ),
     Metric(
+        "headwater_relay_failed_total",
+        "counter",
+        ("source", "code"),
+        "relay.failed",
+        "",
+        "Relays that ended for a reason that waiting does not mend; other sources of the process go on.",
+    ),
+    Metric(
+        "headwater_relay_skipped_rows_total",
+        "counter",
+        ("source",),
+        "relay.skipped",
+        "rows",
+        "Rows that the database sent again after a restart and that were published already.",
+    ),
+    Metric(
         "headwater_relay_quarantined_records_total",
         "counter",
         ("product", "code"),

@@ -74,6 +74,11 @@ class Relay:
         self._options = options or RelayOptions()
         self._published = False  # since the last doubt
 
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        return self.source.name
+
     def run(self, stopping: Callable[[], bool]) -> None:
         """Serve until `stopping` says so. Raises what waiting cannot mend: a part that is missing, a lost slot."""
         backoff, fruitless = BACKOFF_FIRST, 0
@@ -147,7 +152,7 @@ class Relay:
                 if not waited:
                     close_at = now + CLOSE_AFTER
             if assembler.skipped > skipped:
-                self._hooks.announce("relay.skipped", rows=assembler.skipped - skipped)
+                self._hooks.announce("relay.skipped", source=self.source.name, rows=assembler.skipped - skipped)
                 skipped = assembler.skipped
             batch = None
             if assembler.full or (assembler.pending and (not messages or now >= close_at)):

@@ -28,9 +28,10 @@ def test_a_scrape_shows_what_was_announced() -> None:
             "relay.committed", {"source": "db.t", "records": 5, "transactions": 2, "recorded_at": 1, "seconds": 0.1}
         )
     listener("relay.quarantined", {"product": "a.b", "code": "HW-S001"})
-    listener("relay.skipped", {"rows": 3})
+    listener("relay.skipped", {"source": "db.t", "rows": 3})
     text = listener.text()
     assert 'headwater_relay_records_total{source="db.t"} 10.0' in text
     assert 'headwater_relay_commit_seconds_count{source="db.t"} 2.0' in text
     assert 'headwater_relay_quarantined_records_total{code="HW-S001",product="a.b"} 1.0' in text
+    assert 'headwater_relay_skipped_rows_total{source="db.t"} 3.0' in text
     assert "headwater_build_info" in text
