@@ -11,21 +11,18 @@ from dataclasses import dataclass
 
 from headwater.errors import Misfit
 from headwater.mesh.products import ResolvedOutput, ResolvedProduct
-from headwater.naming import current_topic, quarantine_topic
+from headwater.naming import current_topic
+from headwater.outbox.aside import VALUE_BYTES_LIMIT, Outgoing, row_headers, set_aside
 from headwater.outbox.batching import Batch, Segment
 from headwater.outbox.event import KINDS
 from headwater.outbox.pgoutput import Row, lsn_text
 from headwater.ports.keys import key_text, partition_of
-from headwater.ports.quarantine import Origin, QuarantineClass, quarantine_headers
-from headwater.ports.record import Header
+from headwater.ports.quarantine import Origin, QuarantineClass
 from headwater.schemas.codec import RowCodec, frame, open_single_object
 from headwater.schemas.payload import reader
 
-# Topic, partition (-1: by the key), key, value, timestamp in milliseconds, headers: the arguments of a sink's `send`.
-Outgoing = tuple[str, int, bytes, bytes | None, int, Sequence[Header]]
 _KINDS = {kind.encode(): kind for kind in KINDS}
 _Publish = Callable[[Row, int, list[Outgoing]], None]
-VALUE_BYTES_LIMIT = 950_000  # below the million bytes that a broker's record may have by default, headers included
 _PARTITIONS_REMEMBERED = 100_000  # keys whose partition is kept, so that murmur2 runs once for each
 
 
@@ -92,16 +89,7 @@ class Encoder:
             offset=f"{lsn_text(segment.commit_lsn)}+{segment.ordinal + place}",
             timestamp=segment.recorded_at // 1_000,
         )
-        version = str(product.product.version)
-        headers = _headers(row) + quarantine_headers(origin, misfit, stage="relay", kind=kind, contract_version=version)
-        columns = {"aggregatetype": row[1], "type": row[3], "kind": row[5], "revision": row[6], "event_id": row[7]}
-        headers += [(f"outbox.{name}", value) for name, value in columns.items() if value is not None]
-        topic = quarantine_topic(product.name, product.major)
-        value = row[4] if row[4] is not None else row[8]
-        if value is not None and len(value) > VALUE_BYTES_LIMIT:
-            headers.append(("quarantine.value.bytes", str(len(value)).encode()))  # it is in the table, by its id
-            value = None
-        records.append((topic, -1, row[2] or b"", value, segment.recorded_at // 1_000, headers))
+        records.append(set_aside(row, product, misfit, kind, origin))
         misfits.append((str(product.name), misfit.code))
 
 
@@ -140,7 +128,7 @@ def _publisher(target: Target) -> _Publish:
             if len(remembered) >= _PARTITIONS_REMEMBERED:
                 remembered.clear()
             partition = remembered[key] = partition_of(key, partitions)
-        headers = _headers(row)
+        headers = row_headers(row)
         records.append((topic, partition, key, value, recorded_at // 1_000, headers))
         if current:
             identity = [record["event_id"]] if event else [record["valid_from"], record["valid_to"]]
@@ -173,17 +161,6 @@ def _payload_reader(output: ResolvedOutput) -> Callable[[Row], tuple[dict[str, o
         return record, key_text([record[name] for name in key_fields]).encode()
 
     return read
-
-
-def _headers(row: Row) -> list[Header]:
-    headers: list[Header] = [("id", row[0] or b"")]
-    if row[9] is not None:
-        headers.append(("key_version", row[9]))
-    if row[10] is not None:
-        headers.append(("traceparent", row[10]))
-    if row[11] is not None:
-        headers.append(("replay.id", row[11]))
-    return headers
 
 
 def _no_product(row: Row, recorded_at: int, records: list[Outgoing]) -> None:

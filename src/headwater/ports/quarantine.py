@@ -2,6 +2,9 @@
 
 No message, value or stack trace goes into a header: they may carry personal data. The reason a person needs is rebuilt
 from code and bytes by whoever may read the bytes (`docs/concepts/quarantine.md`).
+
+The topic is append-only. What becomes of an entry is told by later records of the same partition, without a value:
+`resolution_headers` makes them, `quarantine_log.py` reads both.
 """
 
 from __future__ import annotations
@@ -14,8 +17,13 @@ from headwater.errors import HeadwaterError, Misfit
 from headwater.ports.record import Header
 
 Stage = Literal["emit", "relay", "decode", "contract", "process", "encode", "publish"]
-QuarantineClass = Literal["poison", "contract", "policy", "late"]
+QuarantineClass = Literal["poison", "contract", "policy", "late", "held"]
+# What may become of an entry. `refused` and `kept` leave it open; `unparked` lets its key go on without it.
+Outcome = Literal["repaired", "released", "discarded", "refused", "unparked", "kept"]
 PREFIX = "quarantine."
+PARKS = PREFIX + "parks"  # on an entry: it holds back its key
+RESOLUTION = PREFIX + "resolution"
+SEQUENCE = PREFIX + "sequence"  # the place of a held row in its key's queue, counted from the row that holds it back
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +63,13 @@ def quarantine_headers(
         "contract.version": contract_version,
     }
     return [(PREFIX + name, value.encode()) for name, value in values.items()]
+
+
+def resolution_headers(entry_id: str, outcome: Outcome, **facts: str | None) -> list[Header]:
+    """The headers of the record that tells what became of an entry; facts are `by`, `reason`, `command` and the like.
+
+    >>> resolution_headers("7f3f8f86", "discarded", by="ann", reason=None)
+    [('id', b'7f3f8f86'), ('quarantine.resolution', b'discarded'), ('quarantine.by', b'ann')]
+    """
+    told = [(PREFIX + name.replace("_", "."), value.encode()) for name, value in facts.items() if value is not None]
+    return [("id", entry_id.encode()), (RESOLUTION, outcome.encode()), *told]

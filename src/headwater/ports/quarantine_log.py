@@ -1,0 +1,166 @@
+"""What a quarantine topic says: entries, what became of each, and which are still open.
+
+An entry has an origin (`quarantine.topic`); a resolution has none, and names its entry by the header `id`. Both lie in
+one partition, the entry first, so that reading a partition in order is enough to know each entry's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from headwater.errors import Unreachable
+from headwater.ports.protocol import Broker
+from headwater.ports.quarantine import PARKS, PREFIX
+from headwater.ports.record import EndOfPartition, Header, Message, TopicPartition
+
+State = Literal["open", "parked", "repaired", "released", "discarded"]
+_STATES: Mapping[str, State] = {
+    "parked": "parked",
+    "refused": "open",
+    "repaired": "repaired",
+    "released": "released",
+    "discarded": "discarded",
+}
+_POLLS_LIMIT = 300
+
+
+@dataclass(slots=True)
+class Entry:
+    """A record in quarantine. `facts` are the `quarantine.` headers, of the entry and of what became of it."""
+
+    id: str
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    timestamp: int  # milliseconds: when it went aside
+    state: State
+    parks: bool  # it holds back its key
+    from_outbox: bool
+    facts: dict[str, str] = field(default_factory=dict)
+    resolved_at: int = 0  # milliseconds
+
+    @property
+    def sequence(self) -> int:
+        """Its place in the queue of its key; 0 where it was not held."""
+        return int(self.facts.get("sequence", 0))
+
+    def follow(self, resolution: Resolution) -> None:
+        """Take in what became of it."""
+        outcome = resolution.outcome
+        if outcome in ("refused", "unparked"):
+            self.parks = outcome == "refused"
+        if outcome in _STATES:
+            self.state = _STATES[outcome]
+            self.resolved_at = resolution.timestamp if self.state not in ("open", "parked") else 0
+        self.facts |= {name: value for name, value in resolution.facts.items() if name != "resolution"}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What became of an entry."""
+
+    id: str
+    outcome: str
+    timestamp: int
+    facts: Mapping[str, str]
+
+
+def read_letter(message: Message) -> Entry | Resolution:
+    """A record of a quarantine topic as one of the two.
+
+    >>> headers = [("id", b"7"), ("quarantine.resolution", b"discarded"), ("quarantine.by", b"ann")]
+    >>> read_letter(Message("a.b.v1.quarantine", 0, 5, b"k", None, 9, headers)).outcome
+    'discarded'
+    """
+    facts = _facts(message.headers)
+    if "topic" not in facts:
+        named = dict(message.headers)
+        return Resolution(_text(named.get("id", b"")), facts.get("resolution", ""), message.timestamp, facts)
+    from_outbox = facts.get("stage") == "relay"
+    identity = _text(dict(message.headers).get("id", b"")) if from_outbox else ""
+    state = _STATES.get(facts.get("resolution", ""), "open")
+    return Entry(
+        id=identity or f"{facts['topic']}/{facts.get('partition', '')}/{facts.get('offset', '')}",
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key or b"",
+        timestamp=message.timestamp,
+        state=state,
+        parks=PARKS.removeprefix(PREFIX) in facts,
+        from_outbox=from_outbox,
+        facts=facts,
+        resolved_at=message.timestamp if state == "discarded" else 0,
+    )
+
+
+def committed(broker: Broker, topic: str, *, start: Mapping[TopicPartition, int] | None = None) -> Iterator[Message]:
+    """The committed records of a topic up to its present end, each partition in order; `start` bounds it from below.
+
+    Raises `Unreachable` HW-O101 where the end is not reached: a transaction is open, or the broker is slow.
+    """
+    if start is None:
+        described = broker.describe([topic])
+        places = [TopicPartition(topic, number) for number in range(described[topic].partitions)]
+        start = broker.starts(places)
+    ends = broker.ends(list(start))
+    left = {place for place, first in start.items() if first < ends[place]}
+    if not left:
+        return
+    reader = broker.reader({place: start[place] for place in left})
+    idle = 0
+    try:
+        while left:
+            found = reader.poll(2_000, 0.2)
+            idle = 0 if found else idle + 1
+            for item in found:
+                place = TopicPartition(item.topic, item.partition)
+                if place not in left:
+                    continue
+                if isinstance(item, EndOfPartition):
+                    if item.offset >= ends[place]:
+                        left.discard(place)
+                elif item.offset < ends[place]:
+                    yield item
+                else:
+                    left.discard(place)
+            if idle > _POLLS_LIMIT:
+                raise Unreachable(
+                    f"the end of the topic {topic} was not reached",
+                    code="HW-O101",
+                    detail="a transaction in it may still be open, or the broker is slow",
+                    hint="try again; if it stays so, look for a hanging transaction",
+                )
+    finally:
+        reader.close()
+
+
+def entries(broker: Broker, topic: str, *, resolved: bool = False) -> list[Entry]:
+    """The entries of a quarantine topic, oldest first; only those that are open or parked, unless `resolved`."""
+    found: dict[str, Entry] = {}
+    for message in committed(broker, topic):
+        letter = read_letter(message)
+        if isinstance(letter, Entry):
+            if letter.state != "discarded" or resolved:
+                found[letter.id] = letter
+            continue
+        entry = found.get(letter.id)
+        if entry is not None:
+            entry.follow(letter)
+            if not resolved and entry.state not in ("open", "parked"):
+                del found[letter.id]
+    return sorted(found.values(), key=lambda entry: (entry.timestamp, entry.partition, entry.offset))
+
+
+def _facts(headers: Sequence[Header]) -> dict[str, str]:
+    """The `quarantine.` headers that were added last: an original may itself carry some."""
+    names = [name for name, _ in headers]
+    first = len(names) - 1 - names[::-1].index(PREFIX + "topic") if PREFIX + "topic" in names else 0
+    return {name.removeprefix(PREFIX): _text(value) for name, value in headers[first:] if name.startswith(PREFIX)}
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")
