@@ -11,7 +11,7 @@ from typing import Any
 
 from headwater.cli.main import main
 from headwater.outbox import relay
-from headwater.outbox.batching import Batch
+from headwater.outbox.segment import Batch
 
 
 class EarlyPublisher(relay.Publisher):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from headwater.outbox.event import OutboxEvent
+from headwater.outbox.pgoutput import LogicalMessage
 from headwater.outbox.store import OutboxStore
 from headwater.outbox.store_memory import MemoryOutbox
 from headwater.testing.conformance.outbox_store import OutboxStoreSuite, OutboxWriter
@@ -29,6 +30,12 @@ class MemoryWriter:
 
     def roll_back(self, rows: Sequence[OutboxEvent]) -> None:
         self.outbox.roll_back(rows)
+
+    def emit(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        self.outbox.commit([LogicalMessage(prefix, content) for prefix, content in messages])
+
+    def add_column(self, name: str) -> None:
+        self.outbox.columns = (name, *self.outbox.columns)
 
 
 class TestMemoryOutbox(OutboxStoreSuite):

@@ -47,6 +47,15 @@ class PostgresWriter:
         self._write(rows)
         self.connection.rollback()
 
+    def emit(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        for prefix, content in messages:
+            self.connection.execute("SELECT pg_logical_emit_message(true, %s, %s::bytea)", [prefix, content])
+        self.connection.commit()
+
+    def add_column(self, name: str) -> None:
+        self.connection.execute(f"ALTER TABLE {TABLE} ADD COLUMN {name} text")
+        self.connection.commit()
+
     def close(self) -> None:
         self.connection.close()
         with psycopg.connect(self.dsn, autocommit=True) as other:

@@ -9,40 +9,20 @@ be recorded at or before the mark.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from headwater.errors import Fault
 from headwater.outbox import pgoutput
-from headwater.outbox.event import COLUMNS
-from headwater.outbox.pgoutput import BEGIN, BODY, COMMIT, INSERT, KEEPALIVE, RELATION, Row
+from headwater.outbox.event import COLUMNS, OPTIONAL
+from headwater.outbox.messages import prefix_of, row_of, row_outside
+from headwater.outbox.pgoutput import BEGIN, BODY, COMMIT, INSERT, KEEPALIVE, MESSAGE, RELATION, Relation, Row
 from headwater.outbox.position import Position
+from headwater.outbox.segment import Batch, Run, Segment
 from headwater.timeline.instant import Instant
 from headwater.timeline.recorded import Stamp
 from headwater.timeline.tick import tick_end, tick_of
 
 MARK_EVERY = 1_000_000  # while idle, one mark a second: `docs/concepts/relay.md`
-
-
-@dataclass(slots=True)
-class Segment:
-    """The rows of one transaction, or a part of them: `ordinal` is the number of rows before the first."""
-
-    commit_lsn: int
-    committed_at: Instant
-    ordinal: int
-    end_lsn: int = 0
-    recorded_at: int = 0
-    rows: list[Row] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one Kafka transaction publishes. `marked` is what marks may promise after it; None where none are due."""
-
-    segments: tuple[Segment, ...]
-    position: Position
-    rows: int
-    marked: Instant | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +43,8 @@ class Assembler:
         self._table = table
         self._tick = tick
         self._limits = limits
-        self._readers: dict[int, Callable[[bytes], Row]] = {}
+        self._prefix = prefix_of(table)
+        self._readers: dict[bytes, tuple[Relation, Callable[[bytes], Row]]] = {}
         self._whole: list[Segment] = []
         self._open: Segment | None = None
         self._skip = 0  # rows of the open transaction that are still to be skipped
@@ -83,12 +64,12 @@ class Assembler:
     @property
     def full(self) -> bool:
         """Whether a limit is reached."""
-        open_rows = len(self._open.rows) if self._open else 0
+        open_rows = self._open.count if self._open else 0
         return self._rows + open_rows >= self._limits.rows or self._bytes >= self._limits.bytes
 
     def feed(self, messages: Sequence[bytes]) -> None:
         """Take in what was read, in the order of the stream."""
-        open_segment, reader, size = self._open, None, 0
+        open_segment, relation_id, size = self._open, b"", 0
         for message in messages:
             if message[0] == KEEPALIVE:
                 self._open = open_segment
@@ -102,18 +83,22 @@ class Assembler:
                     self._skip -= 1
                     self.skipped += 1
                     continue
-                if reader is None:
-                    reader = self._reader_of(message)
-                open_segment.rows.append(reader(message))
-            elif tag == BEGIN:
+                if message[BODY + 1 : BODY + 5] != relation_id:
+                    relation_id = message[BODY + 1 : BODY + 5]
+                    append = self._run(open_segment, relation_id).items.append
+                append(message)
+                continue
+            relation_id = b""
+            if tag == BEGIN:
                 open_segment = self._begin(message)
             elif tag == COMMIT:
                 assert open_segment is not None
                 self._commit(open_segment, message)
                 open_segment = None
             elif tag == RELATION:
-                reader = None
                 self._relation(message)
+            elif tag == MESSAGE:
+                self._message(open_segment, message)
         self._open = open_segment
         self._bytes += size
 
@@ -121,7 +106,7 @@ class Assembler:
         """The next batch: all whole transactions, or a part of an open one that is above the limit, or nothing."""
         if self._whole:
             return self._take_whole()
-        if self._open is not None and self._open.rows and self.full:
+        if self._open is not None and self._open.runs and self.full:
             return self._take_part(self._open)
         return None
 
@@ -156,24 +141,24 @@ class Assembler:
             self.position,
             commit_lsn=last.commit_lsn,
             end_lsn=last.end_lsn,
-            ordinal=last.ordinal + len(last.rows),
+            ordinal=last.ordinal + last.count,
             stamp=stamp,
         )
         return self._batch(segments, marked)
 
     def _take_part(self, segment: Segment) -> Batch:
         stamp = self._stamped(segment, self.position.stamp)
-        done = segment.ordinal + len(segment.rows)
+        done = segment.ordinal + segment.count
         # The end stays that of the last whole transaction: acknowledged beyond it, the rest would never be sent again.
         self.position = replace(self.position, commit_lsn=segment.commit_lsn, ordinal=done, stamp=stamp)
-        self._open = replace(segment, ordinal=done, rows=[])
+        self._open = replace(segment, ordinal=done, runs=[])
         self._continued = True
         return self._batch([segment], None)
 
     def _batch(self, segments: list[Segment], marked: Instant | None) -> Batch:
         self._rows = 0
         self._bytes = 0
-        return Batch(tuple(segments), self.position, sum([len(segment.rows) for segment in segments]), marked)
+        return Batch(tuple(segments), self.position, sum([segment.count for segment in segments]), marked)
 
     def _stamped(self, segment: Segment, stamp: Stamp) -> Stamp:
         # A transaction that goes on after a part of it was published keeps the stamp which that part has.
@@ -186,15 +171,18 @@ class Assembler:
 
     def _begin(self, message: bytes) -> Segment:
         begin = pgoutput.begin(message)
-        published = self.position.published(begin.commit_lsn)
-        if self._whole and self._whole[-1].commit_lsn >= begin.commit_lsn:
+        return self._opened(begin.commit_lsn, begin.committed_at)
+
+    def _opened(self, commit_lsn: int, committed_at: Instant) -> Segment:
+        published = self.position.published(commit_lsn)
+        if self._whole and self._whole[-1].commit_lsn >= commit_lsn:
             raise Fault(
                 "the replication stream went back within one connection",
                 code="HW-O003",
                 detail="commit order must rise; publishing on would repeat rows",
                 hint="restart the relay; it goes on from its position",
             )
-        if self._continued and not self._whole and begin.commit_lsn > self.position.commit_lsn:
+        if self._continued and not self._whole and commit_lsn > self.position.commit_lsn:
             raise Fault(
                 "the rest of a large transaction is gone from the replication stream",
                 code="HW-O005",
@@ -202,14 +190,17 @@ class Assembler:
                 hint="compare the outbox table with the topic by row id before the slot is used again",
             )
         self._skip = 1 << 62 if published is None else published
-        return Segment(begin.commit_lsn, begin.committed_at, 0 if published is None else published)
+        return Segment(commit_lsn, committed_at, 0 if published is None else published)
 
     def _commit(self, segment: Segment, message: bytes) -> None:
-        segment.end_lsn = pgoutput.commit(message).end_lsn
+        self._close(segment, pgoutput.commit(message).end_lsn)
+
+    def _close(self, segment: Segment, end_lsn: int) -> None:
+        segment.end_lsn = end_lsn
         self._skip = 0
-        if segment.rows:
+        if segment.runs:
             self._whole.append(segment)
-            self._rows += len(segment.rows)
+            self._rows += segment.count
             return
         # Nothing of it is left to publish; it may be acknowledged with the next position.
         self._idle_lsn = max(self._idle_lsn, segment.end_lsn)
@@ -223,12 +214,15 @@ class Assembler:
             self._idle_lsn = max(self._idle_lsn, keepalive.end_lsn)
 
     def _relation(self, message: bytes) -> None:
+        # It comes again whenever the table was changed: the rows behind it have its columns, those before it the old.
         relation = pgoutput.relation(message)
+        identifier = message[BODY + 1 : BODY + 5]
+        self._readers.pop(identifier, None)
         if f"{relation.schema}.{relation.table}" == self._table:
-            self._readers[relation.id] = pgoutput.row_reader(relation, COLUMNS)
+            self._readers[identifier] = relation, pgoutput.row_reader(relation, COLUMNS, OPTIONAL)
 
-    def _reader_of(self, message: bytes) -> Callable[[bytes], Row]:
-        relation_id = int.from_bytes(message[BODY + 1 : BODY + 5], "big")
+    def _run(self, segment: Segment, relation_id: bytes) -> Run:
+        """The run that takes the next inserts of a table."""
         if relation_id not in self._readers:
             raise Fault(
                 "the publication sends rows of another table",
@@ -236,7 +230,30 @@ class Assembler:
                 detail=f"this source is {self._table} alone",
                 hint="headwater apply",
             )
-        return self._readers[relation_id]
+        relation, read = self._readers[relation_id]
+        if not segment.runs or segment.runs[-1].relation is not relation:
+            segment.runs.append(Run(read, [], relation))
+        return segment.runs[-1]
+
+    def _message(self, segment: Segment | None, message: bytes) -> None:
+        """A logical message: of this source it is a row, any other is passed over."""
+        logical = pgoutput.logical_message(message)
+        if logical.prefix != self._prefix:
+            return
+        read = row_of if logical.transactional else row_outside
+        if segment is None:
+            # Written outside any transaction, it is sent when the log is read up to it: a transaction of its own.
+            segment = self._opened(logical.lsn - 1, pgoutput.sent_at(message))
+            if not self._skip:
+                segment.runs.append(Run(read, [message]))
+            self._close(segment, logical.lsn)
+        elif self._skip:
+            self._skip -= 1
+            self.skipped += 1
+        else:
+            if not segment.runs or segment.runs[-1].read is not read:
+                segment.runs.append(Run(read, []))
+            segment.runs[-1].items.append(message)
 
 
 def _unsettled(stamp: Stamp, tick: int) -> Instant | None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from uuid import NAMESPACE_URL, uuid5
 
 from headwater.errors import Misfit
 from headwater.mesh.products import ResolvedOutput, ResolvedProduct
 from headwater.naming import current_topic
 from headwater.outbox.aside import VALUE_BYTES_LIMIT, Outgoing, row_headers, set_aside
-from headwater.outbox.batching import Batch, Segment
 from headwater.outbox.event import KINDS
+from headwater.outbox.messages import unread
 from headwater.outbox.pgoutput import Row, lsn_text
+from headwater.outbox.segment import Batch, Segment
 from headwater.ports.keys import key_text, partition_of
 from headwater.ports.quarantine import Origin, QuarantineClass
 from headwater.schemas.codec import RowCodec, frame, open_single_object
@@ -62,35 +64,46 @@ class Encoder:
         misfits: list[tuple[str, str]] = []
         publishers = self._publishers
         for segment in batch.segments:
-            recorded_at = segment.recorded_at
-            for place, row in enumerate(segment.rows):
-                try:
-                    publishers.get(row[1], _no_product)(row, recorded_at, records)
-                except Misfit as misfit:
-                    self._aside(segment, place, misfit, "contract", records, misfits)
-                except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError, StopIteration):
-                    self._aside(segment, place, _unreadable(), "poison", records, misfits)
+            recorded_at, place = segment.recorded_at, segment.ordinal
+            for run in segment.runs:
+                read = run.read
+                for item in run.items:
+                    row: Row = ()
+                    try:
+                        row = read(item)
+                        publishers.get(row[1], _no_product)(row, recorded_at, records)
+                    except Misfit as misfit:
+                        self._aside(segment, place, row or unread(item), misfit, "contract", records, misfits)
+                    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError, StopIteration):
+                        self._aside(segment, place, row or unread(item), _unreadable(), "poison", records, misfits)
+                    place += 1
         return Encoded(records, misfits)
 
     def _aside(
         self,
         segment: Segment,
         place: int,
+        row: Row,
         misfit: Misfit,
         kind: QuarantineClass,
         records: list[Outgoing],
         misfits: list[tuple[str, str]],
     ) -> None:
-        row = segment.rows[place]
+        offset = f"{lsn_text(segment.commit_lsn)}+{place}"
+        if not row[0]:  # whoever repairs or discards it needs a name for it, the same after a crash
+            row = (self._id_of(offset), *row[1:])
         product = self._products.get(row[1] or b"", self._homeless)
         origin = Origin(
             topic=self._source,
             partition=self._system_id,
-            offset=f"{lsn_text(segment.commit_lsn)}+{segment.ordinal + place}",
+            offset=offset,
             timestamp=segment.recorded_at // 1_000,
         )
         records.append(set_aside(row, product, misfit, kind, origin))
         misfits.append((str(product.name), misfit.code))
+
+    def _id_of(self, offset: str) -> bytes:
+        return str(uuid5(NAMESPACE_URL, f"{self._system_id}/{self._source}/{offset}")).encode()
 
 
 def _publisher(target: Target) -> _Publish:
@@ -143,7 +156,8 @@ def _payload_reader(output: ResolvedOutput) -> Callable[[Row], tuple[dict[str, o
     schema, key_fields = output.payload_schema, output.output.key
     fingerprint, decode, convert = schema.fingerprint, RowCodec(schema).decode, reader(schema)
     only_key = key_fields[0] if len(key_fields) == 1 else ""
-    scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # jsonb is one whole value, without space around
+    # jsonb is one whole value, without space around, and knows neither NaN nor infinity
+    scan = json.JSONDecoder(parse_constant=_no_number).scan_once  # type: ignore[attr-defined]
 
     def read(row: Row) -> tuple[dict[str, object], bytes]:
         payload, payload_avro = row[4], row[8]
@@ -165,6 +179,10 @@ def _payload_reader(output: ResolvedOutput) -> Callable[[Row], tuple[dict[str, o
 
 def _no_product(row: Row, recorded_at: int, records: list[Outgoing]) -> None:
     raise Misfit("this source has no such product", code="HW-O025", field="aggregatetype")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError
 
 
 def _unreadable() -> Misfit:

@@ -23,6 +23,8 @@ COLUMNS = (
     "traceparent",
     "replay_of",
 )
+# Columns that a table made by an older version may lack: they read as null.
+OPTIONAL = frozenset(("key_version", "traceparent", "replay_of"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 The stream is a row of CopyData messages. `w` carries one message of the plug-in `pgoutput` (protocol version 1, which
 sends each transaction whole, in commit order), `k` is a keepalive. Integers are big-endian; instants count microseconds
-from 2000-01-01. An outbox needs begin, commit, relation and insert; what else may come is known and passed over.
+from 2000-01-01. An outbox needs begin, commit, relation, insert and logical message; what else may come is passed over.
 
 Inserts are the hot path: `row_reader` makes one function per relation that reads only the columns asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from struct import Struct
 
@@ -19,13 +19,14 @@ from headwater.timeline.instant import Instant
 # The second character of a message's meaning stands behind this many bytes: `w`, start, end and time of sending.
 BODY = 25
 DATA, KEEPALIVE, FEEDBACK = b"w"[0], b"k"[0], b"r"[0]
-BEGIN, COMMIT, RELATION, INSERT = b"B"[0], b"C"[0], b"R"[0], b"I"[0]
+BEGIN, COMMIT, RELATION, INSERT, MESSAGE = b"B"[0], b"C"[0], b"R"[0], b"I"[0], b"M"[0]
 _EPOCH_2000 = 946_684_800_000_000
 _DATA_HEAD = Struct(">cqqq")
 _KEEPALIVE = Struct(">cqq?")
 _FEEDBACK = Struct(">cqqqq?")
 _BEGIN = Struct(">qqi")
 _COMMIT = Struct(">bqqq")
+_MESSAGE = Struct(">bq")
 _LENGTH = Struct(">i")
 
 Row = tuple[bytes | None, ...]
@@ -58,6 +59,16 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class LogicalMessage:
+    """What `pg_logical_emit_message` wrote: part of its transaction, or there whatever becomes of that."""
+
+    prefix: str
+    content: bytes
+    lsn: int = 0
+    transactional: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Keepalive:
     """All before `end_lsn` was sent; `sent_at` is the server's clock; `reply` asks for feedback at once."""
 
@@ -76,6 +87,15 @@ def commit(message: bytes) -> Commit:
     """Read a `C`."""
     _flags, commit_lsn, end_lsn, _committed_at = _COMMIT.unpack_from(message, BODY + 1)
     return Commit(commit_lsn, end_lsn)
+
+
+def logical_message(message: bytes) -> LogicalMessage:
+    """Read an `M`."""
+    flags, lsn = _MESSAGE.unpack_from(message, BODY + 1)
+    prefix, position = _text(message, BODY + 10)
+    (length,) = _LENGTH.unpack_from(message, position)
+    content = message[position + 4 : position + 4 + length]
+    return LogicalMessage(prefix, content, lsn, transactional=bool(flags & 1))
 
 
 def keepalive(message: bytes) -> Keepalive:
@@ -104,22 +124,24 @@ def relation(message: bytes) -> Relation:
     return Relation(identifier, schema, table, tuple(columns))
 
 
-def row_reader(relation: Relation, wanted: Sequence[str]) -> Callable[[bytes], Row]:
+def row_reader(relation: Relation, wanted: Sequence[str], optional: Container[str] = ()) -> Callable[[bytes], Row]:
     """A function that reads an `I` of this relation: the values of the columns wanted, as text, None where null.
 
-    Raises `Fault` HW-O001 where the table has not all of the columns.
+    An optional column that the table lacks is null in every row. Raises `Fault` HW-O001 where it lacks another one.
     """
     missing = [name for name in wanted if name not in relation.columns]
-    if missing:
+    if lacking := [name for name in missing if name not in optional]:
         raise Fault(
-            f"the table {relation.schema}.{relation.table} lacks {', '.join(missing)}",
+            f"the table {relation.schema}.{relation.table} lacks {', '.join(lacking)}",
             code="HW-O001",
             detail="the outbox table is not as `headwater apply` makes it",
             hint="add the columns as docs/concepts/outbox.md has them",
         )
-    places = [relation.columns.index(name) for name in wanted]
+    places = [-1 if name in missing else relation.columns.index(name) for name in wanted]
     count = max(places) + 1
     in_order = places == list(range(count))
+    if missing:
+        places = [count if place < 0 else place for place in places]
     length = _LENGTH.unpack_from
 
     def read(message: bytes) -> Row:
@@ -133,7 +155,10 @@ def row_reader(relation: Relation, wanted: Sequence[str]) -> Callable[[bytes], R
             else:
                 values.append(None)
                 position += 1
-        return tuple(values) if in_order else tuple([values[place] for place in places])
+        if in_order:
+            return tuple(values)
+        values.append(None)  # where the columns that are not there are looked up
+        return tuple([values[place] for place in places])
 
     return read
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import Struct
 
-from headwater.outbox.pgoutput import Begin, Commit, Keepalive, Relation
+from headwater.outbox.pgoutput import Begin, Commit, Keepalive, LogicalMessage, Relation
 
 _EPOCH_2000 = 946_684_800_000_000
 _HEAD = Struct(">cqqq")
@@ -40,6 +40,12 @@ def insert(relation_id: int, values: Sequence[bytes | None]) -> bytes:
     """An `I` of text values."""
     cells = b"".join(b"n" if value is None else b"t" + Struct(">i").pack(len(value)) + value for value in values)
     return b"I" + Struct(">i").pack(relation_id) + b"N" + Struct(">h").pack(len(values)) + cells
+
+
+def logical_message(message: LogicalMessage) -> bytes:
+    """An `M`."""
+    head = Struct(">bq").pack(int(message.transactional), message.lsn) + message.prefix.encode() + b"\0"
+    return b"M" + head + Struct(">i").pack(len(message.content)) + message.content
 
 
 def keepalive(keepalive: Keepalive) -> bytes:

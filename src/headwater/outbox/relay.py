@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from headwater import naming
 from headwater.errors import HeadwaterError, Unreachable
 from headwater.hooks import Hooks
-from headwater.outbox.batching import Assembler, Batch, Limits
+from headwater.outbox.batching import Assembler, Limits
 from headwater.outbox.encode import Encoder, Target
 from headwater.outbox.position import Position, encode_position
+from headwater.outbox.segment import Batch
 from headwater.outbox.source import OutboxSource
 from headwater.outbox.starting import check_source, read_position, targets_of
 from headwater.outbox.store import OutboxSession, OutboxStore

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from headwater.errors import Unreachable
 from headwater.outbox import pgoutput, pgoutput_write
 from headwater.outbox.event import COLUMNS, OutboxEvent
+from headwater.outbox.pgoutput import LogicalMessage
 from headwater.outbox.store import OutboxSession, ServerIdentity, SlotState, SourceAdmin, SourceParts
 from headwater.timeline.clock import Clock
 from headwater.timeline.instant import Instant
@@ -21,18 +22,21 @@ class _Transaction:
     commit_lsn: int
     end_lsn: int
     committed_at: Instant
-    rows: tuple[OutboxEvent, ...]
+    rows: tuple[OutboxEvent | LogicalMessage, ...]
+    columns: tuple[str, ...]
 
 
 class MemoryOutbox:
     """An `OutboxStore`. Tests write with `commit` and `roll_back`, and hurt it with `sever` and `fall_back`.
 
-    A clock of the server's own may be given, so that it can step back while the relay's goes on.
+    A clock of the server's own may be given, so that it can step back while the relay's goes on. `columns` are those of
+    the table: change them, and the rows of later commits have the new ones.
     """
 
     def __init__(self, clock: Clock, *, table: str = "public.outbox", system_id: str = "7000000000000000001") -> None:
         self.clock = clock
         self.table = table
+        self.columns: tuple[str, ...] = (*COLUMNS, "created_at")
         self.identity = ServerIdentity(system_id, 1, 0)
         self.parts = SourceParts(table=False, publication=False, slot=None, products=(), rows=False)
         self.transactions: list[_Transaction] = []
@@ -46,13 +50,19 @@ class MemoryOutbox:
         """Where the log ends."""
         return self._lsn
 
-    def commit(self, rows: Sequence[OutboxEvent], *, committed_at: int | None = None) -> None:
-        """Commit a transaction of these rows."""
+    def commit(self, rows: Sequence[OutboxEvent | LogicalMessage], *, committed_at: int | None = None) -> None:
+        """Commit a transaction of these rows and logical messages."""
         self._lsn += 8 + 64 * len(rows)
         moment = Instant(committed_at if committed_at is not None else self.clock.now())
-        self.transactions.append(_Transaction(self._lsn, self._lsn + 48, moment, tuple(rows)))
+        self.transactions.append(_Transaction(self._lsn, self._lsn + 48, moment, tuple(rows), self.columns))
         self._lsn += 48
         self.parts = replace(self.parts, rows=True)
+
+    def emit_outside(self, message: LogicalMessage) -> None:
+        """Write a logical message that belongs to no transaction."""
+        self._lsn += 64
+        message = replace(message, lsn=self._lsn, transactional=False)
+        self.transactions.append(_Transaction(self._lsn, self._lsn, self.clock.now(), (message,), self.columns))
 
     def roll_back(self, rows: Sequence[OutboxEvent]) -> None:
         """Write log for rows that are never committed; other tables' changes look the same from here."""
@@ -100,7 +110,7 @@ class MemorySession:
         self._start = 0
         self._said = 0  # how far the client knows that all is sent
         self._whole = 0  # the end of the last transaction that was sent whole
-        self._related = False
+        self._related: tuple[str, ...] = ()  # the columns that were sent
         self._probed = False
 
     def take_lease(self) -> bool:
@@ -187,15 +197,20 @@ class MemorySession:
     def _queued(self, transaction: _Transaction) -> None:
         lsn, now, outbox = transaction.commit_lsn, self._outbox.clock.now(), self._outbox
         bodies = [pgoutput_write.begin(pgoutput.Begin(lsn, transaction.committed_at))]
-        if not self._related:  # as the server does: once in a connection, before the first row
+        # As the server does: once in a connection, before the first row, and again after the table was changed.
+        if self._related != transaction.columns and any(isinstance(row, OutboxEvent) for row in transaction.rows):
+            self._related = transaction.columns
             schema, table = outbox.table.split(".")
-            relation = pgoutput.Relation(_RELATION, schema, table, (*COLUMNS, "created_at"))
-            bodies.append(pgoutput_write.relation(relation))
-            self._related = True
+            bodies.append(pgoutput_write.relation(pgoutput.Relation(_RELATION, schema, table, self._related)))
         for row in transaction.rows:
-            cells = [_cell(value) for value in row.values()]
-            bodies.append(pgoutput_write.insert(_RELATION, (*cells, b"2026-01-01 00:00:00+00")))
+            if isinstance(row, OutboxEvent):
+                cells = [_cell(getattr(row, name, "2026-01-01 00:00:00+00")) for name in transaction.columns]
+                bodies.append(pgoutput_write.insert(_RELATION, cells))
+            else:
+                bodies.append(pgoutput_write.logical_message(replace(row, lsn=lsn)))
         bodies.append(pgoutput_write.commit(pgoutput.Commit(lsn, transaction.end_lsn)))
+        if lsn == transaction.end_lsn:  # a message outside any transaction stands alone
+            bodies = bodies[1:-1]
         self._queue.extend(pgoutput_write.data(body, lsn=lsn, sent_at=now) for body in bodies)
         self._said = transaction.end_lsn
 

@@ -120,9 +120,8 @@ class PostgresSession:
     def start(self) -> None:
         """Stream from what the slot has acknowledged; "active" is tried again for a while."""
         slot, publication = self._outbox.slot, self._outbox.publication
-        command = (
-            f"START_REPLICATION SLOT \"{slot}\" LOGICAL 0/0 (proto_version '1', publication_names '\"{publication}\"')"
-        )
+        options = f"proto_version '1', publication_names '\"{publication}\"', messages 'true'"
+        command = f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 ({options})'
         deadline = self._clock.monotonic() + SLOT_PATIENCE
         while True:
             result = self._pg.exec_(command.encode())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.outbox.batching import Batch, Segment
 from headwater.outbox.emitter import event_of
 from headwater.outbox.encode import Encoded, Encoder, Target
 from headwater.outbox.event import COLUMNS
 from headwater.outbox.position import Position
+from headwater.outbox.segment import Batch, Run, Segment
 from headwater.ports.keys import partition_of
 from headwater.schemas.codec import RowCodec, single_object, unframe
 from headwater.testing.source_products import order_events
@@ -27,7 +27,7 @@ def row(**changes: bytes | None) -> tuple[bytes | None, ...]:
 
 
 def encoded(*rows: tuple[bytes | None, ...]) -> Encoded:
-    segment = Segment(0x16, Instant(9_000), 3, recorded_at=9_000, rows=list(rows))
+    segment = Segment(0x16, Instant(9_000), 3, recorded_at=9_000, runs=[Run.of_rows(rows)])
     encoder = Encoder([Target(PRODUCT, 42, 4)], source="crm.public.outbox", system_id="77")
     return encoder.encode(Batch((segment,), Position.start("77", 1, 0), len(rows), None))
 

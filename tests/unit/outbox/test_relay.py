@@ -5,8 +5,10 @@ The oracle is the ledger of what was committed; the checks read the topics and u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -17,7 +19,8 @@ from headwater.hooks import FailpointReached, Hooks, arm
 from headwater.mesh.products import ResolvedProduct
 from headwater.outbox.batching import Limits
 from headwater.outbox.emitter import event_of
-from headwater.outbox.event import OutboxEvent
+from headwater.outbox.event import COLUMNS, OPTIONAL, OutboxEvent
+from headwater.outbox.pgoutput import LogicalMessage
 from headwater.outbox.relay import Relay, RelayOptions
 from headwater.outbox.source import OutboxSource, ensure_source
 from headwater.outbox.store_memory import MemoryOutbox
@@ -63,8 +66,23 @@ class World:
         record = {"place": place, "article": "x", "valid_from": 1, "valid_to": None, "count": 3}
         return event_of(self.products[1], record)
 
-    def commit(self, rows: list[OutboxEvent], *, committed_at: int | None = None) -> None:
-        self.outbox.commit(rows, committed_at=committed_at)
+    def message(self, row: OutboxEvent) -> LogicalMessage:
+        """The same row as a service writes it that has no outbox table."""
+        cells = {name: value for name, value in zip(COLUMNS, row.values(), strict=True) if value is not None}
+        content = json.dumps({**cells, "payload": json.loads(row.payload or "")}, ensure_ascii=False)
+        return LogicalMessage("headwater.outbox:public.outbox", content.encode())
+
+    def write(self, names: str | list[str], *, ahead: int = 0) -> None:
+        """Commit a row for each letter: small letters order, capitals tell levels, digits tell them in messages."""
+        rows = [self.order(name) if name.islower() else self.level(name) for name in names]
+        self.commit(rows, committed_at=self.clock.now() + ahead, messages=[name.isdigit() for name in names])
+
+    def commit(
+        self, rows: list[OutboxEvent], *, committed_at: int | None = None, messages: Sequence[bool] = ()
+    ) -> None:
+        as_messages = [*messages, *[False] * len(rows)]
+        written = [self.message(row) if other else row for row, other in zip(rows, as_messages, strict=False)]
+        self.outbox.commit(written, committed_at=committed_at)
         self.ledger.append(tuple(row.id for row in rows))
 
     def relay(self, failpoint: str = "") -> Relay:
@@ -139,14 +157,16 @@ def check_marks(world: World, product: ResolvedProduct, records: list[tuple[Mess
         assert all(int(record["recorded_at"]) > through for record in later), "nothing follows below a mark"
 
 
-WRITE = st.tuples(st.just("write"), st.lists(st.sampled_from("abcXY"), max_size=9), st.integers(-300_000, 300_000))
+WRITE = st.tuples(st.just("write"), st.lists(st.sampled_from("abcXY12"), max_size=9), st.integers(-300_000, 300_000))
 ROLL_BACK = st.tuples(st.just("roll back"), st.lists(st.sampled_from("ab"), min_size=1, max_size=3), st.just(0))
 WAIT = st.tuples(st.just("wait"), st.just([]), st.integers(1, 3_000_000))
-LARGE = st.tuples(st.just("write"), st.lists(st.sampled_from("abX"), min_size=8, max_size=22), st.integers(-9, 9))
+LARGE = st.tuples(st.just("write"), st.lists(st.sampled_from("abX1"), min_size=8, max_size=22), st.integers(-9, 9))
 CRASH = st.tuples(st.just("crash"), st.sampled_from(FAILPOINTS), st.integers(1, 6))
 LIVE = st.tuples(st.just("live"), st.just([]), st.integers(1, 30))
 FALL_BACK = st.tuples(st.just("fall back"), st.just([]), st.integers(0, 100))
-STEPS = st.lists(st.one_of(WRITE, WRITE, LARGE, ROLL_BACK, WAIT, CRASH, CRASH, LIVE, FALL_BACK), max_size=25)
+OLD_COLUMNS = tuple(name for name in COLUMNS if name not in OPTIONAL)
+ALTER = st.tuples(st.just("alter"), st.sampled_from([COLUMNS, OLD_COLUMNS, ("note", *COLUMNS[::-1])]), st.just(0))
+STEPS = st.lists(st.one_of(WRITE, WRITE, LARGE, ROLL_BACK, ALTER, WAIT, CRASH, CRASH, LIVE, FALL_BACK), max_size=25)
 
 
 @settings(max_examples=100, phases=[Phase.explicit, Phase.generate, Phase.shrink])
@@ -156,9 +176,10 @@ def test_whatever_ends_the_relay_readers_see_each_committed_row_once_and_in_orde
     first_lsn = world.outbox.lsn
     for action, what, amount in steps:
         if action == "write":
-            rows = [world.order(name) if name.islower() else world.level(name) for name in what]
             world.clock.sleep(1_000)
-            world.commit(rows, committed_at=world.clock.now() + amount)
+            world.write(what, ahead=amount)
+        elif action == "alter":
+            world.outbox.columns = what
         elif action == "roll back":
             world.outbox.roll_back([world.level(name) for name in what])
         elif action == "wait":
@@ -232,6 +253,38 @@ def test_a_row_that_does_not_fit_goes_aside_with_its_reason_and_the_rest_goes_on
     assert all(h["quarantine.stage"] == b"relay" and h["id"] == bad.id.encode() for h in headers)
     assert not any(b"many" in value for h in headers for value in h.values())
     assert [name for name, _ in world.heard].count("relay.quarantined") == 2
+
+
+def test_a_logical_message_that_holds_no_row_goes_aside_whole_and_can_be_named() -> None:
+    world = World()
+    good, prefix = world.order("a"), "headwater.outbox:public.outbox"
+    contents = [b"", b"\xff", b"[]", b"{}", b'{"id": 7}', b'{"id": "x"}', b'{"id": null}']
+    row = world.message(good)
+    contents += [row.content[:-1], row.content + b"x", row.content.replace(b'"kind"', b'"kindly"'), b"[" * 100_000]
+    outside = LogicalMessage(prefix, row.content, transactional=False)
+    heartbeat = LogicalMessage("headwater.heartbeat", b"")
+    world.outbox.commit([row, heartbeat, *[LogicalMessage(prefix, content) for content in contents], outside])
+    world.ledger.append((good.id,))
+    world.live(100)
+    check(world)
+    aside = world.messages("orders.placed.v1.quarantine")
+    assert sorted(m.value or b"" for m in aside) == sorted([*contents, row.content])
+    codes = [dict(m.headers)["quarantine.error.code"] for m in aside]
+    assert codes.count(b"HW-O060") == len(contents) and codes.count(b"HW-O061") == 1
+    names = {UUID(dict(m.headers)["id"].decode()) for m in aside}
+    assert len(names) == len(aside), "each can be named, though none has an id of its own"
+
+
+def test_a_message_outside_any_transaction_is_set_aside_once_whatever_comes_again() -> None:
+    world = World()
+    world.write("a")
+    world.outbox.emit_outside(LogicalMessage("headwater.outbox:public.outbox", b"{}", transactional=False))
+    world.write("b")
+    world.live(100, "relay.after_commit:1:raise")
+    world.live(100, "relay.after_commit:1:raise")
+    world.live(100)
+    check(world)
+    assert [m.value for m in world.messages("orders.placed.v1.quarantine")] == [b"{}"]
 
 
 def test_current_holds_the_newest_record_of_each_identity() -> None:

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from headwater.outbox import pgoutput
 from headwater.outbox.event import COLUMNS, OutboxEvent
-from headwater.outbox.pgoutput import BEGIN, BODY, COMMIT, INSERT, KEEPALIVE, RELATION
+from headwater.outbox.pgoutput import BEGIN, BODY, COMMIT, INSERT, KEEPALIVE, MESSAGE, RELATION
 from headwater.outbox.store import OutboxSession, OutboxStore
 from headwater.timeline.instant import Instant
 
-Row = tuple[bytes | None, ...]
+Row = tuple[bytes | str | None, ...]  # of a table, or prefix and content of a logical message
 
 
 class OutboxWriter(Protocol):
@@ -26,6 +26,12 @@ class OutboxWriter(Protocol):
 
     def roll_back(self, rows: Sequence[OutboxEvent]) -> None:
         """Write these rows and take them back."""
+
+    def emit(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Commit a transaction of these logical messages, of prefix and content."""
+
+    def add_column(self, name: str) -> None:
+        """Give the table one more column of text."""
 
 
 class OutboxStoreSuite:
@@ -56,6 +62,29 @@ class OutboxStoreSuite:
         text = [None if value is None else str(value).encode() for value in row.values()]
         text[COLUMNS.index("payload_avro")] = b"\\xc30100"
         assert rows == [tuple(text)]
+        session.close()
+
+    def test_logical_messages_come_in_their_transactions_whole(self, writer: OutboxWriter) -> None:
+        """Of every prefix: whoever reads knows which are its own."""
+        session = started(writer.store)
+        content = b'{"id": "\xc3\xa4"}'
+        writer.emit([("headwater.outbox:public.outbox", content), ("other", b"")])
+        writer.commit([event("1")])
+        first, second = read_transactions(session, 2)
+        assert first[1] == [("headwater.outbox:public.outbox", content), ("other", b"")]
+        assert first[0].commit_lsn < first[2].end_lsn <= second[0].commit_lsn
+        session.close()
+
+    def test_a_changed_table_is_told_before_its_rows(self, writer: OutboxWriter) -> None:
+        """Rows written before the change have the old columns, those after it the new."""
+        session = started(writer.store)
+        writer.commit([event("1")])
+        writer.add_column("note")
+        writer.commit([event("2")])
+        relations: list[pgoutput.Relation] = []
+        rows = [rows for _, rows, _ in read_transactions(session, 2, relations)]
+        assert [row[2] for (row,) in rows] == [b"1", b"2"]
+        assert "note" not in relations[0].columns and "note" in relations[-1].columns
         session.close()
 
     def test_what_was_not_confirmed_is_sent_again(self, writer: OutboxWriter) -> None:
@@ -155,8 +184,10 @@ def started(store: OutboxStore) -> OutboxSession:
     return session
 
 
-def read_transactions(session: OutboxSession, count: int) -> list[tuple[pgoutput.Begin, list[Row], pgoutput.Commit]]:
-    """The next transactions that hold rows."""
+def read_transactions(
+    session: OutboxSession, count: int, relations: list[pgoutput.Relation] | None = None
+) -> list[tuple[pgoutput.Begin, list[Row], pgoutput.Commit]]:
+    """The next transactions that hold rows, or logical messages as prefix and content; `relations` takes the tables."""
     found: list[tuple[pgoutput.Begin, list[Row], pgoutput.Commit]] = []
     begin, rows, read = pgoutput.Begin(0, Instant(0)), list[Row](), None
     for _ in range(200):
@@ -165,10 +196,16 @@ def read_transactions(session: OutboxSession, count: int) -> list[tuple[pgoutput
             if tag == BEGIN:
                 begin, rows = pgoutput.begin(message), []
             elif tag == RELATION:
-                read = pgoutput.row_reader(pgoutput.relation(message), COLUMNS)
+                relation = pgoutput.relation(message)
+                read = pgoutput.row_reader(relation, COLUMNS)
+                if relations is not None:
+                    relations.append(relation)
             elif tag == INSERT:
                 assert read is not None, "a relation comes before its rows"
                 rows.append(read(message))
+            elif tag == MESSAGE:
+                logical = pgoutput.logical_message(message)
+                rows.append((logical.prefix, logical.content))
             elif tag == COMMIT and rows:
                 found.append((begin, rows, pgoutput.commit(message)))
         if len(found) >= count:
