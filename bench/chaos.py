@@ -18,7 +18,11 @@ from bench.report import save
 
 Program = Callable[..., dict[str, Any]]
 
-PROGRAMS = {"R1": "tests.chaos.r1:run"}  # id: module and function, called as run(trials=..., seed=...)
+PROGRAMS = {  # id: module and function, called as run(trials=..., seed=...)
+    "R1": "tests.chaos.r1:run",
+    "R7": "tests.chaos.r7:run",
+    "P7": "tests.chaos.r7_relay:run_eaten",
+}
 COUNTS = ("trials", "lost", "duplicates", "phantom", "order_breaks")
 TRIALS_DEFAULT = 20
 SEED_DEFAULT = 1

@@ -26,9 +26,7 @@ from headwater.ports.record import Header, TopicPartition
 from headwater.timeline.clock import Clock
 
 RETRY_BACKOFF_MS = 100  # librdkafka's default, written out because the guard's limit is made of it
-SUSPICIOUS_MICROSECONDS = (
-    RETRY_BACKOFF_MS * 750
-)  # 0.75 of the back-off; the fastest repeated call measured took 81.5 ms
+SUSPICIOUS_SHARE = 0.75  # of the back-off; at 100 ms the fastest repeated call measured took 81.5 ms
 OPEN_SECONDS = 30.0  # a predecessor's transaction is aborted first, and a fresh coordinator loads for a second
 CALL_SECONDS = 15.0  # of one call; above the socket's timeout, so that one lost answer is still repeated
 FORGOTTEN_SECONDS = 2.0
@@ -86,6 +84,8 @@ class GuardedProducer:
         self, settings: Mapping[str, Any], transactional_id: str, *, clock: Clock, hooks: Hooks, timeout_ms: int
     ) -> None:
         self._settings = {**producer_settings(transactional_id, timeout_ms), **settings}
+        # Made of the back-off that is in force: a mesh that sets a shorter one must not blind the guard.
+        self._suspicious_after = int(float(self._settings["retry.backoff.ms"]) * 1_000 * SUSPICIOUS_SHARE)
         self._transactional_id = transactional_id
         self._bootstrap = str(settings.get("bootstrap.servers", ""))
         self._timeout = min(timeout_ms / 1_000, CALL_SECONDS)
@@ -209,7 +209,7 @@ class GuardedProducer:
     def _end(self, doing: str, call: Callable[[], object]) -> None:
         started = self._clock.monotonic()
         self._bounded(doing, call)
-        if self._clock.monotonic() - started >= SUSPICIOUS_MICROSECONDS:
+        if self._clock.monotonic() - started >= self._suspicious_after:
             self._suspicious = True
         self._transacting = False
 

@@ -1,0 +1,56 @@
+"""R7, short: a late end of transaction tears the control and neither the guarded producer nor the relay."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.chaos import r1, r7, r7_relay
+
+from headwater.local.launch import start_stack
+from headwater.local.stack import LocalStack
+from headwater.settings import LocalPorts
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+TRIALS = 4
+RELAY_TRIALS = 2
+SEED = 20130101
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[LocalStack]:
+    """One stack for both runs: that of HEADWATER_TEST_STACK, or one of our own."""
+    named = os.environ.get("HEADWATER_TEST_STACK", "")
+    if named:
+        kept = json.loads(Path(named).read_text())
+        local = LocalStack(Path(kept["data_folder"]), LocalPorts(kept["port_base"]))
+        start_stack(local)
+        yield local
+        return
+    with r1.own_stack() as local:
+        yield local
+
+
+@pytest.mark.timeout(200)
+def test_a_late_end_of_transaction_tears_the_control_and_not_the_guarded_producer(running: LocalStack) -> None:
+    result = r7.run(trials=TRIALS, seed=SEED, stack=running, relay=False, normal=False)
+    print(json.dumps(result, indent=1))
+    assert result["control_anomalies"] > 0, "without a red control the test proves nothing"
+    assert result["passed"], result
+
+
+@pytest.mark.timeout(200)
+def test_the_relay_loses_and_doubles_nothing_by_a_late_commit(running: LocalStack) -> None:
+    result = r7_relay.run(trials=RELAY_TRIALS, seed=SEED, stack=running)
+    print(json.dumps(result, indent=1))
+    assert result["passed"] and result["rows"] > 0, result
+
+
+@pytest.mark.timeout(200)
+def test_a_relay_that_suspects_nothing_is_found_out(running: LocalStack) -> None:
+    result = r7_relay.run(trials=1, seed=SEED, stack=running, saboteur=True)
+    print(json.dumps(result, indent=1))
+    assert result["anomalies"] > 0, result

@@ -1,0 +1,87 @@
+"""The proxy before the real Kafka: clients stay on it, and the page's example holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Producer
+
+from headwater.hooks import Hooks
+from headwater.ports.guarded import GuardedProducer
+from headwater.ports.kafka import KafkaBroker
+from headwater.ports.record import Message, TopicDescription, TopicPartition
+from headwater.testing.kafka_proxy import KafkaProxy
+from headwater.testing.kafka_proxy_rules import Answered, Drop, Frames, Hold, Rule, Seen
+from headwater.timeline.clock import SystemClock
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Stack
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def topic(stack: Stack) -> str:
+    name = stack.fresh_name("proxied")
+    KafkaBroker({"bootstrap.servers": stack.kafka}).create_topic(TopicDescription(name, 2, {}))
+    return name
+
+
+def test_every_call_of_a_client_goes_through_the_proxy(stack: Stack, topic: str) -> None:
+    with KafkaProxy(stack.kafka) as proxy:
+        broker = KafkaBroker({"bootstrap.servers": proxy.address})
+        sink = broker.sink(topic)
+        sink.open()
+        sink.begin()
+        sink.send(topic, b"k", b"v", timestamp=1, partition=1)
+        sink.commit()
+        place = TopicPartition(topic, 1)
+        assert broker.ends([place])[place] >= 1 and topic in broker.topics()
+        reader = broker.reader({place: 0})
+        while not any(isinstance(item, Message) for item in reader.poll(10, 1.0)):
+            pass
+        reader.close()
+        sink.close()
+        spoken = {entry.api for entry in proxy.log}
+        connections = {entry.connection for entry in proxy.log if entry.api in ("Produce", "Fetch", "EndTxn")}
+    assert {"Metadata", "FindCoordinator", "InitProducerId", "EndTxn", "Produce", "Fetch", "ListOffsets"} <= spoken
+    assert len(connections) >= 2, "coordinator, leader and bootstrap: each address is the proxy's"
+
+
+@pytest.mark.parametrize("backoff_ms", [100, 10])
+def test_a_guarded_producer_has_moved_on_when_a_held_commit_strikes(stack: Stack, topic: str, backoff_ms: int) -> None:
+    ends, adds = Frames("EndTxn", transactional_id=topic), Frames("AddPartitionsToTxn", transactional_id=topic)
+    rules = [
+        Rule("stale", ends, Hold(Seen(adds, nth=2), cut="reset")),
+        Rule("rest", adds, Hold(Answered("stale")), nth=2, after="stale"),
+    ]
+    heard: list[str] = []
+    hooks = Hooks([lambda happening, fields: heard.append(happening)])
+    with KafkaProxy(stack.kafka, rules, seed=1) as proxy:
+        # A mesh that makes the library repeat sooner must not make the guard blind.
+        settings = {"bootstrap.servers": proxy.address, "retry.backoff.ms": backoff_ms, "reconnect.backoff.ms": 10}
+        sink = GuardedProducer(settings, topic, clock=SystemClock(), hooks=hooks, timeout_ms=10_000)
+        sink.open()
+        for _ in range(2):
+            sink.begin()
+            for partition in range(2):
+                sink.send(topic, b"k", b"v", timestamp=1, partition=partition)
+                sink.flush()
+            sink.commit()
+        assert proxy.wait("stale", "answered").error == "INVALID_PRODUCER_EPOCH"
+        sink.close()
+    assert heard == ["producer.rebuilt"]
+
+
+def test_an_eaten_answer_leaves_a_commit_that_the_client_did_not_learn_of(stack: Stack, topic: str) -> None:
+    eaten = Rule("eaten", Frames("EndTxn", "answer", transactional_id=topic), Drop(cut="close"))
+    with KafkaProxy(stack.kafka, [eaten]) as proxy:
+        producer = Producer({"bootstrap.servers": proxy.address, "transactional.id": topic})
+        producer.init_transactions(20)
+        producer.begin_transaction()
+        producer.produce(topic, b"v", partition=0)
+        producer.commit_transaction(20)
+        assert proxy.wait("eaten").error == "NONE"
+        ends = [entry for entry in proxy.log if entry.api == "EndTxn" and entry.side == "request"]
+    assert len(ends) == 2, "the client asked again, and the broker took it for the same end"
