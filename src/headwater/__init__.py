@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headwater.processing.windows import tumbling as tumbling
     from headwater.processing.windows import whole as whole
     from headwater.sdk.emit import emit as emit
+    from headwater.sdk.open import open as open
 
 _HOMES: dict[str, str] = {
     "Stream": "headwater.processing.flow",
@@ -33,6 +34,7 @@ _HOMES: dict[str, str] = {
     "lit": "headwater.processing.expressions",
     "maximum": "headwater.processing.flow",
     "minimum": "headwater.processing.flow",
+    "open": "headwater.sdk.open",
     "total": "headwater.processing.flow",
     "tumbling": "headwater.processing.windows",
     "when": "headwater.processing.expressions",
@@ -49,6 +51,7 @@ __all__ = [
     "lit",
     "maximum",
     "minimum",
+    "open",
     "total",
     "tumbling",
     "when",

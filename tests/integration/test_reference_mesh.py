@@ -22,6 +22,7 @@ from headwater.local.tally import Tally
 from headwater.mesh.load import load_mesh
 from headwater.ports.kafka import KafkaBroker
 from headwater.schemas.registry_http import HttpRegistry
+from headwater.testing.oracles import fact_as_of
 from headwater.timeline.clock import SystemClock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,3 +167,30 @@ def test_the_same_when_relay_and_runner_are_each_killed_twice_while_flights_are_
 
 def verify_sources(running: Mesh) -> list[str]:
     return [str(product.name) for product in running.mesh.in_order() if product.product.outbox]
+
+
+@pytest.mark.slow
+def test_a_query_as_of_any_two_moments_says_what_the_plain_history_says(stack, running):
+    """The history is what `tail` prints, in another process; the reference shares nothing with the query."""
+
+    def printed(*arguments: str) -> tuple[list[dict[str, object]], str]:
+        done = stack.cli(*arguments, "--output", "json", cwd=ROOT, env={"HEADWATER_MESH": str(ROOT)})
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    name = "airports.hourly_punctuality"
+    history, _ = printed("tail", name, "--key", "JFK")
+    corrected = next(record for record in history if record["kind"] == "correct" and record["revision"] == 2)
+    valid = str(corrected["valid_from"])
+    known_at = sorted({str(record["recorded_at"]) for record in history})
+    moments = [known_at[0], known_at[len(known_at) // 2], str(corrected["recorded_at"])]
+    answers = []
+    for recorded in moments:
+        rows, said = printed("query", name, "--key", "origin=JFK", "--valid", valid, "--recorded", recorded)
+        expected = fact_as_of(history, {"origin": "JFK"}, valid, recorded)
+        assert rows == ([] if expected is None else [expected])
+        assert "this answer is final" in said
+        answers.append(rows)
+    assert answers[-1] == [corrected]
+    rows, said = printed("query", name, "--recorded", "2999-01-01T00:00:00Z")
+    assert rows and "this answer may still change" in said

@@ -30,6 +30,7 @@ COMMANDS = (
     "relay",
     "run",
     "tail",
+    "query",
 )
 EXIT_FAULT = 70
 _ROOM = "make room on that disk, then run the same command again"

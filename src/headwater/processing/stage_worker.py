@@ -16,9 +16,10 @@ from headwater.hooks import Hooks
 from headwater.mesh.products import Mesh
 from headwater.ports.protocol import Broker, GroupSource
 from headwater.ports.record import EndOfPartition, TopicPartition
+from headwater.ports.serde import RecordReader
 from headwater.processing.checkpoint import Checkpoint, Targets
 from headwater.processing.engine import new_task
-from headwater.processing.records import RecordReader, RecordWriter
+from headwater.processing.records import RecordWriter
 from headwater.processing.state import MemoryStore
 from headwater.processing.state_changelog import Restore
 from headwater.processing.state_rocksdb import DAMAGED, RocksStates, RocksStore

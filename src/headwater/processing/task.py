@@ -14,8 +14,9 @@ from headwater import naming
 from headwater.errors import Misfit
 from headwater.ports.progress import decode_mark
 from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.ports.serde import RecordReader
 from headwater.processing.engine import Commit, Task
-from headwater.processing.records import Letter, RecordReader
+from headwater.processing.records import Letter
 from headwater.processing.state_rocksdb import Position, RocksStore
 from headwater.processing.steps import Stage, StageInput
 

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from headwater.errors import Misfit
-from headwater.processing.records import RecordReader
+from headwater.ports.serde import RecordReader
 from headwater.schemas.avro import Schema, parse
 from headwater.schemas.codec import RowCodec, frame
 from headwater.schemas.registry_memory import MemoryRegistry

@@ -1,0 +1,109 @@
+"""`headwater query`: what a product says, as of a valid and a recorded moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from headwater.mesh.products import ResolvedProduct
+    from headwater.ports.answers import Answer
+    from headwater.sdk.open import OpenProduct
+    from headwater.timeline.instant import Instant
+
+
+def command(
+    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Its name, as airports.hourly_punctuality.")],
+    valid: Annotated[str | None, typer.Option("--valid", help="True when; ISO 8601 with a zone.")] = None,
+    recorded: Annotated[str | None, typer.Option("--recorded", help="As known when; left out, now.")] = None,
+    key: Annotated[list[str] | None, typer.Option("--key", help="A key field and its value, as origin=JFK.")] = None,
+    history: Annotated[bool, typer.Option("--history", help="Every record as it was published instead.")] = False,
+    wait: Annotated[float, typer.Option("--wait", min=0, max=3600, help="Wait so long to be settled, seconds.")] = 0.0,
+    output: Annotated[Literal["text", "json"], typer.Option("--output", help="How to print a record.")] = "text",
+) -> None:
+    """Say what is true in a product at a moment, as it was known at a moment.
+
+    One record a line; JSON is one object a line. Whether the answer is settled goes to stderr: a settled answer is the
+    same for ever, one that is not may still change when records arrive.
+    """
+    from headwater.cli import console
+    from headwater.schemas.payload import writer
+    from headwater.sdk.open import open as open_product
+
+    with open_product(product) as opened:
+        moment = _moment(recorded)
+        answer = _asked(opened, valid, moment, key or [], history=history, wait=wait)
+        convert = writer(opened.product.output.schema)
+        for row in answer.rows:
+            shown = convert(row)
+            if output == "json":
+                console.print_json_line(shown)
+            else:
+                console.out(console.folded([f"{name}={'-' if shown[name] is None else shown[name]}" for name in shown]))
+    console.err().print(_firmness(answer), markup=False)
+
+
+def _asked(
+    opened: OpenProduct, valid: str | None, recorded: Instant | None, key: list[str], *, history: bool, wait: float
+) -> Answer:
+    from headwater.timeline.clock import SystemClock
+
+    clock, asked_key = SystemClock(), _key(opened.product, key)
+    until = clock.monotonic() + int(wait * 1_000_000)
+    while True:
+        if history:
+            answer = opened.history(asked_key, recorded=recorded)
+        else:
+            answer = opened.as_of(valid=valid, recorded=recorded, key=asked_key)
+        if answer.settled or clock.monotonic() >= until:
+            return answer
+        clock.sleep(200_000)
+
+
+def _firmness(answer: Answer) -> str:
+    count = f"{len(answer.rows):,} record{'' if len(answer.rows) == 1 else 's'}"
+    told = f"settled up to {answer.settled_to.iso()}" if answer.settled_to >= 0 else "nothing is settled yet"
+    firm = "this answer is final" if answer.settled else "this answer may still change"
+    unread = f"; {answer.unreadable:,} could not be read" if answer.unreadable else ""
+    return f"{count}; {told}: {firm}{unread}"
+
+
+def _moment(text: str | None) -> Instant | None:
+    from headwater.timeline.instant import Instant
+
+    return None if text is None else Instant.parse(text)
+
+
+def _key(product: ResolvedProduct, parts: list[str]) -> dict[str, object] | None:
+    """The values of the key fields; numbers and booleans by the fields' types."""
+    import json
+
+    from headwater.errors import CallerFault
+
+    if not parts:
+        return None
+    names = product.output.output.key
+    values = dict(part.partition("=")[::2] for part in parts)
+    unknown = [name for name in values if name not in names]
+    if unknown or len(values) != len(names):
+        raise CallerFault(
+            f"a key of {product.name} is {', '.join(names)}",
+            code="HW-K061",
+            detail=f"it has no {unknown[0]}" if unknown else "a key is asked for whole",
+            hint=" ".join(f"--key {name}=…" for name in names),
+        )
+    found: dict[str, object] = {}
+    for field in product.output.schema.fields:
+        if field.name in values:
+            text = values[field.name]
+            try:
+                found[field.name] = json.loads(text) if field.type.kind in ("int", "long", "boolean") else text
+            except ValueError:
+                raise CallerFault(
+                    f"'{text[:40]}' is no {field.type.kind}, which {field.name} of {product.name} is",
+                    code="HW-K062",
+                    detail="a key is compared exactly",
+                    hint=f"--key {field.name}=<{field.type.kind}>",
+                ) from None
+    return found

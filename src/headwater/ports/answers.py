@@ -1,0 +1,144 @@
+"""What a product says as of a valid and a recorded moment, folded from its topic: the plain port, that of the history.
+
+Every answer tells up to which recorded moment it is settled: what was asked up to there can never change again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from headwater import naming
+from headwater.errors import Misfit, Unreachable
+from headwater.mesh.products import ResolvedProduct
+from headwater.ports.kafka_errors import topic_missing
+from headwater.ports.keys import key_bytes, partition_of
+from headwater.ports.progress import Settled, decode_mark
+from headwater.ports.protocol import Broker
+from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.ports.serde import RecordReader
+from headwater.schemas.registry import Registry
+from headwater.timeline.bitemporal import Known, KnownEvents, KnownFacts, Record
+from headwater.timeline.instant import Instant
+
+_POLL = 5_000
+_SILENT_LIMIT = 30  # polls of a second each: a broker that restarts needs some
+_MARKS_TAIL = 500  # offsets at the end of the marks' topic: the newest mark of a partition is among them
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a product; None leaves a side open.
+
+    `valid_at`: facts that hold then, events that have occurred by then. `recorded_at`: as known then. `key`: the values
+    of the key fields, in their order.
+    """
+
+    valid_at: Instant | None = None
+    recorded_at: Instant | None = None
+    key: tuple[object, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The records, and how firm they are.
+
+    `settled_to` is the recorded moment up to which nothing can be added; `settled` whether the whole answer lies before
+    it, so that the same question has the same answer for ever. `unreadable` counts records that could not be decoded.
+    """
+
+    rows: tuple[Record, ...]
+    settled_to: Instant
+    settled: bool
+    unreadable: int = 0
+
+
+class TopicAnswers:
+    """Answers from a product's topic, from its first record on; `tick` is the mesh's."""
+
+    def __init__(self, broker: Broker, registry: Registry, product: ResolvedProduct, *, tick: int) -> None:
+        self._broker = broker
+        self._product = product
+        self._tick = tick
+        self._reader = RecordReader(registry, subject=product.output.subject, schema=product.output.schema)
+
+    def as_of(self, question: Question) -> Answer:
+        """The answer to one question; reads committed records only."""
+        output = self._product.output
+        known: Known = KnownEvents() if output.shape == "event" else KnownFacts(output.output.key)
+        firmness = self._read(question.key, question.recorded_at, known.take)
+        return Answer(tuple(known.rows(question.valid_at)), *firmness)
+
+    def history(self, key: tuple[object, ...] | None = None, recorded_at: Instant | None = None) -> Answer:
+        """Every record as it was published, of a key or of all, oldest first in each partition."""
+        rows: list[Record] = []
+        firmness = self._read(key, recorded_at, rows.append)
+        return Answer(tuple(rows), *firmness)
+
+    def _read(
+        self, key: tuple[object, ...] | None, until: Instant | None, take: Callable[[Record], None]
+    ) -> tuple[Instant, bool, int]:
+        """Hand over what is known by `until`; how far all is settled, whether that is settled, how many are unread."""
+        topic = self._product.output.topic
+        described = self._broker.describe([topic])
+        if topic not in described:
+            raise topic_missing(topic)
+        partitions = described[topic].partitions
+        wanted = None if key is None else key_bytes(key)
+        numbers = range(partitions) if wanted is None else [partition_of(wanted, partitions)]
+        settled = {number: Settled(self._tick) for number in numbers}
+        newest, unreadable = -1, 0
+        for item in self._committed({TopicPartition(topic, number): None for number in numbers}):
+            if isinstance(item, EndOfPartition):
+                settled[item.partition].reached(item.offset)
+                continue
+            try:
+                record = self._reader.read(item.value)
+            except Misfit:
+                unreadable += 1
+                continue
+            recorded_at = record["recorded_at"]
+            settled[item.partition].record(offset=item.offset, recorded_at=recorded_at)
+            if (wanted is None or item.key == wanted) and (until is None or recorded_at <= until):
+                newest = max(newest, recorded_at)
+                take(record)
+        for partition, (through, offset) in self._marks(numbers).items():
+            settled[partition].mark(through=through, offset=offset)
+        through = Instant(min(one.through for one in settled.values()))
+        return through, (newest if until is None else until) <= through, unreadable
+
+    def _marks(self, numbers: Sequence[int]) -> Mapping[int, tuple[Instant, int]]:
+        topic = naming.progress_topic(self._product.name, self._product.major)
+        if topic not in self._broker.describe([topic]):
+            return {}
+        places = [TopicPartition(topic, number) for number in numbers]
+        starts, ends = self._broker.starts(places), self._broker.ends(places)
+        newest: dict[int, tuple[Instant, int]] = {}
+        for item in self._committed({place: max(starts[place], ends[place] - _MARKS_TAIL) for place in places}):
+            if isinstance(item, Message) and item.value is not None:
+                newest[item.partition] = decode_mark(item.value)
+        return newest
+
+    def _committed(self, places: Mapping[TopicPartition, int | None]) -> Iterator[Message | EndOfPartition]:
+        """What is committed now, from these offsets on or from the first: each partition to its end, in its order."""
+        left = set(places)
+        starts = self._broker.starts([place for place, offset in places.items() if offset is None])
+        reader = self._broker.reader({place: starts[place] if at is None else at for place, at in places.items()})
+        silent = 0
+        try:
+            while left:
+                items = reader.poll(_POLL, 1.0)
+                silent = 0 if items else silent + 1
+                if silent > _SILENT_LIMIT:
+                    raise Unreachable(
+                        f"the end of {next(iter(left)).topic} was not reached",
+                        code="HW-R020",
+                        detail=f"Kafka sent nothing for {silent} s",
+                        hint="try again; headwater status shows whether Kafka answers",
+                    )
+                for item in items:
+                    if isinstance(item, EndOfPartition):
+                        left.discard(TopicPartition(item.topic, item.partition))
+                    yield item
+        finally:
+            reader.close()

@@ -1,0 +1,94 @@
+"""`headwater.open`: a product by its name, to be asked what it says as of any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from headwater.errors import CallerFault
+from headwater.mesh.load import load_mesh
+from headwater.mesh.products import ResolvedProduct
+from headwater.ports.answers import Answer, Question, TopicAnswers
+from headwater.ports.kafka import KafkaBroker
+from headwater.ports.protocol import Broker
+from headwater.schemas.registry import Registry
+from headwater.schemas.registry_http import HttpRegistry
+from headwater.settings import environment_of, load_settings
+from headwater.timeline.instant import Instant
+
+Moment = str | int | datetime | Instant
+Key = str | int | Mapping[str, object]
+
+
+class OpenProduct:
+    """A product that can be read. Make one with `headwater.open`.
+
+    A moment is ISO 8601 text with a zone, a datetime with a zone, or whole microseconds since 1970. A key is a mapping
+    of the key fields, or the value itself where there is one key field.
+    """
+
+    def __init__(self, product: ResolvedProduct, broker: Broker, registry: Registry, *, tick: int) -> None:
+        self.product = product
+        self._broker = broker
+        self._answers = TopicAnswers(broker, registry, product, tick=tick)
+
+    def as_of(self, *, valid: Moment | None = None, recorded: Moment | None = None, key: Key | None = None) -> Answer:
+        """What the product says is true at `valid`, as known at `recorded`; of one key or of all.
+
+        Left out, `valid` means whenever and `recorded` means now. The answer's rows are records as the codec has them:
+        instants in microseconds. `answer.settled` says whether the same question has this answer for ever.
+        """
+        return self._answers.as_of(Question(_instant(valid), _instant(recorded), self._key(key)))
+
+    def history(self, key: Key | None = None, *, recorded: Moment | None = None) -> Answer:
+        """Every record of a key, or of all, as it was published: what was said, and how it was corrected."""
+        return self._answers.history(self._key(key), _instant(recorded))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._broker.close()
+
+    def __enter__(self) -> OpenProduct:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _key(self, key: Key | None) -> tuple[object, ...] | None:
+        if key is None:
+            return None
+        names = self.product.output.output.key
+        values = key if isinstance(key, Mapping) else {names[0]: key}
+        if set(values) != set(names):
+            raise CallerFault(
+                f"a key of {self.product.name} is {', '.join(names)}, not {', '.join(map(str, values)) or 'nothing'}",
+                code="HW-K060",
+                detail="a key is asked for whole",
+                hint=f"give {' and '.join(names)}",
+            )
+        return tuple(values[name] for name in names)
+
+
+def open(name: str) -> OpenProduct:
+    """A product of the mesh of the settings (`HEADWATER_MESH`, else the nearest `mesh.yaml` upward), to be read.
+
+        with headwater.open("airports.hourly_punctuality") as product:
+            answer = product.as_of(valid="2013-01-05T14:00Z", recorded="2013-01-05T16:00Z", key="JFK")
+            print(answer.rows, answer.settled)
+
+    Raises `CallerFault` where the mesh has no such product, `Unreachable` where its broker or registry is away.
+    """
+    settings = load_settings()
+    mesh = load_mesh(settings.mesh_folder)
+    product = mesh.product(name)
+    environment = environment_of(settings, mesh.file)
+    broker = KafkaBroker(environment.kafka)
+    return OpenProduct(product, broker, HttpRegistry(environment.registry_url), tick=mesh.file.tick)
+
+
+def _instant(moment: Moment | None) -> Instant | None:
+    if moment is None or isinstance(moment, Instant):
+        return moment
+    if isinstance(moment, datetime):
+        return Instant.from_datetime(moment)
+    return Instant.parse(moment) if isinstance(moment, str) else Instant(moment)
