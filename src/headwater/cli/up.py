@@ -12,6 +12,9 @@ def command(
     database: Annotated[
         list[str] | None, typer.Option("--database", help="A database to create beside those that mesh.yaml names.")
     ] = None,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Start Kafka Connect with Debezium too, for the Debezium lane.")
+    ] = False,
 ) -> None:
     """Start Kafka, PostgreSQL and the schema registry on this machine, without containers or root.
 
@@ -29,7 +32,7 @@ def command(
     mesh_file = settings.mesh_folder / "mesh.yaml"
     named = load_mesh_file(mesh_file).databases if mesh_file.is_file() else ()
     stack = local_stack(settings, tuple(dict.fromkeys([*named, *(database or [])])))
-    done = start_stack(stack, phases=console.phase)
+    done = start_stack(stack, extra=("connect",) if connect else (), phases=console.phase)
     states = part_states(stack)
     if output == "json":
         parts = [state.as_json() for state in states]

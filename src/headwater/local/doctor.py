@@ -14,7 +14,7 @@ from headwater.errors import HeadwaterError
 from headwater.local import ports, processes, registry
 from headwater.local.java import find_java, locked_jars, missing_jars, offline, repositories
 from headwater.local.postgres_home import find_postgres, home_for
-from headwater.local.stack import PARTS, LocalStack, cache_folder
+from headwater.local.stack import EXTRA_PARTS, PARTS, LocalStack, cache_folder
 from headwater.local.status import part_states
 
 PYTHON_OLDEST = (3, 11)
@@ -129,7 +129,7 @@ def _open_files(stack: LocalStack) -> list[Check]:
 def _ports(stack: LocalStack) -> list[Check]:
     ours = processes.running(stack.data_folder)
     checks = []
-    for part in PARTS:
+    for part in (*PARTS, *EXTRA_PARTS):
         for purpose, port in stack.ports_of(part):
             if part in ours:
                 checks.append(Check(f"port {port}", "ok", f"{purpose} listens there, process {ours[part].pid}"))

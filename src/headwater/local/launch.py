@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headwater.errors import CallerFault, Fault, HeadwaterError
-from headwater.local import kafka, postgres, processes, registry
+from headwater.local import connect, kafka, postgres, processes, registry
 from headwater.local.java import disk_full, find_java, jars
 from headwater.local.ports import require_free
 from headwater.local.processes import Process
-from headwater.local.stack import DATA_FOLDER_NAME, FOLDER_MARK, PARTS, LocalStack, Phases, quiet
+from headwater.local.stack import DATA_FOLDER_NAME, EXTRA_PARTS, FOLDER_MARK, PARTS, LocalStack, Phases, quiet
 from headwater.settings import LocalPorts
 from headwater.timeline.clock import Clock, SystemClock
 
@@ -27,6 +27,7 @@ _ANSWERS: dict[str, Callable[[LocalStack], bool]] = {
     "kafka": kafka.answers,
     "postgres": postgres.answers,
     "registry": registry.answers,
+    "connect": connect.answers,
 }
 
 
@@ -39,25 +40,29 @@ class Started:
     lacking: tuple[str, ...] = ()
 
 
-def start_stack(stack: LocalStack, *, phases: Phases = quiet, clock: Clock | None = None) -> Started:
+def start_stack(
+    stack: LocalStack, *, extra: tuple[str, ...] = (), phases: Phases = quiet, clock: Clock | None = None
+) -> Started:
     """Bring the stack up, from nothing, from half or not at all; returns once every part answers.
 
+    `extra` are parts beside the usual ones, of `EXTRA_PARTS`; one that was started before and died is mended too.
     Idempotent. A start that fails leaves what it started on record, so that the next `up` mends it and `down` ends it.
     """
     clock = clock or SystemClock()
     try:
         with _only_one(stack):
-            return _start(stack, phases, clock)
+            return _start(stack, extra, phases, clock)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise disk_full(stack.data_folder) from None
         raise
 
 
-def _start(stack: LocalStack, phases: Phases, clock: Clock) -> Started:
+def _start(stack: LocalStack, extra: tuple[str, ...], phases: Phases, clock: Clock) -> Started:
     alive = processes.running(stack.data_folder)
     _require_same_ports(stack, alive)
     wanted = [part for part in PARTS if part != registry.NAME or registry.available()]
+    wanted += [part for part in EXTRA_PARTS if part in extra or processes.find(stack.data_folder, part) is not None]
     missing = [part for part in wanted if part not in alive]
     require_free([pair for part in missing for pair in stack.ports_of(part)], base=stack.ports.base)
     _require_disk(stack)
@@ -85,8 +90,18 @@ def _start(stack: LocalStack, phases: Phases, clock: Clock) -> Started:
     if registry.NAME in wanted:
         with phases("the registry answers"):
             wait_until_ready(stack, registry.NAME, clock=clock)
+    if connect.NAME in missing:
+        _start_connect(stack, phases, clock)
     already = tuple(part for part in wanted if part not in missing)
     return Started(tuple(missing), already, tuple(part for part in PARTS if part not in wanted))
+
+
+def _start_connect(stack: LocalStack, phases: Phases, clock: Clock) -> None:
+    class_path, connector = jars("connect", phases=phases), jars("debezium", without=("connect",), phases=phases)
+    with phases("Kafka Connect answers"):
+        connect.prepare(stack, connector)
+        connect.start(stack, find_java(), class_path)
+        wait_until_ready(stack, connect.NAME, clock=clock)
 
 
 def stop_stack(stack: LocalStack, *, phases: Phases = quiet, purge: bool = False) -> tuple[str, ...]:
@@ -99,8 +114,8 @@ def stop_stack(stack: LocalStack, *, phases: Phases = quiet, purge: bool = False
     stopped: list[str] = []
     with _only_one(stack):
         alive = processes.running(stack.data_folder)
-        others = [name for name in reversed(alive) if name not in PARTS]
-        for name in [*others, *reversed(PARTS)]:
+        others = [name for name in reversed(alive) if name not in (*PARTS, *EXTRA_PARTS)]
+        for name in [*others, *reversed(EXTRA_PARTS), *reversed(PARTS)]:
             if name in alive:
                 with phases(f"stopping {name}"):
                     _stop(stack, name)
@@ -139,6 +154,7 @@ def _stop(stack: LocalStack, name: str) -> None:
         "kafka": kafka.stop,
         "postgres": postgres.stop,
         "registry": registry.stop,
+        "connect": connect.stop,
     }
     if name in stops:
         stops[name](stack)
@@ -150,6 +166,8 @@ def _not_ready(stack: LocalStack, part: str, process: Process | None, how: str) 
     said = processes.log_tail(process) if process else ""
     if part == kafka.NAME and kafka.broker_log(stack).is_file():
         said += "\n" + "\n".join(kafka.broker_log(stack).read_text(errors="replace").splitlines()[-8:])
+    if part == connect.NAME and connect.worker_log(stack).is_file():
+        said += "\n" + "\n".join(connect.worker_log(stack).read_text(errors="replace").splitlines()[-8:])
     if "No space left" in said:
         return disk_full(stack.data_folder)
     return Fault(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from headwater.local import launch, processes
-from headwater.local.stack import PARTS, LocalStack
+from headwater.local.stack import EXTRA_PARTS, PARTS, LocalStack
 
 State = Literal["running", "silent", "died", "stopped"]
 
@@ -76,5 +76,5 @@ def _state_of(stack: LocalStack, name: str) -> PartState:
         return PartState(name, "stopped", None, ports, None, address, "")
     if not process.alive:
         return PartState(name, "died", None, ports, None, address, process.log)
-    state: State = "running" if name not in PARTS or launch.answers(stack, name) else "silent"
+    state: State = "running" if name not in (*PARTS, *EXTRA_PARTS) or launch.answers(stack, name) else "silent"
     return PartState(name, state, process.pid, ports, memory_bytes(process.pid), address, process.log)

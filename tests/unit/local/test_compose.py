@@ -10,7 +10,7 @@ import typer
 from ruamel.yaml import YAML
 
 from headwater.cli.main import build
-from headwater.local import kafka
+from headwater.local import connect, kafka
 from headwater.local.java import select
 from headwater.local.stack import LocalStack
 from headwater.settings import PORT_BASE_DEFAULT, LocalPorts
@@ -69,6 +69,16 @@ def test_kafka_is_configured_as_the_local_one(name: str) -> None:
     local = kafka.properties(LocalStack(Path("/data"), LocalPorts(PORT_BASE_DEFAULT)))
     expected = dict(line.split("=", 1) for line in local.splitlines())[name]
     assert SERVICES["kafka"]["environment"]["KAFKA_" + name.upper().replace(".", "_")] == expected
+
+
+def test_connect_is_configured_as_the_local_one() -> None:
+    """The image takes what it knows by name under that name, and everything else behind CONNECT_."""
+    said = SERVICES["connect"]["environment"]
+    of_the_image = ("group.id", "key.converter", "value.converter", "plugin.discovery")
+    for name, value in connect.WORKER.items():
+        variable = name.upper().replace(".", "_")
+        found = said.get(variable, said.get(f"CONNECT_{variable}"))
+        assert found == value or (found is None and name in of_the_image), name
 
 
 @pytest.mark.parametrize("service", OURS)
