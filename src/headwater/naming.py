@@ -139,6 +139,43 @@ def outbox_partition(table: str, day: str) -> str:
     return f"{table}_{day.replace('-', '')}"
 
 
+def capture_topic(outbox_source: str) -> str:
+    """Internal: what Debezium captures of one outbox source, in commit order, for the relay; one partition.
+
+    >>> capture_topic("operations.public.outbox")
+    'headwater.capture.operations.public.outbox'
+    """
+    return f"headwater.capture.{outbox_source}"
+
+
+def capture_slot(database: str, table: str) -> str:
+    """The replication slot of the Debezium lane, and its publication: never that of the native relay.
+
+    >>> capture_slot("operations", "public.outbox")
+    'debezium_operations_public_outbox'
+    """
+    return f"debezium_{database}_{table}".replace(".", "_").lower()[:63]
+
+
+def router_slot(database: str, table: str) -> str:
+    """The replication slot of the plain event router, and its publication."""
+    return f"router_{database}_{table}".replace(".", "_").lower()[:63]
+
+
+def router_prefix(outbox_source: str) -> str:
+    """What the plain event router puts before the names of what is no row: its heartbeats, its logical messages."""
+    return f"headwater.router.{outbox_source}"
+
+
+def connector(outbox_source: str, kind: str = "capture") -> str:
+    """A connector on Kafka Connect: `capture` feeds the relay, `router` feeds topics that others read.
+
+    >>> connector("operations.public.outbox")
+    'headwater-capture-operations.public.outbox'
+    """
+    return f"headwater-{kind}-{outbox_source}"
+
+
 def schema_full_name(product: ProductName, record: str) -> str:
     """The Avro full name of a product's record.
 

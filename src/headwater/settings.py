@@ -133,6 +133,7 @@ def environment_of(settings: Settings, mesh_file: MeshFile) -> Environment:
         kafka=_filled(environment.kafka),
         registry_url=_fill(environment.registry_url),
         databases=_filled(environment.databases),
+        connect_url=_fill(environment.connect_url),
     )
 
 
@@ -150,6 +151,7 @@ def local_environment(settings: Settings, databases: tuple[str, ...], *, name: s
             for database in databases
         },
         local_stack=True,
+        connect_url=f"http://127.0.0.1:{ports.connect}",
     )
 
 

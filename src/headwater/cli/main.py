@@ -28,6 +28,7 @@ COMMANDS = (
     "registry",
     "emit",
     "relay",
+    "connector",
     "run",
     "tail",
     "query",

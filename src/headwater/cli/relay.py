@@ -12,6 +12,9 @@ from headwater.cli.console import Seldom
 if TYPE_CHECKING:
     from headwater.outbox.relay import Relay
     from headwater.outbox.source import OutboxSource
+    from headwater.outbox.store import OutboxStore
+    from headwater.ports.protocol import Broker
+    from headwater.timeline.clock import Clock
 
 GARBAGE_THRESHOLD = 100_000  # new containers between two looks for cycles; Python's own is 700 to 2,000
 STOP_SECONDS = 0.7  # how long a stop waits for the transaction under way; then the next start ends it
@@ -27,6 +30,9 @@ def serve(
         list[str] | None,
         typer.Option("--source", help="Only this outbox, as operations.public.outbox, or this database."),
     ] = None,
+    lane: Annotated[
+        str, typer.Option("--lane", help="native or debezium, whatever the contracts say: before a move between them.")
+    ] = "",
     metrics_port: Annotated[
         int, typer.Option("--metrics-port", min=0, max=65535, help="Serve Prometheus metrics on loopback; 0: do not.")
     ] = 0,
@@ -52,7 +58,6 @@ def serve(
     from headwater.outbox.relay import Relay, RelayOptions
     from headwater.outbox.serving import serve_all
     from headwater.outbox.source import sources_of
-    from headwater.outbox.store_postgres import PostgresOutbox
     from headwater.ports.kafka import KafkaBroker
     from headwater.schemas.registry_http import HttpRegistry
     from headwater.settings import environment_of, load_settings
@@ -69,10 +74,11 @@ def serve(
 
     def relay(outbox: OutboxSource) -> Relay:
         address = _address(environment.databases, outbox.database)
+        broker = KafkaBroker(environment.kafka, clock=clock, hooks=hooks)
         return Relay(
             outbox,
-            PostgresOutbox(address, database=outbox.database, table=outbox.table, clock=clock),
-            KafkaBroker(environment.kafka, clock=clock, hooks=hooks),
+            _store(outbox, lane or outbox.lane, address, broker, clock),
+            broker,
             HttpRegistry(environment.registry_url),
             clock=clock,
             hooks=hooks,
@@ -94,6 +100,23 @@ def serve(
     # No waiting for clients to take their leave: what is under way and not committed is ended by whoever relays next.
     sys.stderr.flush()
     os._exit(0)
+
+
+def _store(outbox: OutboxSource, lane: str, address: str, broker: Broker, clock: Clock) -> OutboxStore:
+    """What the relay reads: the database's log, or what Debezium captured of it."""
+    from headwater.outbox.companion_postgres import PostgresCompanion
+    from headwater.outbox.store_debezium import DebeziumOutbox
+    from headwater.outbox.store_postgres import PostgresOutbox
+
+    if lane == "native":
+        return PostgresOutbox(address, database=outbox.database, table=outbox.table, clock=clock)
+    return DebeziumOutbox(
+        broker,
+        lambda: PostgresCompanion(address, database=outbox.database, table=outbox.table),
+        source=outbox.name,
+        table=outbox.table,
+        clock=clock,
+    )
 
 
 class _Reporter:

@@ -20,13 +20,18 @@ class Environment:
     registry_url: str = ""
     databases: Mapping[str, str] = field(default_factory=dict)
     local_stack: bool = False
+    connect_url: str = ""  # Kafka Connect's, for sources of the Debezium lane
 
 
 @dataclass(frozen=True, slots=True)
 class MeshFile:
-    """What `mesh.yaml` says. `databases` are the names that outboxes may use, in every environment."""
+    """What `mesh.yaml` says. `databases` are the names that outboxes may use, in every environment.
+
+    `debezium` are settings that win over those of generated connectors.
+    """
 
     name: str
     tick: Duration
     databases: tuple[str, ...]
     environments: Mapping[str, Environment]
+    debezium: Mapping[str, str] = field(default_factory=dict)

@@ -15,6 +15,7 @@ PORTS = ("topic", "current", "lake", "sql", "http")
 PARTITIONS_LIMIT = 1000  # of one topic: more are a sign of a wrong key, and a broker's memory
 CLASSIFICATIONS = ("public", "internal", "confidential", "restricted")
 FOREVER = "forever"
+LANES = ("native", "debezium")
 
 _WORD = r"[a-z][a-z0-9_]*"
 _DURATION = r"[0-9]{1,9} *(?:us|ms|s|min|m|h|d)"
@@ -176,6 +177,9 @@ PRODUCT = Record(
                 {
                     "database": Key(_WORD_TEXT, "A database that mesh.yaml names.", required=True),
                     "table": Key(_TABLE, "The outbox table, <schema>.<table>.", required=True),
+                    "lane": Key(
+                        Choice(LANES), "What reads the table: the relay itself, or Debezium for it. Default: native."
+                    ),
                 },
             ),
             "Where a source-aligned product comes from.",
@@ -201,6 +205,10 @@ _ENVIRONMENT = Record(
             ),
             "Connection strings by the names that `databases` lists; secrets as ${VARIABLE}.",
         ),
+        "connect": Key(
+            Text("an address", "https://connect.example.org", r"\S+", length_limit=2000),
+            "Kafka Connect's REST interface, for outboxes of the Debezium lane.",
+        ),
     },
 )
 
@@ -211,6 +219,10 @@ MESH = Record(
         "tick": Key(_DURATION_TEXT, "The length of a bucket of recorded time, one in a mesh. Default: 100ms."),
         "databases": Key(ListOf(_WORD_TEXT, distinct=True), "The names that outboxes use for databases."),
         "environments": Key(MapOf(_WORD_TEXT, _ENVIRONMENT, 1), "Where the mesh runs.", required=True),
+        "debezium": Key(
+            MapOf(Text("a setting of Debezium or Connect", "max.batch.size", r"[a-z][A-Za-z0-9_.-]*"), Setting()),
+            "Settings of sizes and times that win over those of generated connectors.",
+        ),
     },
 )
 

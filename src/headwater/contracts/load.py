@@ -214,6 +214,7 @@ def _mesh_file(values: dict[str, Any], reading: Reading) -> MeshFile:
         tick=tick,
         databases=databases,
         environments={name: _environment(name, value) for name, value in values["environments"].items()},
+        debezium=values.get("debezium", {}),
     )
 
 
@@ -224,13 +225,14 @@ def _environment(name: str, values: dict[str, Any]) -> Environment:
         registry_url=values.get("registry", ""),
         databases=values.get("databases", {}),
         local_stack="stack" in values,
+        connect_url=values.get("connect", ""),
     )
 
 
 def _environment_complete(path: str, values: dict[str, Any], databases: tuple[str, ...], reading: Reading) -> None:
     place = reading.places[path]
     if "stack" in values:
-        for name in ("kafka", "registry", "databases"):
+        for name in ("kafka", "registry", "databases", "connect"):
             if name in values:
                 why, fix = "the addresses of `headwater up` are known", f"remove {name}, or stack"
                 at = f"{path}.{name}"

@@ -12,6 +12,7 @@ from headwater.naming import ProductName
 from headwater.timeline.instant import Duration
 
 PARTITIONS_DEFAULT = 4  # changed only with a new major
+Lane = Literal["native", "debezium"]  # what reads an outbox table: the relay itself, or Debezium for it
 
 
 class ProductType(StrEnum):
@@ -82,10 +83,14 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Where a source-aligned product comes from: a database of the environment, and a table in it."""
+    """Where a source-aligned product comes from: a database of the environment, a table in it, and what reads that.
+
+    The lane is how rows travel, no part of what is promised: both lanes give the same topic.
+    """
 
     database: str
     table: str
+    lane: Lane = "native"
 
 
 @dataclass(frozen=True, slots=True)

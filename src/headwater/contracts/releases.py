@@ -106,7 +106,8 @@ def promises_of(product: Product) -> dict[str, Any]:
         "owner": asdict(product.owner),
         "purpose": product.purpose,
         "inputs": inputs,
-        "outbox": asdict(product.outbox) if product.outbox else None,
+        # Without its lane: how rows travel is no part of what is promised.
+        "outbox": {"database": product.outbox.database, "table": product.outbox.table} if product.outbox else None,
         "outputs": [said],
     }
     plain: dict[str, Any] = json.loads(json.dumps(value))

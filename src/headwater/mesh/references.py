@@ -159,12 +159,23 @@ def _slot_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
             continue
         slot = naming.slot(outbox.database, outbox.table)
         other = taken.setdefault(slot, outbox)
-        if other != outbox:
+        if (other.database, other.table) == (outbox.database, outbox.table):
+            if other.lane != outbox.lane:
+                findings.append(_lanes(draft, outbox, other))
+        else:
             message = f"the outbox {outbox.table} in {outbox.database} has the replication slot {slot}"
             why = f"{other.table} in {other.database} has the same, and a slot can feed one relay only"
             fix = "rename one of the tables, schemas or databases"
             findings.append(draft.contract.finding("HW-C064", "outbox", message, why=why, fix=fix))
     return findings
+
+
+def _lanes(draft: Draft, outbox: Outbox, other: Outbox) -> Finding:
+    message = (
+        f"the outbox {outbox.table} in {outbox.database} has two lanes: {outbox.lane} here, {other.lane} elsewhere"
+    )
+    why = "a table is read by one lane, which serves all of its products: with two, rows would come twice"
+    return draft.contract.finding("HW-O120", "outbox", message, why=why, fix="write the same lane in each of them")
 
 
 def _topics(product: Product) -> tuple[str, ...]:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
+from headwater.contracts.product import Lane
 from headwater.errors import Fault
 from headwater.outbox.pgoutput import lsn_from_text, lsn_text
 from headwater.timeline.instant import Instant
 from headwater.timeline.recorded import Stamp
+
+CAPTURE_SYSTEM = "capture:"  # how the system of a position in a capture topic begins; its identity follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,11 @@ class Position:
     def start(cls, system_id: str, timeline: int, end_lsn: int) -> Position:
         """Before the first transaction of a new slot: nothing is skipped, the slot's own start may be acknowledged."""
         return cls(system_id, timeline, 0, end_lsn, 0, Stamp.start())
+
+    @property
+    def lane(self) -> Lane:
+        """Which lane's: one in the database's log, or one in the capture topic, where positions are offsets."""
+        return "debezium" if self.system_id.startswith(CAPTURE_SYSTEM) else "native"
 
     @property
     def partial(self) -> bool:

@@ -5,17 +5,18 @@ Only `apply` makes the parts; the relay creates nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from headwater import naming
+from headwater.contracts.product import Lane
 from headwater.errors import Fault
 from headwater.mesh.products import Mesh, ResolvedProduct
-from headwater.outbox.position import Position, encode_position
+from headwater.outbox.position import CAPTURE_SYSTEM, Position, encode_position
 from headwater.outbox.starting import read_position
 from headwater.outbox.store import SourceAdmin
 from headwater.ports.protocol import Broker
-from headwater.ports.record import TopicDescription
+from headwater.ports.record import TopicDescription, TopicPartition
 
 # One key in one partition: a small segment lets the cleaner keep a restart's read short.
 POSITION_TOPIC_SETTINGS = {
@@ -33,11 +34,18 @@ class OutboxSource:
     database: str
     table: str
     products: tuple[ResolvedProduct, ...]
+    lane: Lane = "native"
 
     @property
     def name(self) -> str:
         """As it stands in names and messages."""
         return naming.source(self.database, self.table)
+
+    @property
+    def slot(self) -> str:
+        """The replication slot of its lane; the publication has the same name."""
+        native = self.lane == "native"
+        return naming.slot(self.database, self.table) if native else naming.capture_slot(self.database, self.table)
 
 
 def sources_of(mesh: Mesh) -> tuple[OutboxSource, ...]:
@@ -48,9 +56,15 @@ def sources_of(mesh: Mesh) -> tuple[OutboxSource, ...]:
         if outbox is not None:
             found.setdefault((outbox.database, qualified(outbox.table)), []).append(product)
     return tuple(
-        OutboxSource(database, table, tuple(sorted(products, key=lambda product: product.name)))
+        OutboxSource(database, table, tuple(sorted(products, key=lambda product: product.name)), _lane(products))
         for (database, table), products in sorted(found.items())
     )
+
+
+def _lane(products: Sequence[ResolvedProduct]) -> Lane:
+    lanes: set[Lane] = {product.product.outbox.lane for product in products if product.product.outbox is not None}
+    assert len(lanes) == 1, "a mesh whose files are in order says one lane for each table"
+    return lanes.pop()
 
 
 def qualified(table: str) -> str:
@@ -97,6 +111,9 @@ def source_steps(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> li
         steps.append(
             Step(f"{source.name}: create the slot and its first position", lambda: _begin(source, admin, broker))
         )
+    elif position.lane != source.lane:
+        if parts.slot is None:  # the other lane publishes on meanwhile: `headwater connector move` changes over
+            steps.append(Step(f"{source.name}: create the slot of the {source.lane} lane", admin.create_slot))
     elif parts.slot is None or parts.slot.lost:
         raise _slot_lost(source, parts.slot.lost if parts.slot else "")
     return steps
@@ -115,14 +132,25 @@ def _begin(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> None:
     if admin.look().slot is not None:
         admin.drop_slot()
     consistent_lsn = admin.create_slot()
-    identity = admin.identify()
-    position = Position.start(identity.system_id, identity.timeline, consistent_lsn)
-    sink = broker.sink(naming.relay_transactional_id(source.name))
+    if source.lane == "debezium":
+        topic = naming.capture_topic(source.name)
+        place = TopicPartition(topic, 0)
+        position = Position.start(CAPTURE_SYSTEM + broker.identity(topic), 0, broker.ends([place])[place])
+    else:
+        identity = admin.identify()
+        position = Position.start(identity.system_id, identity.timeline, consistent_lsn)
+    write_position(source.name, position, broker)
+
+
+def write_position(source: str, position: Position, broker: Broker) -> None:
+    """Make this the position of a source; whoever relays it now is fenced and starts again from here."""
+    sink = broker.sink(naming.relay_transactional_id(source))
     try:
         sink.open()
         sink.begin()
         write = encode_position(position)
-        sink.send(naming.position_topic(source.name), source.name.encode(), write, timestamp=0, partition=0)
+        stamp_ms = max(0, position.stamp.value // 1_000)
+        sink.send(naming.position_topic(source), source.encode(), write, timestamp=stamp_ms, partition=0)
         sink.commit()
     finally:
         sink.close()

@@ -21,11 +21,11 @@ DAYS_SQL = "SELECT ((now() AT TIME ZONE 'UTC')::date + ahead)::text FROM generat
 class PostgresAdmin:
     """A `SourceAdmin`: what `apply` makes in a database."""
 
-    def __init__(self, dsn: str, *, database: str, table: str) -> None:
+    def __init__(self, dsn: str, *, database: str, table: str, slot: str = "") -> None:
         self._dsn = dsn
         self._connection = connect(dsn, autocommit=True)
-        self._slot = naming.slot(database, table)
-        self._publication = naming.publication(database, table)
+        self._slot = slot or naming.slot(database, table)
+        self._publication = slot or naming.publication(database, table)  # one name for both, as a lane's own has
         self._table = ddl.quoted(table)
 
     def identify(self) -> ServerIdentity:

@@ -10,7 +10,7 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.outbox.encode import Target
 from headwater.outbox.pgoutput import lsn_text
 from headwater.outbox.position import Position, decode_position
-from headwater.outbox.store import OutboxSession, ServerIdentity, SlotState
+from headwater.outbox.store import OutboxSession, Resuming, ServerIdentity, SlotState
 from headwater.ports.protocol import Broker
 from headwater.ports.record import EndOfPartition, Message, TopicPartition
 from headwater.schemas.registry import Registry
@@ -68,6 +68,15 @@ def topics_of(product: ResolvedProduct) -> list[str]:
 
 def check_source(source: str, session: OutboxSession, position: Position | None) -> Position:
     """As `check_slot`, asking the database; a missing publication is refused too."""
+    if isinstance(session, Resuming):
+        return session.resume(position)
+    if position is not None and position.lane != "native":
+        raise CallerFault(
+            f"{source}: what is published so far came by the Debezium lane",
+            code="HW-O125",
+            detail="its position is one of the capture topic, not of the database's log",
+            hint="headwater connector move says whether the source can change lanes now, and does it",
+        )
     if not session.published():
         raise _missing(source, "publication")
     return check_slot(source, session.identify(), session.slot(), position)

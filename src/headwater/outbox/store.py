@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from headwater.outbox.position import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,14 @@ class OutboxSession(Protocol):
 
     def close(self) -> None:
         """Let go of the connection, and with it of lease and slot."""
+
+
+@runtime_checkable
+class Resuming(Protocol):
+    """A session that judges itself where to go on, for what it reads is no log of a database: the Debezium lane."""
+
+    def resume(self, position: Position | None) -> Position:
+        """The position to go on from; raises where what is read and position do not agree. Before `start`."""
 
 
 class OutboxStore(Protocol):

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from headwater.contracts.load import MESH_FILE, contract_bytes, read_mesh_file
 from headwater.errors import Finding, HeadwaterError, InvalidFiles, Severity
 from headwater.mesh.load import Survey, survey
 from headwater.mesh.products import Mesh
 from headwater.naming import ProductName
+from headwater.outbox.debezium import override_fault
 from headwater.plan.changes_git import GitChanges, changed_since
 from headwater.plan.history import history_findings, read_locks
 from headwater.plan.releases import ProductChange, judge_releases
@@ -50,7 +52,12 @@ def check(folder: Path, base: str = "") -> Report:
         return Report(None, found, found, base=base)
     flows = {product.name: _flow(mesh, product.name) for product in mesh.in_order() if product.product.inputs}
     locks, findings = read_locks(read, folder)
-    findings += [*read.findings, *_flow_findings(read, flows), *_promise_findings(read)]
+    findings += [
+        *read.findings,
+        *_flow_findings(read, flows),
+        *_promise_findings(read),
+        *_debezium_findings(mesh, folder),
+    ]
     history = history_findings(read, locks, folder)
     broken = {found.file for found in history if found.severity == "error" and found.code != "HW-S071"}
     unkept = frozenset(name for name in mesh.products if _schema_file(read, name) in broken)
@@ -129,6 +136,22 @@ def _flow_findings(read: Survey, flows: dict[ProductName, JudgedFlow]) -> list[F
                 found = contract.finding("HW-P007", path, message, why=why, fix=fix)
                 findings.append(replace(found, severity="info"))
     return findings
+
+
+def _debezium_findings(mesh: Mesh, folder: Path) -> list[Finding]:
+    """Settings of Debezium that would lose, double or tear rows: refused before a connector has them."""
+    overrides = mesh.file.debezium
+    if not overrides:
+        return []
+    contract = read_mesh_file(contract_bytes(folder / MESH_FILE, MESH_FILE))
+    faults = {name: override_fault(name, value) for name, value in overrides.items()}
+    return [
+        contract.finding(
+            "HW-O139", f"debezium.{name}", f"{name}: {overrides[name]} is not safe", why=why, fix=f"remove {name}"
+        )
+        for name, why in faults.items()
+        if why
+    ]
 
 
 def _promise_findings(read: Survey) -> list[Finding]:

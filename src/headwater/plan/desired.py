@@ -9,6 +9,7 @@ from headwater import naming
 from headwater.contracts.load import PRODUCT_FILE
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
+from headwater.outbox.debezium import CAPTURE_TOPIC_SETTINGS
 from headwater.outbox.source import OutboxSource, sources_of
 from headwater.plan.resource import Holds, Resource, Source, Subject, Topic
 from headwater.processing.steps import Plan, internal_topics
@@ -51,7 +52,10 @@ def desired(mesh: Mesh, plans: Mapping[ProductName, Plan], only: Collection[Prod
         for source in sources_of(mesh)
         if not only or any(product.name in only for product in source.products)
     }
-    resources += [_source(source) for source in sources.values()]
+    for source in sources.values():
+        if source.lane == "debezium":
+            resources.append(_capture(source))
+        resources.append(_source(source))
     return Desired(tuple(resources), sources)
 
 
@@ -98,6 +102,12 @@ def _subjects(product: ResolvedProduct) -> list[Subject]:
         Subject(output.subject, output.schema, str(output.output.compatibility), str(product.name), _file(product))
         for output in product.outputs
     ]
+
+
+def _capture(source: OutboxSource) -> Topic:
+    first = source.products[0]
+    settings = {**CAPTURE_TOPIC_SETTINGS, **_WRITTEN}
+    return Topic(naming.capture_topic(source.name), 1, settings, "internal", str(first.name), _file(first))
 
 
 def _source(source: OutboxSource) -> Source:

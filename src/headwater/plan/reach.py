@@ -26,7 +26,8 @@ def reach(environment: Environment, sources: tuple[OutboxSource, ...], *, clock:
         registry = HttpRegistry(environment.registry_url)
         admins: dict[str, SourceAdmin] = {}
         for source in sources:
-            admin = PostgresAdmin(_address(environment, source), database=source.database, table=source.table)
+            address = _address(environment, source)
+            admin = PostgresAdmin(address, database=source.database, table=source.table, slot=source.slot)
             closing.callback(admin.close)
             admins[source.name] = admin
         yield Parts(broker, registry, admins)
