@@ -64,7 +64,7 @@ docs: $(DEV_MARK)  ## regenerate the reference
 bench: $(DEV_MARK)  ## workloads beside their rivals (ONLY=W2 OUT=results.json SIZE=small|full)
 	$(BIN)/python -m bench --size $(SIZE) $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
-chaos: $(DEV_MARK)  ## real processes killed while checkers watch (ONLY=R1 OUT=results.json TRIALS=20)
+chaos: $(DEV_MARK)  ## real processes killed while checkers watch (ONLY=R1 OUT=results.json TRIALS=20|long)
 	$(BIN)/python -m bench.chaos $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT)) $(if $(TRIALS),--trials $(TRIALS))
 
 jars-lock: $(DEV_MARK)  ## resolve the local stack's jars anew (src/headwater/local/jars.lock)

@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos import r1, r7_relay
+from tests.chaos import r7_relay, stacks
 from tests.chaos.r7_reader import COUNTS, Reader, judge
 from tests.chaos.r7_writer import PARTITIONS, UnsuspectingProducer, Writer, Written, normal_cost
 
@@ -61,7 +61,7 @@ def run(
 ) -> dict[str, Any]:
     """The whole of R7; `relay` and `normal` leave out the relay's part and the cost where nothing is wrong."""
     started = time.monotonic()
-    with r1.own_stack() if stack is None else nullcontext(stack) as running:
+    with stacks.own_stack() if stack is None else nullcontext(stack) as running:
         controls = max(3, trials // 4)
         found = {
             f"{kind} {ending}": trials_of(running.kafka_address, kind, ending, trials=count, seed=seed)

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from tests.chaos import r1, r7, r7_relay
+from tests.chaos import r7, r7_relay
 
-from headwater.local.launch import start_stack
 from headwater.local.stack import LocalStack
-from headwater.settings import LocalPorts
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 TRIALS = 4
 RELAY_TRIALS = 2
 SEED = 20130101
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[LocalStack]:
-    """One stack for both runs: that of HEADWATER_TEST_STACK, or one of our own."""
-    named = os.environ.get("HEADWATER_TEST_STACK", "")
-    if named:
-        kept = json.loads(Path(named).read_text())
-        local = LocalStack(Path(kept["data_folder"]), LocalPorts(kept["port_base"]))
-        start_stack(local)
-        yield local
-        return
-    with r1.own_stack() as local:
-        yield local
 
 
 @pytest.mark.timeout(200)

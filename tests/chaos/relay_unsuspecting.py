@@ -11,5 +11,5 @@ from headwater.ports import kafka
 
 if __name__ == "__main__":
     kafka.GuardedProducer = UnsuspectingProducer  # type: ignore[misc]
-    sys.argv = ["headwater", "relay"]
+    sys.argv = ["headwater", "relay", *sys.argv[1:]]
     main()

@@ -1,4 +1,4 @@
-"""The saboteur of R1: a relay that acknowledges before Kafka has committed, and believes its slot.
+"""A saboteur of R1: a relay that acknowledges before Kafka has committed, and believes its slot.
 
 It lives here and never in the product: the one order that the relay must keep is the one it breaks.
 """
@@ -31,5 +31,5 @@ def believing(source: str, session: Any, position: Any) -> Any:
 if __name__ == "__main__":
     relay.Publisher = EarlyPublisher  # type: ignore[misc]
     relay.check_source = believing
-    sys.argv = ["headwater", "relay"]
+    sys.argv = ["headwater", "relay", *sys.argv[1:]]
     main()

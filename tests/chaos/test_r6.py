@@ -1,0 +1,22 @@
+"""R6, short: a relay that slept through its successor's work is fenced; without the fence its rows come twice."""
+
+from __future__ import annotations
+
+import pytest
+from tests.chaos import r6
+from tests.chaos.pairs import side_by_side
+
+from headwater.local.stack import LocalStack
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
+SEED = 20130106
+
+
+def test_a_sleeper_is_fenced_when_it_wakes_and_found_out_where_it_is_not(running: LocalStack) -> None:
+    result, unfenced = side_by_side(
+        lambda: r6.run(trials=1, seed=SEED, stack=running),
+        lambda: r6.run(trials=1, seed=SEED, stack=running, saboteur="unfenced"),
+    )
+    assert result["passed"], result
+    assert unfenced["duplicates"] > 0 and unfenced["records_of_a_sleeper_after_the_fence"] > 0, unfenced
+    assert not unfenced["passed"]

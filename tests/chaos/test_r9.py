@@ -1,0 +1,21 @@
+"""R9, short: what is never committed is never seen; and a relay that does not wait for the commit is found out."""
+
+from __future__ import annotations
+
+import pytest
+from tests.chaos import r9
+from tests.chaos.pairs import side_by_side
+
+from headwater.local.stack import LocalStack
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
+SEED = 20130109
+
+
+def test_no_phantom_is_seen_and_a_relay_that_does_not_wait_is_found_out(running: LocalStack) -> None:
+    result, streaming = side_by_side(
+        lambda: r9.run(trials=8, seed=SEED, stack=running),
+        lambda: r9.run(trials=4, seed=SEED, stack=running, saboteur="streaming"),
+    )
+    assert result["passed"], result
+    assert streaming["phantom"] > 0 and not streaming["passed"], streaming
