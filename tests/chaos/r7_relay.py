@@ -1,6 +1,6 @@
 """R7 through `headwater relay`: its commit is held back, repeated, and delivered into its next transaction.
 
-The relay is a process whose Kafka address is the proxy's; a service writes all the while, and C1 to C4 are those of R1 too.
+The relay is a process whose Kafka address is the proxy's; a service writes all the while, and C1 to C4 are R1's.
 The stale commit is released once the next transaction's first partition has its records and before the others have.
 The control is the same relay with its guard's suspicion off.
 """
@@ -104,9 +104,9 @@ def _answer(chaos: Struck, stale: str) -> str:
 def _run(
     name: str, trial: Any, *, trials: int, seed: int, stack: LocalStack | None, saboteur: bool, steady: bool
 ) -> dict[str, Any]:
-    with scene(stack, seed, SABOTEUR if saboteur else RELAY) as made:
-        with KafkaProxy(made.stack.kafka_address, seed=seed) as proxy:
-            return _result(name, Struck(made, proxy, random.Random(seed)), trial, trials, steady)
+    module = SABOTEUR if saboteur else RELAY
+    with scene(stack, seed, module) as made, KafkaProxy(made.stack.kafka_address, seed=seed) as proxy:
+        return _result(name, Struck(made, proxy, random.Random(seed)), trial, trials, steady)
 
 
 def _result(name: str, chaos: Struck, trial: Any, trials: int, steady: bool) -> dict[str, Any]:
