@@ -22,7 +22,7 @@ from headwater.outbox.position import Position, encode_position
 from headwater.outbox.segment import Batch
 from headwater.outbox.source import OutboxSource
 from headwater.outbox.starting import check_source, read_position, targets_of
-from headwater.outbox.store import OutboxSession, OutboxStore
+from headwater.outbox.store import Acknowledged, OutboxSession, OutboxStore
 from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.protocol import Broker, TransactionalSink
 from headwater.ports.record import TopicPartition
@@ -166,8 +166,6 @@ class Relay:
                 self._published = True
                 now = clock.monotonic()
                 probe_at = now + self._probe_after(assembler, batch)
-                if batch.rows:
-                    heartbeat_at = now + HEARTBEAT_EVERY
             elif now >= probe_at:
                 session.probe()
                 probe_at = now + (PROBE_AGAIN if assembler.settles_at is not None else PROBE_EVERY)
@@ -225,7 +223,7 @@ class Publisher:
     """Publishes batches: one Kafka transaction each, then the feedback. `ends` are the next offsets of the topics."""
 
     source: str
-    session: OutboxSession
+    session: Acknowledged
     sink: TransactionalSink
     encoder: Encoder
     progress: dict[str, str]
