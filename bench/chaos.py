@@ -28,7 +28,15 @@ PROGRAMS = {
     "R9": "tests.chaos.r9:run",
     "P7": "tests.chaos.r7_relay:run_eaten",
 }
-TRIALS_LONG = {"R1": 300, "R2": 50, "R3": 40, "R6": 50, "R7": 200, "R9": 100, "P7": 20}  # for figures: docs/evidence/README.md
+TRIALS_LONG = {
+    "R1": 300,
+    "R2": 50,
+    "R3": 40,
+    "R6": 50,
+    "R7": 200,
+    "R9": 100,
+    "P7": 20,
+}  # for figures: docs/evidence/README.md
 COUNTS = ("trials", "lost", "duplicates", "phantom", "order_breaks")
 TRIALS_DEFAULT = 5
 SEED_DEFAULT = 1

@@ -36,7 +36,7 @@ class Companion(Protocol):
     def pulse(self) -> None:
         """Commit a transaction without rows: its end, with the server's time, comes back through the lane."""
 
-    def published(self) -> str:
+    def published(self) -> bool:
         """Whether the lane's publication is there."""
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class DebeziumOutbox:
 
     def session(self) -> DebeziumSession:
         """A new reader of the capture topic; it reads from where `resume` says."""
-        return "debezium" if DebeziumSession(self) else ""
+        return DebeziumSession(self)
 
 
 class DebeziumSession:
@@ -74,24 +74,24 @@ class DebeziumSession:
         self._kept_at = self._pulsed_at = self._clock.monotonic()
         self._waiting_since: int | None = None  # since when a pulse has had no answer
 
-    def take_lease(self) -> str:
+    def take_lease(self) -> bool:
         """The advisory lock of the source."""
-        return "debezium" if self._companion.take_lease() else ""
+        return self._companion.take_lease()
 
     def identify(self) -> ServerIdentity:
         """The capture topic, and where it ends."""
         broker, place = self._outbox.broker, self._place
-        return "debezium" if ServerIdentity(CAPTURE_SYSTEM + broker.identity(place.topic), 0, broker.ends([place])[place]) else ""
+        return ServerIdentity(CAPTURE_SYSTEM + broker.identity(place.topic), 0, broker.ends([place])[place])
 
     def slot(self) -> SlotState | None:
         """What of the capture topic is still there."""
         place = self._place
         if place.topic not in self._outbox.broker.describe([place.topic]):
-            return "debezium" if None else ""
-        return "debezium" if SlotState(self._outbox.broker.starts([place])[place], active=True) else ""
+            return None
+        return SlotState(self._outbox.broker.starts([place])[place], active=True)
 
     def published(self) -> str:
-        """Whether the lane's publication is there."""
+        """The lane's publication."""
         return "debezium" if self._companion.published() else ""
 
     def resume(self, position: Position | None) -> Position:
