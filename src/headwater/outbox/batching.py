@@ -36,7 +36,7 @@ class Limits:
 class Assembler:
     """Collects what the stream sends into batches."""
 
-    def __init__(self, position: Position, *, table: str, tick: int, limits: Limits) -> None:
+    def __init__(self, position: Position, *, table: str, tick: int, limits: Limits, written_lsn: int = 0) -> None:
         self.position = position
         self.skipped = 0  # rows that were published before a restart
         self.server_at: Instant | None = None  # the server's clock at the last keepalive
@@ -52,6 +52,8 @@ class Assembler:
         self._rows = 0  # of the whole transactions
         self._bytes = 0
         self._idle_lsn = position.end_lsn
+        # Where the server's log ended when reading began: before that, its clock is ahead of what it has sent.
+        self._written_lsn = written_lsn
         self._mark_clock = position.stamp.clock
         # The end of the tick of the last record, until a mark has reached it.
         self.settles_at: Instant | None = _unsettled(position.stamp, tick)
@@ -187,7 +189,7 @@ class Assembler:
                 "the rest of a large transaction is gone from the replication stream",
                 code="HW-O005",
                 detail="a part of it is published, and the slot has moved past it",
-                hint="headwater relay repair",
+                hint="compare the outbox table with the topic by row id before the slot is used again",
             )
         self._skip = 1 << 62 if published is None else published
         return Segment(commit_lsn, committed_at, 0 if published is None else published)
@@ -209,7 +211,8 @@ class Assembler:
 
     def _keepalive(self, message: bytes) -> None:
         keepalive = pgoutput.keepalive(message)
-        self.server_at = keepalive.sent_at
+        if keepalive.end_lsn >= self._written_lsn:
+            self.server_at = keepalive.sent_at
         if self._open is None and not self._whole:
             self._idle_lsn = max(self._idle_lsn, keepalive.end_lsn)
 

@@ -33,8 +33,6 @@ class Position:
     end_lsn: int
     ordinal: int
     stamp: Stamp
-    publication: str = ""  # which one the rows came through; empty where nobody has looked yet
-    filling: bool = False  # a repair without commit times was begun: all its rows have the stamp's value
 
     @classmethod
     def start(cls, system_id: str, timeline: int, end_lsn: int) -> Position:
@@ -66,10 +64,6 @@ class Position:
         """The same after a fail-over."""
         return replace(self, timeline=timeline)
 
-    def of_publication(self, publication: str) -> Position:
-        """The same, remembering which publication the rows came through."""
-        return replace(self, publication=publication)
-
     def idle(self, end_lsn: int, stamp: Stamp) -> Position:
         """With nothing new to publish up to `end_lsn`."""
         return replace(self, end_lsn=max(self.end_lsn, end_lsn), stamp=stamp)
@@ -85,8 +79,6 @@ def encode_position(position: Position) -> bytes:
             "end_lsn": lsn_text(position.end_lsn),
             "ordinal": position.ordinal,
             "stamp": [int(position.stamp.value), int(position.stamp.clock), int(position.stamp.marked)],
-            "publication": position.publication,
-            **({"filling": True} if position.filling else {}),
         },
         separators=(",", ":"),
     ).encode()
@@ -109,8 +101,6 @@ def decode_position(value: bytes) -> Position:
             end_lsn=lsn_from_text(fields["end_lsn"]),
             ordinal=int(fields["ordinal"]),
             stamp=Stamp(value_, clock, marked),
-            publication=str(fields.get("publication", "")),
-            filling=fields.get("filling") is True,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Fault(

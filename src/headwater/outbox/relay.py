@@ -22,7 +22,7 @@ from headwater.outbox.position import Position, encode_position
 from headwater.outbox.segment import Batch
 from headwater.outbox.source import OutboxSource
 from headwater.outbox.starting import check_source, read_position, targets_of
-from headwater.outbox.store import Acknowledged, OutboxSession, OutboxStore
+from headwater.outbox.store import OutboxSession, OutboxStore
 from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.protocol import Broker, TransactionalSink
 from headwater.ports.record import TopicPartition
@@ -109,9 +109,17 @@ class Relay:
             sink.open()
             position = read_position(self._broker, self.source.name)
             position = check_source(self.source.name, session, position)
+            written_lsn = session.identify().written_lsn
             session.start()
             self._hooks.announce("relay.started", source=self.source.name)
-            self._stream(session, self._publisher(session, sink, targets, position), position, stopping)
+            assembler = Assembler(
+                position,
+                table=self.source.table,
+                tick=self._options.tick,
+                limits=self._options.limits,
+                written_lsn=written_lsn,
+            )
+            self._stream(session, self._publisher(session, sink, targets, position), assembler, stopping)
 
     def _publisher(
         self, session: OutboxSession, sink: TransactionalSink, targets: list[Target], position: Position
@@ -137,10 +145,9 @@ class Relay:
         )
 
     def _stream(
-        self, session: OutboxSession, publisher: Publisher, position: Position, stopping: Callable[[], bool]
+        self, session: OutboxSession, publisher: Publisher, assembler: Assembler, stopping: Callable[[], bool]
     ) -> None:
         options, clock = self._options, self._clock
-        assembler = Assembler(position, table=self.source.table, tick=options.tick, limits=options.limits)
         now: int = clock.monotonic()
         close_at, probe_at, heartbeat_at, skipped = now, now, now + HEARTBEAT_EVERY, 0
         while not stopping():
@@ -166,6 +173,8 @@ class Relay:
                 self._published = True
                 now = clock.monotonic()
                 probe_at = now + self._probe_after(assembler, batch)
+                if batch.rows:
+                    heartbeat_at = now + HEARTBEAT_EVERY
             elif now >= probe_at:
                 session.probe()
                 probe_at = now + (PROBE_AGAIN if assembler.settles_at is not None else PROBE_EVERY)
@@ -223,7 +232,7 @@ class Publisher:
     """Publishes batches: one Kafka transaction each, then the feedback. `ends` are the next offsets of the topics."""
 
     source: str
-    session: Acknowledged
+    session: OutboxSession
     sink: TransactionalSink
     encoder: Encoder
     progress: dict[str, str]

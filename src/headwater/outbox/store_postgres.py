@@ -8,28 +8,59 @@ middle of a large transaction.
 from __future__ import annotations
 
 import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from headwater import naming
-from headwater.errors import CallerFault, HeadwaterError
-from headwater.outbox import table as ddl
-from headwater.outbox.connection_postgres import CONNECT_SECONDS, away, connect
+from headwater.errors import CallerFault, HeadwaterError, Unreachable
 from headwater.outbox.pgoutput import KEEPALIVE, feedback, keepalive, lsn_from_text
-from headwater.outbox.retained_postgres import PostgresRetained
-from headwater.outbox.slot_postgres import PUBLICATION_SQL, SLOT_SQL, branches_of, slot_state
-from headwater.outbox.starting import publication_dropped, slot_gone, slot_lost
-from headwater.outbox.store import NewSlot, ServerIdentity, SlotState
+from headwater.outbox.store import ServerIdentity, SlotState
 from headwater.timeline.clock import Clock
 
+CONNECT_SECONDS = 5
 FEEDBACK_EVERY = 1_000_000  # far below any `wal_sender_timeout`, so that a busy relay is never cut off
 SLOT_PATIENCE = 30_000_000  # a walsender that decodes a large transaction notices its client's death late
 SLOT_AGAIN = 50_000
 _OBJECT_IN_USE = "55006"
-_UNDEFINED, _CANNOT_READ = "42704", "55000"
+SLOT_SQL = """SELECT confirmed_flush_lsn, active, coalesce(wal_status, ''),
+  to_jsonb(s) ->> 'invalidation_reason' FROM pg_replication_slots s WHERE slot_name = %s"""
+
+
+def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+    """An ordinary connection; raises `Unreachable` HW-O032 with the address, never the password."""
+    try:
+        return psycopg.connect(dsn, autocommit=autocommit, connect_timeout=CONNECT_SECONDS)
+    except psycopg.OperationalError as error:
+        raise away(dsn, error) from None
+
+
+@contextmanager
+def writing(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection whose transaction writes outbox rows; what the database refuses is said without a row's values."""
+    try:
+        with connect(dsn) as connection:
+            yield connection
+    except psycopg.errors.UndefinedTable:
+        raise CallerFault(
+            "the database has no outbox table for this product",
+            code="HW-O053",
+            detail="nothing but `apply` creates it; no row was written",
+            hint="headwater apply",
+        ) from None
+    except psycopg.OperationalError as error:
+        raise away(dsn, error) from None
+    except psycopg.Error as error:
+        raise CallerFault(
+            f"the database refuses the row ({error.sqlstate or type(error).__name__})",
+            code="HW-O054",
+            detail=f"constraint {error.diag.constraint_name}" if error.diag.constraint_name else "no row was written",
+            hint="headwater plan shows what of the outbox is not as the files say; look at the role's rights too",
+        ) from None
 
 
 class PostgresOutbox:
@@ -39,16 +70,11 @@ class PostgresOutbox:
         self.dsn = dsn
         self.slot = naming.slot(database, table)
         self.publication = naming.publication(database, table)
-        self.table = ddl.quoted(table)
         self.clock = clock
 
     def session(self) -> PostgresSession:
         """A new replication connection."""
         return PostgresSession(self)
-
-    def retained(self, snapshot: str = "") -> PostgresRetained:
-        """What the table holds, over an ordinary connection."""
-        return PostgresRetained(self.dsn, self.table, snapshot)
 
 
 class PostgresSession:
@@ -61,7 +87,6 @@ class PostgresSession:
         self._confirmed = 0
         self._said_at = 0
         self._beat: psycopg.Connection[Any] | None = None
-        self._publication = ""
         conninfo = make_conninfo(
             outbox.dsn, replication="database", connect_timeout=CONNECT_SECONDS, client_encoding="UTF8"
         )
@@ -81,34 +106,16 @@ class PostgresSession:
     def identify(self) -> ServerIdentity:
         """Who answers."""
         system_id, timeline, written, *_ = self._query("IDENTIFY_SYSTEM")[0]
-        branches: tuple[tuple[int, int], ...] = ()
-        if int(timeline or 0) > 1:
-            history = self._query(f"TIMELINE_HISTORY {timeline}", quiet=True)
-            branches = branches_of(history[0][1] or "") if history else ()
-        return ServerIdentity(str(system_id), int(timeline or 0), lsn_from_text(written or "0/0"), branches)
+        return ServerIdentity(str(system_id), int(timeline or 0), lsn_from_text(written or "0/0"))
 
     def slot(self) -> SlotState | None:
         """The slot's state."""
         rows = self._query(SLOT_SQL.replace("%s", f"'{self._outbox.slot}'"))
-        return slot_state(rows[0][0], rows[0][1] == "t", *rows[0][2:]) if rows else None
+        return slot_state(rows[0][0], rows[0][1] == "t", rows[0][2] or "", rows[0][3]) if rows else None
 
-    def published(self) -> str:
-        """Which publication there is; from PostgreSQL 18 on a missing one is skipped with a warning."""
-        rows = self._query(PUBLICATION_SQL.replace("%s", f"'{self._outbox.publication}'"))
-        self._publication = str(rows[0][0]) if rows else ""
-        return self._publication
-
-    def renew_slot(self) -> NewSlot:
-        """Made by this session itself: it alone can hand out the snapshot."""
-        slot = self._outbox.slot
-        deadline = self._clock.monotonic() + SLOT_PATIENCE
-        while (found := self.slot()) is not None:
-            if found.active and self._clock.monotonic() < deadline:  # a predecessor's walsender notices its end late
-                self._clock.sleep(SLOT_AGAIN)
-                continue
-            self._query(f"SELECT pg_drop_replication_slot('{slot}')")
-        made = self._query(f"CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput (SNAPSHOT 'export')")[0]
-        return NewSlot(lsn_from_text(made[1] or "0/0"), made[2] or "")
+    def published(self) -> bool:
+        """Whether the publication is there; from PostgreSQL 18 on a missing one is skipped with a warning."""
+        return bool(self._query(f"SELECT 1 FROM pg_publication_tables WHERE pubname = '{self._outbox.publication}'"))
 
     def start(self) -> None:
         """Stream from what the slot has acknowledged; "active" is tried again for a while."""
@@ -122,9 +129,6 @@ class PostgresSession:
                 self._pg.nonblocking = 1
                 return
             code = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-            if code in (_UNDEFINED, _CANNOT_READ):  # dropped or invalidated since it was looked at
-                why = result.error_message.decode(errors="replace").strip()
-                raise slot_gone(slot) if code == _UNDEFINED else slot_lost(slot, why)
             if code != _OBJECT_IN_USE or self._clock.monotonic() > deadline:
                 raise self._failed(result, f"the replication slot {slot} cannot be read")
             self._clock.sleep(SLOT_AGAIN)
@@ -162,12 +166,18 @@ class PostgresSession:
             self._beat = connect(self._outbox.dsn, autocommit=True)
         try:
             self._beat.execute("SELECT pg_logical_emit_message(true, 'headwater.heartbeat', '')")
-            row = self._beat.execute(PUBLICATION_SQL, [self._outbox.publication]).fetchone()
+            query = "SELECT count(*) FROM pg_publication_tables WHERE pubname = %s"
+            row = self._beat.execute(query, [self._outbox.publication]).fetchone()
         except psycopg.OperationalError as error:
             raise away(self._outbox.dsn, error) from None
 
-        if row is None or (self._publication and row[0] != self._publication):
-            raise publication_dropped(self._outbox.publication)
+        if row is None or not row[0]:
+            raise CallerFault(
+                f"the publication {self._outbox.publication} was dropped while the relay read",
+                code="HW-O037",
+                detail="rows committed since then were not sent",
+                hint="headwater apply; then compare the outbox table with the topics by row id",
+            )
 
     def close(self) -> None:
         """End the session; the server frees slot and lease."""
@@ -197,14 +207,12 @@ class PostgresSession:
             raise away(self._outbox.dsn, error) from None
         self._said_at = self._clock.monotonic()
 
-    def _query(self, statement: str, *, quiet: bool = False) -> list[list[str | None]]:
+    def _query(self, statement: str) -> list[list[str | None]]:
         try:
             result = self._pg.exec_(statement.encode())
         except psycopg.Error as error:
             raise away(self._outbox.dsn, error) from None
         if result.status != pq.ExecStatus.TUPLES_OK:
-            if quiet:
-                return []
             raise self._failed(result, "the database refuses what the relay asks")
         rows = range(result.ntuples)
         columns = range(result.nfields)
@@ -223,3 +231,21 @@ class PostgresSession:
             detail=why,
             hint="headwater apply; the relay's role needs REPLICATION and SELECT on the outbox table",
         )
+
+
+def slot_state(confirmed: str | None, active: bool, wal_status: str, invalidated: str | None) -> SlotState:
+    """A row of `SLOT_SQL` as a value."""
+    lost = invalidated or ("wal_status is lost" if wal_status == "lost" else "")
+    return SlotState(lsn_from_text(confirmed or "0/0"), active, lost)
+
+
+def away(dsn: str, error: object) -> Unreachable:
+    """The one message for a database that does not answer; the address, never the password."""
+    settings = conninfo_to_dict(dsn)
+    address = f"{settings.get('host', 'localhost')}:{settings.get('port', 5432)}/{settings.get('dbname', '')}"
+    return Unreachable(
+        f"PostgreSQL does not answer at {address}",
+        code="HW-O032",
+        detail=str(error).strip(),
+        hint="start it (on one machine: headwater up), or mend the address in mesh.yaml; then call again",
+    )

@@ -20,7 +20,8 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.outbox.batching import Limits
 from headwater.outbox.emitter import event_of
 from headwater.outbox.event import COLUMNS, OPTIONAL, OutboxEvent
-from headwater.outbox.pgoutput import LogicalMessage
+from headwater.outbox.pgoutput import Keepalive, LogicalMessage
+from headwater.outbox.pgoutput_write import keepalive
 from headwater.outbox.relay import Relay, RelayOptions
 from headwater.outbox.source import OutboxSource, ensure_source
 from headwater.outbox.store_memory import MemoryOutbox
@@ -227,6 +228,22 @@ def test_the_tick_of_the_last_record_is_settled_soon_after_it() -> None:
     assert world.clock.now() - START < 1_000_000
 
 
+def test_what_was_committed_while_the_relay_was_away_is_recorded_when_it_was_committed() -> None:
+    """The server answers a probe at once, with its clock as it is now, though it has yet to send what lies behind."""
+    world = World()
+    committed_at = world.clock.now()
+    world.write("ab")
+    world.clock.sleep(3_600_000_000)
+    relay = world.relay()
+    session = world.outbox.session()
+    early = [keepalive(Keepalive(0, world.clock.now(), reply=False))]
+    read = session.read
+    session.read = lambda limit, timeout: [early.pop()] if early else read(limit, timeout)  # type: ignore[method-assign]
+    world.outbox.session = lambda: session  # type: ignore[method-assign]
+    relay.serve(countdown(20))
+    assert {record["recorded_at"] for _, record in world.records(world.products[0])} == {committed_at}
+
+
 def test_an_idle_source_lets_the_server_forget_its_log() -> None:
     world = World()
     world.live(50)
@@ -311,9 +328,9 @@ def test_without_a_topic_the_relay_refuses_to_start(missing: str) -> None:
 def test_without_a_slot_the_relay_refuses_to_start() -> None:
     world = World()
     world.outbox.admin().drop_slot()
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(CallerFault) as caught:
         world.relay().run(lambda: False)
-    assert caught.value.code == "HW-O080" and "headwater relay repair" in caught.value.hint
+    assert caught.value.code == "HW-O012" and "headwater apply" in caught.value.hint
 
 
 def test_a_slot_ahead_of_the_position_is_an_alarm() -> None:
