@@ -120,6 +120,13 @@ def stack() -> Iterator[Stack]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def connect(stack: Stack) -> str:
+    """Kafka Connect with Debezium beside the stack, started once and on demand; its address."""
+    start_stack(stack.local, extra=("connect",))
+    return stack.local.connect_url
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Show what the stack's processes said beside the failure of a test that used them."""

@@ -11,10 +11,9 @@ import pytest
 
 from headwater.errors import CallerFault, Unreachable
 from headwater.outbox import table as ddl
-from headwater.outbox.connection_postgres import writing
 from headwater.outbox.event import OutboxEvent
 from headwater.outbox.source_postgres import PostgresAdmin
-from headwater.outbox.store_postgres import PostgresOutbox
+from headwater.outbox.store_postgres import PostgresOutbox, writing
 from headwater.testing.conformance.outbox_store import OutboxStoreSuite, OutboxWriter, event, read_transactions, started
 from headwater.timeline.clock import SystemClock
 

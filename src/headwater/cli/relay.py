@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headwater.cli.console import Seldom
-from headwater.cli.relay_repair import repair
 
 if TYPE_CHECKING:
     from headwater.outbox.relay import Relay
@@ -22,7 +21,6 @@ STOP_SECONDS = 0.7  # how long a stop waits for the transaction under way; then 
 
 
 app = typer.Typer(invoke_without_command=True)
-app.command()(repair)
 
 
 @app.callback()
@@ -59,7 +57,7 @@ def serve(
     from headwater.observability.prometheus import PrometheusListener
     from headwater.outbox.relay import Relay, RelayOptions
     from headwater.outbox.serving import serve_all
-    from headwater.outbox.source import address_of, chosen_sources
+    from headwater.outbox.source import sources_of
     from headwater.ports.kafka import KafkaBroker
     from headwater.schemas.registry_http import HttpRegistry
     from headwater.settings import environment_of, load_settings
@@ -75,7 +73,7 @@ def serve(
         metrics.serve(metrics_port)
 
     def relay(outbox: OutboxSource) -> Relay:
-        address = address_of(environment.databases, outbox.database)
+        address = _address(environment.databases, outbox.database)
         broker = KafkaBroker(environment.kafka, clock=clock, hooks=hooks)
         return Relay(
             outbox,
@@ -88,7 +86,7 @@ def serve(
             options=RelayOptions(tick=mesh.file.tick),
         )
 
-    relays = [relay(outbox) for outbox in chosen_sources(mesh, source or [])]
+    relays = [relay(outbox) for outbox in _chosen(list(sources_of(mesh)), source or [])]
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -145,3 +143,31 @@ class _Reporter:
         if text and text != self._last.get(source):
             self._last[source] = text
             self._say(text)
+
+
+def _chosen(sources: list[OutboxSource], wanted: list[str]) -> list[OutboxSource]:
+    from headwater.errors import CallerFault
+
+    chosen = [source for source in sources if not wanted or source.name in wanted or source.database in wanted]
+    if not chosen:
+        known = ", ".join(source.name for source in sources) or "none"
+        raise CallerFault(
+            f"the mesh has no outbox {', '.join(wanted)}" if wanted else "no product of the mesh has an outbox",
+            code="HW-O050",
+            detail=f"it has: {known}",
+            hint="name one of them, or leave --source out",
+        )
+    return chosen
+
+
+def _address(databases: Mapping[str, str], name: str) -> str:
+    from headwater.errors import CallerFault
+
+    if name not in databases:
+        raise CallerFault(
+            f"the environment has no address for the database '{name}'",
+            code="HW-O051",
+            detail="an outbox of the mesh is in it",
+            hint="add it under databases of the environment in mesh.yaml",
+        )
+    return databases[name]
