@@ -19,6 +19,8 @@ HAPPENINGS = {
     "relay.committed": "a relay committed a Kafka transaction: source, records, transactions, recorded_at, seconds",
     "relay.failed": "a relay ended, for a reason that waiting does not mend: source, code, reason, hint, others",
     "relay.quarantined": "a row did not fit its contract: product, code",
+    "relay.parked": "a row waits, since an earlier one of its key is in quarantine: product",
+    "relay.resolved": "what became of a row in quarantine: product, outcome",
     "relay.skipped": "rows that the database sent again and that were published already: source, rows",
     "stage.committed": "a stage committed ticks: product, stage, records, seconds",
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",

@@ -126,6 +126,15 @@ class Assembler:
         self.position = self.position.idle(self._idle_lsn, moved)
         return Batch((), self.position, 0, moved.marked)
 
+    def extra_batch(self) -> Batch | None:
+        """A batch without rows of the stream, for rows that were held back; stamped above every mark."""
+        if self._whole or self._continued:  # the rest of a transaction must have the stamp that its first part has
+            return None
+        stamp = self.position.stamp
+        self.position = replace(self.position, stamp=stamp.next(stamp.clock))
+        self.settles_at = _unsettled(self.position.stamp, self._tick)
+        return Batch((), self.position, 0, None)
+
     def _take_whole(self) -> Batch:
         segments, self._whole = self._whole, []
         self.server_at = None  # told before these rows came

@@ -17,6 +17,7 @@ from headwater import naming
 from headwater.errors import HeadwaterError, Unreachable
 from headwater.hooks import Hooks
 from headwater.outbox.batching import Assembler, Limits
+from headwater.outbox.desk import Desk
 from headwater.outbox.encode import Encoder, Target
 from headwater.outbox.position import Position, encode_position
 from headwater.outbox.segment import Batch
@@ -133,7 +134,14 @@ class Relay:
             source=self.source.name,
             session=session,
             sink=sink,
-            encoder=Encoder(targets, source=self.source.name, system_id=position.system_id),
+            encoder=Desk(
+                Encoder(targets, source=self.source.name, system_id=position.system_id),
+                targets,
+                self._broker,
+                source=self.source.name,
+                system_id=position.system_id,
+                limits=self._options.limits,
+            ),
             progress={
                 target.product.output.topic: naming.progress_topic(target.product.name, target.product.major)
                 for target in targets
@@ -166,7 +174,7 @@ class Relay:
             if assembler.full or (assembler.pending and (not messages or now >= close_at)):
                 batch = assembler.take()
             elif not assembler.pending:
-                batch = assembler.idle_batch()
+                batch = assembler.extra_batch() if publisher.encoder.backlog else assembler.idle_batch()
             if batch is not None:
                 self._believed(batch)
                 publisher.publish(batch)
@@ -234,7 +242,7 @@ class Publisher:
     source: str
     session: OutboxSession
     sink: TransactionalSink
-    encoder: Encoder
+    encoder: Desk
     progress: dict[str, str]
     ends: dict[TopicPartition, int]
     hooks: Hooks
@@ -277,6 +285,7 @@ class Publisher:
     def _announce(self, batch: Batch, misfits: list[tuple[str, str]], started: int) -> None:
         for product, code in misfits:
             self.hooks.announce("relay.quarantined", product=product, code=code)
+        self.encoder.announce(self.hooks)
         if batch.rows:
             self.hooks.announce(
                 "relay.committed",

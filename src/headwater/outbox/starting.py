@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headwater import naming
-from headwater.errors import CallerFault, Fault, NotSupported, Unreachable
+from headwater.errors import CallerFault, Fault, Unreachable
 from headwater.mesh.products import ResolvedProduct
 from headwater.outbox.encode import Target
 from headwater.outbox.pgoutput import lsn_text
@@ -37,13 +37,6 @@ def targets_of(products: Sequence[ResolvedProduct], source: str, broker: Broker,
     """Where each product's rows go; raises `CallerFault` HW-O010 or HW-O011 where a topic or a subject is missing."""
     needed = [naming.position_topic(source)]
     for product in products:
-        if product.output.output.on_invalid == "park-key":
-            raise NotSupported(
-                f"{product.name} promises on_invalid: park-key, and the relay cannot hold back a key's rows yet",
-                code="HW-O038",
-                detail="going on would break the promise silently",
-                hint="on_invalid: continue",
-            )
         needed += topics_of(product)
     there = broker.describe(needed)
     missing = [name for name in needed if name not in there]

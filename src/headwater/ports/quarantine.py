@@ -23,6 +23,7 @@ Outcome = Literal["repaired", "released", "discarded", "refused", "unparked", "k
 PREFIX = "quarantine."
 PARKS = PREFIX + "parks"  # on an entry: it holds back its key
 RESOLUTION = PREFIX + "resolution"
+BEHIND = PREFIX + "behind"  # on a held row: the entry that held back its key then
 SEQUENCE = PREFIX + "sequence"  # the place of a held row in its key's queue, counted from the row that holds it back
 
 

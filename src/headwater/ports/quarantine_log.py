@@ -50,6 +50,8 @@ class Entry:
     def follow(self, resolution: Resolution) -> None:
         """Take in what became of it."""
         outcome = resolution.outcome
+        if "refusal" in resolution.facts:
+            return  # a command that was not obeyed
         if outcome in ("refused", "unparked"):
             self.parks = outcome == "refused"
         if outcome in _STATES:
