@@ -79,6 +79,22 @@ METRICS = (
         "Outbox rows that did not fit their contract.",
     ),
     Metric(
+        "headwater_relay_parked_rows_total",
+        "counter",
+        ("product",),
+        "relay.parked",
+        "",
+        "Outbox rows that wait, since an earlier one of their key is in quarantine.",
+    ),
+    Metric(
+        "headwater_relay_resolved_rows_total",
+        "counter",
+        ("product", "outcome"),
+        "relay.resolved",
+        "",
+        "What became of rows in quarantine: repaired, released, discarded, or refused again.",
+    ),
+    Metric(
         "headwater_stage_records_total",
         "counter",
         ("product", "stage"),

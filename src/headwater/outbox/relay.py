@@ -43,10 +43,14 @@ _FENCED = "HW-R003"
 
 @dataclass(frozen=True, slots=True)
 class RelayOptions:
-    """What may be set: the mesh's tick, the size of batches, and the clock skew that is believed of a database."""
+    """What may be set: the mesh's tick, the size of batches, and the clock skew that is believed of a database.
+
+    `release` bounds the rows of parked keys that go out with one batch.
+    """
 
     tick: int = TICK_DEFAULT
     limits: Limits = field(default_factory=Limits)
+    release: Limits = field(default_factory=Limits)
     read_limit: int = 2_000  # messages taken from the stream at once
     skew_limit: int = 60_000_000  # microseconds; beyond it one wrong clock would hold back the source until then
 
@@ -140,7 +144,7 @@ class Relay:
                 self._broker,
                 source=self.source.name,
                 system_id=position.system_id,
-                limits=self._options.limits,
+                limits=self._options.release,
             ),
             progress={
                 target.product.output.topic: naming.progress_topic(target.product.name, target.product.major)

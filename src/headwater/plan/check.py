@@ -164,8 +164,16 @@ def _promise_findings(read: Survey) -> list[Finding]:
         unkept = [
             (f"outputs[0].ports[{at}]", f"the port '{port}'") for at, port in enumerate(output.ports) if port in _LATER
         ]
-        if output.on_invalid != "continue":
-            unkept.append(("outputs[0].on_invalid", f"on_invalid: {output.on_invalid}"))
+        if output.on_invalid == "park-key" and contract.value.outbox is None:
+            findings.append(
+                contract.finding(
+                    "HW-O106",
+                    "outputs[0].on_invalid",
+                    "on_invalid: park-key is kept by the relay alone, and a derived product has none",
+                    why="a runner goes on past a record that it sets aside; the promise would be broken silently",
+                    fix="write on_invalid: continue, and park-key in the source-aligned product that it reads",
+                )
+            )
         if output.accept_late is not None:
             unkept.append(("outputs[0].accept_late", f"accept_late: {output.accept_late.text()}"))
         for path, promise in unkept:

@@ -65,6 +65,8 @@ def _topics(product: ResolvedProduct) -> list[Topic]:
     retention = "-1" if output.retention is None else str(output.retention // 1000)
     history = {"cleanup.policy": "delete", "retention.ms": retention, "retention.bytes": "-1", **_WRITTEN}
     quarantine = {**history, "retention.ms": str(QUARANTINE_RETENTION // 1000)}
+    if output.on_invalid == "park-key":
+        quarantine["retention.ms"] = "-1"  # rows that wait for their turn are nowhere else in order
     topics = [
         _topic(product, product.output.topic, history, "records"),
         _topic(product, naming.progress_topic(name, major), {**_COMPACTED, **_WRITTEN}, "progress"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from headwater import naming
 from headwater.contracts.product import Outbox, Output, Owner, Product, ProductType, Version
@@ -34,6 +35,7 @@ def source_product(
     ports: tuple[str, ...] = ("topic",),
     partitions: int = 4,
     outbox: Outbox | None = None,
+    on_invalid: Literal["continue", "park-key"] = "continue",
 ) -> ResolvedProduct:
     """A source-aligned product whose schema has these fields and the platform's.
 
@@ -45,7 +47,7 @@ def source_product(
     first = [] if any(field["name"] == "valid_from" for field in fields) else [{"name": "event_id", "type": "string"}]
     record = {"type": "record", "name": "Record", "namespace": name, "fields": [*first, *fields, *_PLATFORM]}
     schema = parse(json.dumps(record))
-    output = Output(name="records", schema="Record", key=key, partitions=partitions, ports=ports)
+    output = Output(name="records", schema="Record", key=key, partitions=partitions, ports=ports, on_invalid=on_invalid)
     product = Product(
         name=product_name,
         version=Version(1, 0, 0),

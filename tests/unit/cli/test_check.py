@@ -157,6 +157,18 @@ def test_a_lock_changed_by_hand_is_found(folder: Path) -> None:
     assert "versions.lock:1" in check().stdout
 
 
+def test_park_key_is_kept_where_a_relay_publishes_and_refused_elsewhere(folder: Path) -> None:
+    edit(folder, DEPARTURES, "key: [flight_id]", "key: [flight_id]\n    on_invalid: park-key")
+    release_anew(folder)
+    assert check().exit_code == 0
+    edit(folder, HOURLY, "key: [origin]", "key: [origin]\n    on_invalid: park-key")
+    release_anew(folder)
+    result = check()
+    assert result.exit_code == 1
+    assert "streams/airports/hourly/product.yaml:12:17 on_invalid: park-key is kept by the relay alone" in result.stdout
+    assert "[HW-O106]" in result.stdout
+
+
 def test_a_promise_that_this_version_does_not_keep_is_a_warning_at_its_place(folder: Path) -> None:
     edit(folder, HOURLY, "ports: [topic, current]", "ports: [topic, lake]\n    accept_late: 30d")
     release_anew(folder)
