@@ -306,7 +306,7 @@ def fix(world: World, action: str, target: OutboxEvent) -> OutboxEvent:
     return world.command(action, target)
 
 
-@settings(max_examples=150, phases=[Phase.explicit, Phase.generate, Phase.shrink])
+@settings(max_examples=80, phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(STEPS)
 def test_whatever_ends_the_relay_each_row_is_where_the_model_says(steps: list[tuple]) -> None:
     world = World()
@@ -314,7 +314,7 @@ def test_whatever_ends_the_relay_each_row_is_where_the_model_says(steps: list[tu
     check(world)
 
 
-@settings(max_examples=60, phases=[Phase.explicit, Phase.generate, Phase.shrink])
+@settings(max_examples=30, phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(
     st.lists(
         st.tuples(st.one_of(WRITE, MANY), HEAD, st.lists(st.one_of(CRASH, CRASH, WRITE, LIVE), max_size=5)), max_size=6
