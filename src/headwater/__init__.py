@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headwater.outbox.change import Change as Change
+    from headwater.outbox.change import Record as Record
     from headwater.processing.expressions import col as col
     from headwater.processing.expressions import lit as lit
     from headwater.processing.expressions import when as when
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from headwater.sdk.open import open as open
 
 _HOMES: dict[str, str] = {
+    "Change": "headwater.outbox.change",
+    "Record": "headwater.outbox.change",
     "Stream": "headwater.processing.flow",
     "average": "headwater.processing.flow",
     "calendar": "headwater.processing.windows",
@@ -42,6 +46,8 @@ _HOMES: dict[str, str] = {
 }
 
 __all__ = [
+    "Change",
+    "Record",
     "Stream",
     "average",
     "calendar",

@@ -21,6 +21,7 @@ HAPPENINGS = {
     "relay.quarantined": "a row did not fit its contract: product, code",
     "relay.parked": "a row waits, since an earlier one of its key is in quarantine: product",
     "relay.resolved": "what became of a row in quarantine: product, outcome",
+    "relay.loaded": "rows that a table had already were published: source, product, rows, total, rate, done",
     "relay.skipped": "rows that the database sent again and that were published already: source, rows",
     "stage.committed": "a stage committed ticks: product, stage, records, seconds",
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",

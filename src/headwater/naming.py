@@ -125,6 +125,11 @@ def slot(database: str, table: str) -> str:
     return f"headwater_{database}_{table}".replace(".", "_").lower()[:63]
 
 
+def load_slot(database: str, table: str) -> str:
+    """The temporary slot that gives the snapshot of an initial load; it is gone once the snapshot is taken."""
+    return f"{slot(database, table)[:58]}_load"
+
+
 def publication(database: str, table: str) -> str:
     """PostgreSQL's publication of a source."""
     return slot(database, table)

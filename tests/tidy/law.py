@@ -18,6 +18,7 @@ FILES_READ_IN = (
     "src/headwater/schemas/tree.py",
     "src/headwater/schemas/versions.py",
     "src/headwater/processing/flow_file.py",
+    "src/headwater/outbox/mapping_file.py",
     "src/headwater/processing/state_rocksdb.py",
     "src/headwater/settings.py",
     "src/headwater/plan/journal.py",

@@ -10,6 +10,8 @@ import typer
 from headwater.cli.console import Seldom
 
 if TYPE_CHECKING:
+    import threading
+
     from headwater.outbox.relay import Relay
     from headwater.outbox.source import OutboxSource
     from headwater.outbox.store import OutboxStore
@@ -55,6 +57,8 @@ def serve(
     from headwater.hooks import Hooks, arm
     from headwater.mesh.load import load_mesh
     from headwater.observability.prometheus import PrometheusListener
+    from headwater.outbox.capture_postgres import PostgresTable
+    from headwater.outbox.capturing import Capturing
     from headwater.outbox.relay import Relay, RelayOptions
     from headwater.outbox.serving import serve_all
     from headwater.outbox.source import sources_of
@@ -75,21 +79,28 @@ def serve(
     def relay(outbox: OutboxSource) -> Relay:
         address = _address(environment.databases, outbox.database)
         broker = KafkaBroker(environment.kafka, clock=clock, hooks=hooks)
+        store: OutboxStore
+        capturing: Capturing | None = None
+        if outbox.captured:
+            store = table = PostgresTable(address, database=outbox.database, table=outbox.table, clock=clock)
+            capturing = Capturing.of_files(outbox.name, outbox.table, table, outbox.products)
+        else:
+            store = _store(outbox, lane or outbox.lane, address, broker, clock)
         return Relay(
             outbox,
-            _store(outbox, lane or outbox.lane, address, broker, clock),
+            store,
             broker,
             HttpRegistry(environment.registry_url),
             clock=clock,
             hooks=hooks,
             failpoint=arm(settings.failpoint),
-            options=RelayOptions(tick=mesh.file.tick),
+            options=RelayOptions(tick=mesh.file.tick, capturing=capturing),
         )
 
     relays = [relay(outbox) for outbox in _chosen(list(sources_of(mesh)), source or [])]
-    stopping = threading.Event()
+    stopping, asked = threading.Event(), [True]
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda *_: _stop(stopping, asked))
     progress.print(f"relaying {', '.join(r.source.name for r in relays)}; SIGTERM or Ctrl-C stops", markup=False)
     # Rows are plain containers without cycles: looking for cycles among them is wasted.
     gc.freeze()
@@ -100,6 +111,15 @@ def serve(
     # No waiting for clients to take their leave: what is under way and not committed is ended by whoever relays next.
     sys.stderr.flush()
     os._exit(0)
+
+
+def _stop(stopping: threading.Event, asked: list[bool]) -> None:
+    """Once: a second signal inside the first one's `set` would wait for ever for the lock that it holds."""
+    try:
+        asked.pop()
+    except IndexError:
+        return
+    stopping.set()
 
 
 def _store(outbox: OutboxSource, lane: str, address: str, broker: Broker, clock: Clock) -> OutboxStore:
@@ -126,6 +146,7 @@ class _Reporter:
         self._say = say
         self._last: dict[object, str] = {}
         self._aside = Seldom()
+        self._loading = Seldom()
 
     def __call__(self, happening: str, fields: dict[str, object]) -> None:
         text, source = "", fields.get("source")
@@ -136,6 +157,11 @@ class _Reporter:
         elif happening == "relay.failed" and fields["others"]:  # the last one's reason is the command's own error
             text = f"{source}: stopped; the other sources go on: {fields['reason']} [{fields['code']}]\n"
             text += f"fix: {fields['hint']}; then start a relay of this source again"
+        elif happening == "relay.loaded":
+            source = (source, fields["product"])
+            if fields["done"] or self._loading.worth_saying(source):
+                done = "the table is loaded" if fields["done"] else "loading the table"
+                text = f"{fields['product']}: {done}, {fields['total']:,} rows so far ({fields['rate']:,} a second)"
         elif happening == "relay.quarantined":
             source = (fields["product"], fields["code"])
             if count := self._aside.worth_saying(source):

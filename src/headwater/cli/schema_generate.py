@@ -79,7 +79,7 @@ def source(product: ResolvedProduct, style: Style) -> str:
     roots = []
     for output in product.outputs:
         roots.append(Root(output.schema, key=output.output.key))
-        if product.product.outbox is not None:
+        if product.product.outbox is not None or product.product.capture is not None:
             simple = output.schema.name.rpartition(".")[2]
             roots.append(Root(output.payload_schema, f"{simple}Payload", output.output.key))
     return generate(roots, style, about=str(product.name))

@@ -90,6 +90,7 @@ def _product(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Ch
     plain: tuple[tuple[str, Effect, str], ...] = (
         ("type", "data-affecting", "what kind of product it is decides how its records come about"),
         ("outbox", "data-affecting", "records come from another table"),
+        ("capture", "data-affecting", "records are made of other changes"),
         ("owner", "metadata", "somebody else answers for it"),
         ("purpose", "metadata", "words for people"),
     )

@@ -12,7 +12,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def product_schema() -> dict[str, Any]:
-    """Of `product.yaml`; knows also that source-aligned products have an outbox and the others have inputs.
+    """Of `product.yaml`; knows also that source-aligned products have an outbox or a captured table, the others inputs.
 
     >>> product_schema()["properties"]["type"]["enum"]
     ['source-aligned', 'aggregate', 'consumer-aligned']
@@ -21,8 +21,14 @@ def product_schema() -> dict[str, Any]:
     return {
         **_document(keys.PRODUCT, "product.yaml: a data product's contract"),
         "if": aligned,
-        "then": {"required": ["outbox"], "not": {"required": ["inputs"]}},
-        "else": {"required": ["inputs"], "not": {"required": ["outbox"]}},
+        "then": {
+            "oneOf": [{"required": ["outbox"]}, {"required": ["capture"]}],
+            "not": {"required": ["inputs"]},
+        },
+        "else": {
+            "required": ["inputs"],
+            "not": {"anyOf": [{"required": ["outbox"]}, {"required": ["capture"]}]},
+        },
     }
 
 

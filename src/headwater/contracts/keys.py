@@ -184,6 +184,26 @@ PRODUCT = Record(
             ),
             "Where a source-aligned product comes from.",
         ),
+        "capture": Key(
+            Record(
+                "capture",
+                {
+                    "database": Key(_WORD_TEXT, "A database that mesh.yaml names.", required=True),
+                    "table": Key(_TABLE, "The service's own table, <schema>.<table>.", required=True),
+                    "old_rows": Key(
+                        Choice(("whole", "as-is")),
+                        "Whether apply sets REPLICA IDENTITY FULL, so that `before` is the whole old row, or leaves "
+                        "the table as it is. Default: whole.",
+                    ),
+                    "existing_rows": Key(
+                        Choice(("load", "skip")),
+                        "Whether the rows that are there already are published first. Default: load.",
+                    ),
+                },
+            ),
+            "Where a source-aligned product comes from whose service cannot emit: mapping.py makes its records out of "
+            "the changes of this table. In place of outbox.",
+        ),
         "outputs": Key(ListOf(OUTPUT, 1, 1), "What the product publishes: one output, to begin with.", required=True),
     },
 )

@@ -14,6 +14,7 @@ from headwater.contracts import keys
 from headwater.contracts.consumer import Consumer
 from headwater.contracts.environment import Environment, MeshFile
 from headwater.contracts.product import (
+    Capture,
     Compatibility,
     Input,
     Outbox,
@@ -126,7 +127,11 @@ def _read(data: bytes, file: str, shape: Record, build: Callable[[dict[str, Any]
 def _product(values: dict[str, Any], reading: Reading, folder: str) -> Product:
     aligned = ProductType(values["type"]) is ProductType.SOURCE_ALIGNED
     place = reading.places["type"]
-    if aligned and "outbox" not in values:
+    if aligned and "outbox" in values and "capture" in values:
+        why, fix = "each record has one origin", "keep the one that the service can serve: outbox, if it can emit"
+        message = "a product comes from an outbox or from a captured table, not from both"
+        reading.find("HW-O140", "capture", reading.places["capture"], message, why=why, fix=fix)
+    if aligned and "outbox" not in values and "capture" not in values:
         why, fix = "it comes from a service's database", "add outbox: {database: ..., table: ...}"
         reading.find("HW-C031", "outbox", place, "a source-aligned product needs an outbox", why=why, fix=fix)
     if aligned and "inputs" in values:
@@ -141,6 +146,13 @@ def _product(values: dict[str, Any], reading: Reading, folder: str) -> Product:
         why, fix = "only source-aligned products come from a database", "remove outbox, or make the type source-aligned"
         message = f"a product of type {values['type']} has no outbox"
         reading.find("HW-C034", "outbox", reading.places["outbox"], message, why=why, fix=fix)
+    if not aligned and "capture" in values:
+        why, fix = (
+            "only source-aligned products come from a database",
+            "remove capture, or make the type source-aligned",
+        )
+        message = f"a product of type {values['type']} captures no table"
+        reading.find("HW-O141", "capture", reading.places["capture"], message, why=why, fix=fix)
     name = _product_name(values["product"], reading, "product")
     inputs = _inputs(values.get("inputs", ()), reading)
     return Product(
@@ -153,6 +165,7 @@ def _product(values: dict[str, Any], reading: Reading, folder: str) -> Product:
         outbox=Outbox(**values["outbox"]) if "outbox" in values else None,
         outputs=tuple(_output(output) for output in values["outputs"]),
         folder=folder,
+        capture=Capture(**values["capture"]) if "capture" in values else None,
     )
 
 

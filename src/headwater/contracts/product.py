@@ -94,6 +94,21 @@ class Outbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Capture:
+    """A service's own table whose changes a source-aligned product is mapped from, by the `mapping.py` in its folder.
+
+    `old_rows` says whether the log carries the whole old row of an update or delete (`apply` sets REPLICA IDENTITY FULL
+    on the table), or what the table's replica identity is as it stands. `existing_rows` says whether the rows that are
+    there before the first change are published too.
+    """
+
+    database: str
+    table: str
+    old_rows: Literal["whole", "as-is"] = "whole"
+    existing_rows: Literal["load", "skip"] = "load"
+
+
+@dataclass(frozen=True, slots=True)
 class QualityRule:
     """A rule over a record's fields that is measured on the stream."""
 
@@ -134,6 +149,7 @@ class Product:
     outbox: Outbox | None
     outputs: tuple[Output, ...]
     folder: str
+    capture: Capture | None = None
 
     @property
     def major(self) -> int:

@@ -110,6 +110,8 @@ def promises_of(product: Product) -> dict[str, Any]:
         "outbox": {"database": product.outbox.database, "table": product.outbox.table} if product.outbox else None,
         "outputs": [said],
     }
+    if product.capture is not None:
+        value["capture"] = asdict(product.capture)
     plain: dict[str, Any] = json.loads(json.dumps(value))
     return plain
 

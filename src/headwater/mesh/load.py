@@ -32,6 +32,7 @@ from headwater.schemas.versions import standalone
 
 CONNECTORS, STREAMS, CONSUMERS = "connectors", "streams", "consumers"
 FLOW_FILE = "flow.py"
+MAPPING_FILE = "mapping.py"
 SCHEMAS_FOLDER = "schemas/avro"
 SCHEMA_BYTES_LIMIT = 1_000_000
 
@@ -194,18 +195,25 @@ class _FolderReading:
         if product.type is not ProductType.SOURCE_ALIGNED and not flow_file.is_file():
             why, fix = f"a product of type {product.type} is made by its flow", f"write {place}/{FLOW_FILE}"
             self.findings.append(contract.finding("HW-C055", "type", f"there is no {FLOW_FILE}", why=why, fix=fix))
+        mapping_file = self.folder / place / MAPPING_FILE
+        if product.capture is not None and not mapping_file.is_file():
+            why, fix = "it makes the product's records out of the table's changes", f"write {place}/{MAPPING_FILE}"
+            self.findings.append(
+                contract.finding("HW-O142", "capture", f"there is no {MAPPING_FILE}", why=why, fix=fix)
+            )
         schema_file = self._schema(contract, product, product.output)
         schema = schema_file.schema if schema_file else None
         self.drafts[product.name] = _Read(Draft(contract, product, schema), schema_file)
 
     def _database(self, contract: Contract[Product], product: Product, mesh_file: MeshFile | None) -> None:
-        outbox = product.outbox
-        if outbox is None or mesh_file is None or outbox.database in mesh_file.databases:
+        origin = product.outbox or product.capture
+        if origin is None or mesh_file is None or origin.database in mesh_file.databases:
             return
         known = ", ".join(mesh_file.databases) or "none"
-        message = f"the database '{outbox.database}' is not one of the mesh"
+        message = f"the database '{origin.database}' is not one of the mesh"
         why, fix = f"{MESH_FILE} names {known}", f"add it to databases in {MESH_FILE}, or name one of those"
-        self.findings.append(contract.finding("HW-C054", "outbox.database", message, why=why, fix=fix))
+        path = "outbox.database" if product.outbox is not None else "capture.database"
+        self.findings.append(contract.finding("HW-C054", path, message, why=why, fix=fix))
 
     def _schema(self, contract: Contract[Product], product: Product, output: Output) -> SchemaFile | None:
         file = schema_path(product.name, output.schema)

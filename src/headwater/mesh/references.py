@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from headwater import naming
 from headwater.contracts.consumer import Consumer
 from headwater.contracts.load import Contract
-from headwater.contracts.product import Input, Outbox, Product
+from headwater.contracts.product import Capture, Input, Outbox, Product
 from headwater.contracts.shape import nearest
 from headwater.errors import Finding
 from headwater.naming import ProductName
@@ -150,23 +150,26 @@ def _length_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
 
 
 def _slot_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
-    """Two outbox tables whose replication slots would have one name: each relay would take the other's rows away."""
+    """Two tables whose replication slots would have one name: each relay would take the other's rows away."""
     findings = []
-    taken: dict[str, Outbox] = {}
+    taken: dict[str, Outbox | Capture] = {}
     for draft in drafts.values():
-        outbox = draft.product.outbox
-        if outbox is None:
+        origin = draft.product.outbox or draft.product.capture
+        if origin is None:
             continue
-        slot = naming.slot(outbox.database, outbox.table)
-        other = taken.setdefault(slot, outbox)
-        if (other.database, other.table) == (outbox.database, outbox.table):
-            if other.lane != outbox.lane:
-                findings.append(_lanes(draft, outbox, other))
+        path = "outbox" if draft.product.outbox is not None else "capture"
+        what = "outbox" if path == "outbox" else "captured table"
+        slot = naming.slot(origin.database, origin.table)
+        other = taken.setdefault(slot, origin)
+        if type(other) is type(origin) and (other.database, other.table) == (origin.database, origin.table):
+            if isinstance(origin, Outbox) and isinstance(other, Outbox) and other.lane != origin.lane:
+                findings.append(_lanes(draft, origin, other))
         else:
-            message = f"the outbox {outbox.table} in {outbox.database} has the replication slot {slot}"
-            why = f"{other.table} in {other.database} has the same, and a slot can feed one relay only"
+            message = f"the {what} {origin.table} in {origin.database} has the replication slot {slot}"
+            same = "" if type(other) is type(origin) else "the captured table " if path == "outbox" else "the outbox "
+            why = f"{same}{other.table} in {other.database} has the same, and a slot can feed one relay only"
             fix = "rename one of the tables, schemas or databases"
-            findings.append(draft.contract.finding("HW-C064", "outbox", message, why=why, fix=fix))
+            findings.append(draft.contract.finding("HW-C064", path, message, why=why, fix=fix))
     return findings
 
 

@@ -154,6 +154,7 @@ class Assembler:
             end_lsn=last.end_lsn,
             ordinal=last.ordinal + last.count,
             stamp=stamp,
+            taken=self.position.taken + sum([segment.count for segment in segments]),
         )
         return self._batch(segments, marked)
 
@@ -161,7 +162,8 @@ class Assembler:
         stamp = self._stamped(segment, self.position.stamp)
         done = segment.ordinal + segment.count
         # The end stays that of the last whole transaction: acknowledged beyond it, the rest would never be sent again.
-        self.position = replace(self.position, commit_lsn=segment.commit_lsn, ordinal=done, stamp=stamp)
+        taken = self.position.taken + segment.count
+        self.position = replace(self.position, commit_lsn=segment.commit_lsn, ordinal=done, stamp=stamp, taken=taken)
         self._open = replace(segment, ordinal=done, runs=[])
         self._continued = True
         return self._batch([segment], None)

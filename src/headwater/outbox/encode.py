@@ -17,6 +17,7 @@ from headwater.outbox.aside import VALUE_BYTES_LIMIT, Outgoing, row_headers, set
 from headwater.outbox.event import KINDS
 from headwater.outbox.messages import unread
 from headwater.outbox.pgoutput import Row, lsn_text
+from headwater.outbox.refused import refusal
 from headwater.outbox.segment import Batch, Segment
 from headwater.ports.keys import key_text, partition_of
 from headwater.ports.quarantine import Origin, QuarantineClass
@@ -119,7 +120,7 @@ def _publisher(target: Target) -> _Publish:
     def publish(row: Row, recorded_at: int, records: list[Outgoing]) -> None:
         row_id, _, key, type_, _, kind, revision, event_id, *_ = row
         if type_ != full_name:
-            raise Misfit("the row's type is not the product's schema", code="HW-O020", field="type")
+            raise refusal(type_) or Misfit("the row's type is not the product's schema", code="HW-O020", field="type")
         record, text = read(row)
         if key is None or text != key:
             raise Misfit("the row's aggregateid is not the record's key", code="HW-O021", field="aggregateid")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from headwater.contracts.product import Lane
 from headwater.errors import Fault
+from headwater.outbox.load_state import CaptureState
 from headwater.outbox.pgoutput import lsn_from_text, lsn_text
 from headwater.timeline.instant import Instant
 from headwater.timeline.recorded import Stamp
@@ -25,6 +26,7 @@ class Position:
 
     `commit_lsn` and `ordinal` say what to skip: transactions below it, and of the one at it the first `ordinal` rows.
     `end_lsn` is what may be acknowledged: behind the commit record of the last transaction that is published whole.
+    `taken` counts the rows of all times. `capture` is there where the table is no outbox, but one that is captured.
     """
 
     system_id: str
@@ -33,6 +35,8 @@ class Position:
     end_lsn: int
     ordinal: int
     stamp: Stamp
+    taken: int = 0
+    capture: CaptureState | None = None
 
     @classmethod
     def start(cls, system_id: str, timeline: int, end_lsn: int) -> Position:
@@ -79,6 +83,8 @@ def encode_position(position: Position) -> bytes:
             "end_lsn": lsn_text(position.end_lsn),
             "ordinal": position.ordinal,
             "stamp": [int(position.stamp.value), int(position.stamp.clock), int(position.stamp.marked)],
+            "taken": position.taken,
+            **({"capture": position.capture.as_json()} if position.capture is not None else {}),
         },
         separators=(",", ":"),
     ).encode()
@@ -101,8 +107,10 @@ def decode_position(value: bytes) -> Position:
             end_lsn=lsn_from_text(fields["end_lsn"]),
             ordinal=int(fields["ordinal"]),
             stamp=Stamp(value_, clock, marked),
+            taken=int(fields.get("taken", 0)),
+            capture=CaptureState.from_json(fields["capture"]) if "capture" in fields else None,
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Fault(
             "the relay's position cannot be read",
             code="HW-O002",

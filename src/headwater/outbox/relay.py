@@ -17,6 +17,7 @@ from headwater import naming
 from headwater.errors import HeadwaterError, Unreachable
 from headwater.hooks import Hooks
 from headwater.outbox.batching import Assembler, Limits
+from headwater.outbox.capturing import Capturing, Serving
 from headwater.outbox.desk import Desk
 from headwater.outbox.encode import Encoder, Target
 from headwater.outbox.position import Position, encode_position
@@ -43,7 +44,7 @@ _FENCED = "HW-R003"
 
 @dataclass(frozen=True, slots=True)
 class RelayOptions:
-    """What may be set: the mesh's tick, the size of batches, and the clock skew that is believed of a database.
+    """What may be set: tick, size of batches, the clock skew that is believed of a database, and how to capture.
 
     `release` bounds the rows of parked keys that go out with one batch.
     """
@@ -53,10 +54,11 @@ class RelayOptions:
     release: Limits = field(default_factory=Limits)
     read_limit: int = 2_000  # messages taken from the stream at once
     skew_limit: int = 60_000_000  # microseconds; beyond it one wrong clock would hold back the source until then
+    capturing: Capturing | None = None  # where the table is no outbox, but a service's own
 
 
 class Relay:
-    """Serves one outbox source. `failpoint` is called at each named step (`docs/concepts/relay.md`)."""
+    """Serves one source. `failpoint` is called at each named step (`docs/concepts/relay.md`)."""
 
     def __init__(
         self,
@@ -114,6 +116,10 @@ class Relay:
             sink.open()
             position = read_position(self._broker, self.source.name)
             position = check_source(self.source.name, session, position)
+            publisher = self._publisher(sink, targets, position)
+            if self._options.capturing is not None:
+                session, position = self._options.capturing.begin(session, position, self._lent(publisher), stopping)
+            publisher.confirm = session.confirm
             written_lsn = session.identify().written_lsn
             session.start()
             self._hooks.announce("relay.started", source=self.source.name)
@@ -124,11 +130,17 @@ class Relay:
                 limits=self._options.limits,
                 written_lsn=written_lsn,
             )
-            self._stream(session, self._publisher(session, sink, targets, position), assembler, stopping)
+            self._stream(session, publisher, assembler, stopping)
 
-    def _publisher(
-        self, session: OutboxSession, sink: TransactionalSink, targets: list[Target], position: Position
-    ) -> Publisher:
+    def _lent(self, publisher: Publisher) -> Serving:
+        def publish(batch: Batch) -> None:
+            self._believed(batch)
+            publisher.publish(batch)
+            self._published = True
+
+        return Serving(publish, self._options.tick, self._clock, self._hooks, self._failpoint)
+
+    def _publisher(self, sink: TransactionalSink, targets: list[Target], position: Position) -> Publisher:
         places = [
             TopicPartition(target.product.output.topic, partition)
             for target in targets
@@ -136,7 +148,6 @@ class Relay:
         ]
         return Publisher(
             source=self.source.name,
-            session=session,
             sink=sink,
             encoder=Desk(
                 Encoder(targets, source=self.source.name, system_id=position.system_id),
@@ -241,10 +252,12 @@ class Relay:
 
 @dataclass(slots=True)
 class Publisher:
-    """Publishes batches: one Kafka transaction each, then the feedback. `ends` are the next offsets of the topics."""
+    """Publishes batches: one Kafka transaction each, then the feedback. `ends` are the next offsets of the topics.
+
+    Until `confirm` is that of a session that streams, nothing is acknowledged: the slot keeps all that comes meanwhile.
+    """
 
     source: str
-    session: OutboxSession
     sink: TransactionalSink
     encoder: Desk
     progress: dict[str, str]
@@ -252,6 +265,7 @@ class Publisher:
     hooks: Hooks
     failpoint: Callable[[str], None]
     clock: Clock
+    confirm: Callable[[int], None] = lambda lsn: None
 
     def publish(self, batch: Batch) -> None:
         """One batch. An error leaves everything in doubt: drop session and sink."""
@@ -277,7 +291,7 @@ class Publisher:
         failpoint("relay.in_commit")
         sink.commit()
         failpoint("relay.after_commit")
-        self.session.confirm(position.end_lsn)
+        self.confirm(position.end_lsn)
         failpoint("relay.after_feedback")
         self._announce(batch, encoded.misfits, started)
 

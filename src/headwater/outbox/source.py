@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from headwater import naming
 from headwater.contracts.product import Lane
 from headwater.errors import Fault
 from headwater.mesh.products import Mesh, ResolvedProduct
+from headwater.outbox.capture_store import TableAdmin
 from headwater.outbox.position import CAPTURE_SYSTEM, Position, encode_position
 from headwater.outbox.starting import read_position
 from headwater.outbox.store import SourceAdmin
@@ -29,12 +31,13 @@ POSITION_TOPIC_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class OutboxSource:
-    """One outbox table, `schema.table`, of one of the mesh's databases."""
+    """One table, `schema.table`, of one of the mesh's databases: an outbox, or a service's own that is captured."""
 
     database: str
     table: str
     products: tuple[ResolvedProduct, ...]
     lane: Lane = "native"
+    captured: bool = False
 
     @property
     def name(self) -> str:
@@ -49,15 +52,22 @@ class OutboxSource:
 
 
 def sources_of(mesh: Mesh) -> tuple[OutboxSource, ...]:
-    """All outbox sources of a mesh, in order of name."""
-    found: dict[tuple[str, str], list[ResolvedProduct]] = {}
+    """All sources of a mesh, in order of name."""
+    found: dict[tuple[str, str, bool], list[ResolvedProduct]] = {}
     for product in mesh.products.values():
-        outbox = product.product.outbox
-        if outbox is not None:
-            found.setdefault((outbox.database, qualified(outbox.table)), []).append(product)
+        origin = product.product.outbox or product.product.capture
+        if origin is not None:
+            captured = product.product.capture is not None
+            found.setdefault((origin.database, qualified(origin.table), captured), []).append(product)
     return tuple(
-        OutboxSource(database, table, tuple(sorted(products, key=lambda product: product.name)), _lane(products))
-        for (database, table), products in sorted(found.items())
+        OutboxSource(
+            database,
+            table,
+            tuple(sorted(products, key=lambda product: product.name)),
+            "native" if captured else _lane(products),
+            captured,
+        )
+        for (database, table, captured), products in sorted(found.items())
     )
 
 
@@ -96,7 +106,11 @@ def source_steps(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> li
     position = read_position(broker, source.name) if topic_there else None
     names = [str(product.name) for product in source.products]
     steps: list[Step] = []
-    if not parts.table or not set(names) <= set(parts.products):
+    if source.captured:
+        if not parts.whole_rows:
+            text = f"{source.name}: let the log carry whole old rows (ALTER TABLE {source.table} REPLICA IDENTITY FULL)"
+            steps.append(Step(text, cast("TableAdmin", admin).log_whole_rows))
+    elif not parts.table or not set(names) <= set(parts.products):
         missing = sorted(set(names) - set(parts.products))
         verb = "let the table take rows of" if parts.table else "create the table for rows of"
         steps.append(Step(f"{source.name}: {verb} {', '.join(missing)}", lambda: admin.create_table(names)))
@@ -106,7 +120,7 @@ def source_steps(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> li
         description = TopicDescription(topic, 1, dict(POSITION_TOPIC_SETTINGS))
         steps.append(Step(f"{source.name}: create the topic {topic}", lambda: broker.create_topic(description)))
     if position is None:
-        if parts.slot is not None and parts.rows:
+        if parts.slot is not None and (parts.rows or (source.captured and _published(source, broker))):
             raise _position_lost(source)
         steps.append(
             Step(f"{source.name}: create the slot and its first position", lambda: _begin(source, admin, broker))
@@ -154,6 +168,17 @@ def write_position(source: str, position: Position, broker: Broker) -> None:
         sink.commit()
     finally:
         sink.close()
+
+
+def _published(source: OutboxSource, broker: Broker) -> bool:
+    """Whether any record of the source is there: a captured table has rows from the first, which says nothing."""
+    places = [
+        TopicPartition(product.output.topic, partition)
+        for product in source.products
+        for partition in range(product.output.output.partitions)
+    ]
+    there = broker.describe([place.topic for place in places])
+    return any(broker.ends([place for place in places if place.topic in there]).values())
 
 
 def _position_lost(source: OutboxSource) -> Fault:

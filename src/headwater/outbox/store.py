@@ -92,6 +92,7 @@ class SourceParts:
     slot: SlotState | None
     products: tuple[str, ...]
     rows: bool
+    whole_rows: bool = True  # of a captured table: the log carries whole old rows, where they are asked for
 
 
 class SourceAdmin(Protocol):

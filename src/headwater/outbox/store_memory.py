@@ -22,7 +22,7 @@ class _Transaction:
     commit_lsn: int
     end_lsn: int
     committed_at: Instant
-    rows: tuple[OutboxEvent | LogicalMessage, ...]
+    rows: tuple[OutboxEvent | LogicalMessage | bytes, ...]
     columns: tuple[str, ...]
 
 
@@ -50,8 +50,8 @@ class MemoryOutbox:
         """Where the log ends."""
         return self._lsn
 
-    def commit(self, rows: Sequence[OutboxEvent | LogicalMessage], *, committed_at: int | None = None) -> None:
-        """Commit a transaction of these rows and logical messages."""
+    def commit(self, rows: Sequence[OutboxEvent | LogicalMessage | bytes], *, committed_at: int | None = None) -> None:
+        """Commit a transaction of these rows, logical messages and messages of the plug-in as they are."""
         self._lsn += 8 + 64 * len(rows)
         moment = Instant(committed_at if committed_at is not None else self.clock.now())
         self.transactions.append(_Transaction(self._lsn, self._lsn + 48, moment, tuple(rows), self.columns))
@@ -206,6 +206,8 @@ class MemorySession:
             if isinstance(row, OutboxEvent):
                 cells = [_cell(getattr(row, name, "2026-01-01 00:00:00+00")) for name in transaction.columns]
                 bodies.append(pgoutput_write.insert(_RELATION, cells))
+            elif isinstance(row, bytes):
+                bodies.append(row)
             else:
                 bodies.append(pgoutput_write.logical_message(replace(row, lsn=lsn)))
         bodies.append(pgoutput_write.commit(pgoutput.Commit(lsn, transaction.end_lsn)))

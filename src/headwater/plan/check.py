@@ -12,6 +12,7 @@ from headwater.mesh.load import Survey, survey
 from headwater.mesh.products import Mesh
 from headwater.naming import ProductName
 from headwater.outbox.debezium import override_fault
+from headwater.outbox.mapping_file import mapping_findings
 from headwater.plan.changes_git import GitChanges, changed_since
 from headwater.plan.history import history_findings, read_locks
 from headwater.plan.releases import ProductChange, judge_releases
@@ -55,6 +56,7 @@ def check(folder: Path, base: str = "") -> Report:
     findings += [
         *read.findings,
         *_flow_findings(read, flows),
+        *mapping_findings(mesh),
         *_promise_findings(read),
         *_debezium_findings(mesh, folder),
     ]

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from headwater.contracts.environment import Environment
 from headwater.errors import CallerFault
+from headwater.outbox.capture_admin import PostgresTableAdmin
 from headwater.outbox.source import OutboxSource
 from headwater.outbox.source_postgres import PostgresAdmin
 from headwater.outbox.store import SourceAdmin
@@ -26,11 +27,18 @@ def reach(environment: Environment, sources: tuple[OutboxSource, ...], *, clock:
         registry = HttpRegistry(environment.registry_url)
         admins: dict[str, SourceAdmin] = {}
         for source in sources:
-            address = _address(environment, source)
-            admin = PostgresAdmin(address, database=source.database, table=source.table, slot=source.slot)
+            admin = _admin(_address(environment, source), source)
             closing.callback(admin.close)
             admins[source.name] = admin
         yield Parts(broker, registry, admins)
+
+
+def _admin(address: str, source: OutboxSource) -> PostgresAdmin:
+    if not source.captured:
+        return PostgresAdmin(address, database=source.database, table=source.table, slot=source.slot)
+    captures = [product.product.capture for product in source.products]
+    whole = any(capture is not None and capture.old_rows == "whole" for capture in captures)
+    return PostgresTableAdmin(address, database=source.database, table=source.table, whole=whole)
 
 
 def _address(environment: Environment, source: OutboxSource) -> str:

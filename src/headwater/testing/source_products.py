@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from headwater import naming
-from headwater.contracts.product import Outbox, Output, Owner, Product, ProductType, Version
+from headwater.contracts.product import Capture, Outbox, Output, Owner, Product, ProductType, Version
 from headwater.mesh.products import ResolvedOutput, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.outbox.starting import topics_of
@@ -36,6 +36,7 @@ def source_product(
     partitions: int = 4,
     outbox: Outbox | None = None,
     on_invalid: Literal["continue", "park-key"] = "continue",
+    capture: Capture | None = None,
 ) -> ResolvedProduct:
     """A source-aligned product whose schema has these fields and the platform's.
 
@@ -55,9 +56,10 @@ def source_product(
         owner=Owner("tests", "tests@example.org"),
         purpose="For tests.",
         inputs=(),
-        outbox=outbox or Outbox("operations", "public.outbox"),
+        outbox=None if capture else outbox or Outbox("operations", "public.outbox"),
         outputs=(output,),
         folder="connectors/" + name.replace(".", "/"),
+        capture=capture,
     )
     topic = naming.topic(product_name, 1)
     resolved = ResolvedOutput(output, schema, payload_schema(schema), shape_of(schema), topic, naming.subject(topic))
@@ -85,6 +87,18 @@ def stock_facts(**options: object) -> ResolvedProduct:
         {"name": "count", "type": "int"},
     ]
     return source_product("stock.levels", fields, key=("place", "article"), **options)  # type: ignore[arg-type]
+
+
+def captured_items(name: str = "shop.items", **options: object) -> ResolvedProduct:
+    """Events of a captured table `public.item`: an item's state, and by which operation it came."""
+    fields: list[dict[str, object]] = [
+        {"name": "item", "type": "string"},
+        {"name": "state", "type": "string"},
+        {"name": "op", "type": "string"},
+        {"name": "occurred_at", "type": INSTANT},
+    ]
+    capture = Capture("operations", "public.item", **options)  # type: ignore[arg-type]
+    return source_product(name, fields, key=("item",), capture=capture)
 
 
 def make_topics(products: Sequence[ResolvedProduct], broker: Broker, registry: Registry) -> None:

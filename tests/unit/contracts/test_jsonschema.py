@@ -41,6 +41,10 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
         return False
     if "not" in schema and fits(schema["not"], value):
         return False
+    if "oneOf" in schema and sum(fits(one, value) for one in schema["oneOf"]) != 1:
+        return False
+    if "anyOf" in schema and not any(fits(one, value) for one in schema["anyOf"]):
+        return False
     if "if" in schema and not fits(schema["then" if fits(schema["if"], value) else "else"], value):
         return False
     if isinstance(value, str):
@@ -89,7 +93,7 @@ _values = st.none() | st.booleans() | st.integers(-2, 2000) | _words | st.lists(
 _paths = st.sampled_from(
     [
         (), ("product",), ("version",), ("type",), ("owner",), ("owner", "team"), ("purpose",), ("inputs",),
-        ("outbox",),
+        ("outbox",), ("capture",), ("capture", "old_rows"),
         ("inputs", 0), ("inputs", 0, "major"), ("inputs", 0, "reads"), ("inputs", 0, "reads", 0), ("outputs",),
         ("outputs", 0), ("outputs", 0, "key"), ("outputs", 0, "retention"), ("outputs", 0, "ports"), ("more",),
         ("outputs", 0, "partitions"), ("outputs", 0, "access"), ("outputs", 0, "quality"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from headwater.catalog.standards.odcs_own import EDITIONS, Edition, JsonObject
@@ -204,6 +205,8 @@ def _root_own(contract: Product) -> Mapping[str, Any]:
     own: JsonObject = {"productType": str(contract.type), "ports": list(output.ports)}
     if contract.outbox is not None:
         own["outbox"] = {"database": contract.outbox.database, "table": contract.outbox.table}
+    if contract.capture is not None:
+        own["capture"] = asdict(contract.capture)
     if contract.inputs:
         own["inputs"] = [
             {"product": str(read.product), "major": read.major, **({"reads": list(read.reads)} if read.reads else {})}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from headwater.catalog.standards.foreign import Document
@@ -12,7 +12,7 @@ from headwater.catalog.standards.odcs_fields import avro_name
 from headwater.catalog.standards.odcs_own import JsonObject, read_own
 from headwater.contracts.environment import MeshFile
 from headwater.contracts.keys import FOREVER
-from headwater.contracts.product import PARTITIONS_DEFAULT, Compatibility, ProductType
+from headwater.contracts.product import PARTITIONS_DEFAULT, Capture, Compatibility, ProductType
 from headwater.errors import Finding
 from headwater.timeline.instant import Duration
 
@@ -65,7 +65,7 @@ def product_terms(contract: Document, path: str, value: JsonObject, *, mesh: Mes
         "purpose": reading.purpose(),
     }
     if kind == ProductType.SOURCE_ALIGNED:
-        values["outbox"] = reading.outbox(own)
+        values |= reading.origin(own)
     elif isinstance(own.get("inputs"), list):
         values["inputs"] = own["inputs"]
     return Terms({**values, "outputs": [reading.output(own)]}, tuple(reading.findings))
@@ -103,14 +103,17 @@ class _Reading:
             self.assume("description", "the contract says no purpose: its name was taken", "write purpose")
         return text or _line(self.contract.value.get("name")) or "Imported from a contract."
 
-    def outbox(self, own: JsonObject) -> JsonObject:
+    def origin(self, own: JsonObject) -> JsonObject:
         said = own.get("outbox")
         if isinstance(said, dict) and set(said) == {"database", "table"}:
-            return said
+            return {"outbox": said}
+        captured = own.get("capture")
+        if isinstance(captured, dict) and set(captured) == {part.name for part in fields(Capture)}:
+            return {"capture": captured}
         database = next(iter(self.mesh.databases), "operations")
         message = f"the contract says no outbox: {OUTBOX_TABLE} of {database} was taken"
         self.assume("customProperties", message, "write outbox.database and outbox.table in product.yaml")
-        return {"database": database, "table": OUTBOX_TABLE}
+        return {"outbox": {"database": database, "table": OUTBOX_TABLE}}
 
     def output(self, root: JsonObject) -> JsonObject:
         own = read_own(self.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from headwater import naming
 from headwater.catalog.standards.odcs import contact_url, contract_id
 from headwater.catalog.standards.odcs_own import JsonObject
@@ -54,6 +56,8 @@ def document(product: ResolvedProduct, mesh: Mesh) -> JsonObject:
     own: JsonObject = {} if url else {"contact": contract.owner.contact}
     if contract.outbox is not None:
         own["outbox"] = {"database": contract.outbox.database, "table": contract.outbox.table}
+    if contract.capture is not None:
+        own["capture"] = asdict(contract.capture)
     if own:
         value["customProperties"] = _own(own)
     return value

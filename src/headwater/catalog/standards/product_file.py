@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from headwater.catalog.standards.yaml_text import yaml_text
@@ -34,6 +35,8 @@ def product_values(product: Product) -> JsonObject:
         ]
     if product.outbox is not None:
         values["outbox"] = {"database": product.outbox.database, "table": product.outbox.table}
+    if product.capture is not None:
+        values["capture"] = asdict(product.capture)
     values["outputs"] = [_output(output) for output in product.outputs]
     return values
 
