@@ -39,13 +39,20 @@ MEMORY = "logical_decoding_work_mem = '64kB'"
 def run(*, trials: int = 500, seed: int = 1, stack: LocalStack | None = None, saboteur: str = "") -> dict[str, Any]:
     """So many schedules. Saboteurs: `forgetful` begins large transactions again, `hasty` cuts small ones into parts."""
     with scene(stack, seed, SABOTEURS[saboteur] if saboteur else SMALL) as made:
-        if not made.number("SELECT setting::int FROM pg_settings WHERE name = 'max_prepared_transactions'"):
-            stacks.configure(made.stack, SERVER, restart=True)
+        allow_prepared(made.stack)
         with psycopg.connect(stacks.address(made.stack), autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {made.database} SET {MEMORY}")
         if saboteur:
             return _result(made, trials, HUGE_SABOTEUR, made.module)
         return _result(made, trials, HUGE_LONG if trials >= LONG_FROM else HUGE_SHORT, RELAY)
+
+
+def allow_prepared(stack: LocalStack) -> None:
+    """The server restarts for it, so it is asked for once and stays."""
+    with psycopg.connect(stacks.address(stack)) as connection:
+        row = connection.execute("SHOW max_prepared_transactions").fetchone()
+    if row is not None and row[0] != SERVER["max_prepared_transactions"]:
+        stacks.configure(stack, SERVER, restart=True)
 
 
 def _result(made: Scene, trials: int, huge: int, last: str) -> dict[str, Any]:
@@ -59,7 +66,6 @@ def _result(made: Scene, trials: int, huge: int, last: str) -> dict[str, Any]:
                 kills.append(_life(made, lanes, chance, count, life))
         spilled = _spilled(made)
         resident = _huge(made, huge, last)
-        made.drain(made.relay(module=last))
     evidence = verdict.Evidence(made)
     return verdict.answer(
         "R5", made, evidence, trials=trials, watch=watch, cap=CAP,
@@ -109,6 +115,7 @@ def _life(made: Scene, lanes: list[Lane], chance: random.Random, count: int, lif
 
 def _huge(made: Scene, rows: int, module: str) -> float:
     """One transaction above every cap, a relay killed in the middle of it twice; the most memory that a relay took."""
+    made.drain(made.relay(module=module))  # what the schedules left: the kills are to fall into the one transaction
     with psycopg.connect(made.dsn) as connection:
         connection.execute(HUGE, {"product": made.products[0], "rows": rows})
     for at in ("relay.after_commit:1:kill", f"relay.after_send:{min(25_000, rows * 2 // 3)}:kill"):
@@ -124,7 +131,7 @@ def _huge(made: Scene, rows: int, module: str) -> float:
     while made.acknowledged() < written and process.poll() is None and time.monotonic() < deadline:
         peak = max(peak, _resident_peak_mb(process.pid))
         time.sleep(0.2)
-    made.stop(process)
+    made.drain(process)
     return peak
 
 
