@@ -101,6 +101,11 @@ def stage_transactional_id(product: ProductName, major: int, stage: str, slot: i
     return f"{product}-v{major}-{stage}-{slot}"
 
 
+def quarantine_transactional_id(product: ProductName, major: int) -> str:
+    """The transactional id of a command that resolves entries of a derived product, which no relay writes."""
+    return f"quarantine-{topic(product, major)}"
+
+
 def relay_transactional_id(source: str) -> str:
     """The transactional id of the relay of one outbox source."""
     return f"relay-{source}-0"

@@ -31,6 +31,7 @@ COMMANDS = (
     "connector",
     "run",
     "tail",
+    "quarantine",
     "query",
 )
 EXIT_FAULT = 70

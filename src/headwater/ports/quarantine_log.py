@@ -12,7 +12,7 @@ from typing import Literal
 
 from headwater.errors import Unreachable
 from headwater.ports.protocol import Broker
-from headwater.ports.quarantine import PARKS, PREFIX
+from headwater.ports.quarantine import PARKS, PREFIX, Outcome, resolution_headers
 from headwater.ports.record import EndOfPartition, Header, Message, TopicPartition
 
 State = Literal["open", "parked", "repaired", "released", "discarded"]
@@ -155,6 +155,23 @@ def entries(broker: Broker, topic: str, *, resolved: bool = False) -> list[Entry
             if not resolved and entry.state not in ("open", "parked"):
                 del found[letter.id]
     return sorted(found.values(), key=lambda entry: (entry.timestamp, entry.partition, entry.offset))
+
+
+def resolve(broker: Broker, entry: Entry, outcome: Outcome, *, writer: str, at: int, by: str, reason: str) -> None:
+    """Write what became of an entry of a derived product, as the transactional id `writer`; `at` in milliseconds.
+
+    Never for a source's product: its relay is the only one that writes there.
+    """
+    sink = broker.sink(writer)
+    try:
+        sink.open()
+        sink.begin()
+        headers = resolution_headers(entry.id, outcome, by=by, reason=reason)
+        sink.send(entry.topic, entry.key, None, timestamp=at, partition=entry.partition, headers=headers)
+        sink.flush()
+        sink.commit()
+    finally:
+        sink.close()
 
 
 def _facts(headers: Sequence[Header]) -> dict[str, str]:
