@@ -16,8 +16,10 @@ from headwater.outbox.source_postgres import PostgresAdmin
 from headwater.outbox.store import SourceParts
 
 _IDENTITY_SQL = "SELECT relreplident FROM pg_class WHERE oid = to_regclass(%s)"
-_PUBLISHED_SQL = """SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication
-  JOIN pg_publication_tables t USING (pubname)
+_VIRTUAL_SQL = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attgenerated = 'v' LIMIT 1"
+_PUBLISHED_SQL = """SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate
+    AND coalesce(to_jsonb(p) ->> 'pubgencols', 's') = 's'
+  FROM pg_publication p JOIN pg_publication_tables t USING (pubname)
   WHERE pubname = %s AND (quote_ident(t.schemaname) || '.' || quote_ident(t.tablename))::regclass = to_regclass(%s)"""
 
 
@@ -39,6 +41,14 @@ class PostgresTableAdmin(PostgresAdmin):
                 detail="the log would not say which row an update or a delete was about",
                 hint=f"ALTER TABLE {self._table} REPLICA IDENTITY DEFAULT, or leave old_rows out of the contract",
             )
+        virtual = self._rows(_VIRTUAL_SQL, self._table) if self._whole else []
+        if virtual:
+            raise CallerFault(
+                f"{self._table} has the virtual column {virtual[0][0]}, and whole old rows of it cannot be logged",
+                code="HW-O155",
+                detail="PostgreSQL would refuse every update and delete of the service",
+                hint="say old_rows: as-is in the contract",
+            )
         published = self._rows(_PUBLISHED_SQL, self._publication, self._table)
         return replace(
             super().look(),
@@ -53,6 +63,9 @@ class PostgresTableAdmin(PostgresAdmin):
     def create_publication(self) -> None:
         """The publication of all changes, in place of one that sends fewer; a partitioned table sends as one."""
         publish = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+        if int(self._one("SHOW server_version_num")[0]) >= 180_000:
+            # Else the server refuses updates of a table whose whole rows are logged: their old values would be missing.
+            publish += ", publish_generated_columns = stored"
         with self._connection.transaction():
             self._run(f'DROP PUBLICATION IF EXISTS "{self._publication}"')
             self._run(f'CREATE PUBLICATION "{self._publication}" FOR TABLE {ddl.quoted(self._table)} WITH ({publish})')

@@ -31,8 +31,11 @@ PRINTED = (
     "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c bytea_output=hex -c extra_float_digits=1"
     " -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
 )
+# Those that the stream has too: stored generated ones from PostgreSQL 18 on, virtual ones never.
 COLUMNS_SQL = """SELECT attname, atttypid::bigint FROM pg_attribute
-  WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"""
+  WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+    AND (attgenerated = '' OR (attgenerated = 's' AND current_setting('server_version_num')::int >= 180000))
+  ORDER BY attnum"""
 KEY_SQL = """SELECT a.attname, a.atttypid::bigint FROM pg_index i
   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
   WHERE i.indrelid = to_regclass(%s) AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,10 +9,11 @@ from headwater.errors import CallerFault
 from headwater.hooks import Hooks
 from headwater.mesh.products import ResolvedProduct
 from headwater.naming import ProductName
+from headwater.outbox.batching import Limits
 from headwater.outbox.capture_session import CapturedSession, Member, TableKey
 from headwater.outbox.capture_store import CaptureStore
 from headwater.outbox.load_state import key_order
-from headwater.outbox.loading import Loading, begun, pending
+from headwater.outbox.loading import CHUNK, Loading, begun, pending
 from headwater.outbox.mapper import Mapper
 from headwater.outbox.mapping_file import LoadedMapping, load_mapping
 from headwater.outbox.position import Position
@@ -31,6 +31,7 @@ class Serving:
     clock: Clock
     hooks: Hooks
     failpoint: Callable[[str], None]
+    limits: Limits
 
 
 class Capturing:
@@ -49,8 +50,7 @@ class Capturing:
         self._store = store
         self._products = tuple(products)
         self._mappings = mappings
-        joined = " ".join(f"{name}={mappings[name].fingerprint}" for name in sorted(mappings))
-        self._fingerprint = hashlib.sha256(joined.encode()).hexdigest()[:16]
+        self._fingerprints = {str(name): mappings[name].fingerprint for name in sorted(mappings)}
 
     @classmethod
     def of_files(cls, source: str, table: str, store: CaptureStore, products: Sequence[ResolvedProduct]) -> Capturing:
@@ -76,14 +76,15 @@ class Capturing:
             )
             for product in self._products
         ]
-        if position.partial and position.capture is not None and position.capture.mappings != self._fingerprint:
+        before = position.capture.mappings if position.capture is not None else {}
+        if position.partial and any(self._fingerprints.get(name) != text for name, text in before.items()):
             raise CallerFault(
                 f"{self._source}: a mapping was changed while a large transaction is published in part",
                 code="HW-O156",
                 detail="nobody can tell which of the new mapping's records stand for those that are published",
                 hint="put the mapping back as it was until the relay is beyond that transaction, then change it",
             )
-        position = replace(position, capture=begun(mappers, position, self._fingerprint))
+        position = replace(position, capture=begun(mappers, position, self._fingerprints))
         assert position.capture is not None
         waiting = pending(mappers, position.capture)
         if waiting and not position.partial:
@@ -96,6 +97,7 @@ class Capturing:
                 clock=serving.clock,
                 hooks=serving.hooks,
                 failpoint=serving.failpoint,
+                limits=Limits(min(serving.limits.rows, CHUNK.rows), min(serving.limits.bytes, CHUNK.bytes)),
             )
             for mapper in waiting:
                 position = loading.load(mapper, key.names, position, stopping)

@@ -58,10 +58,10 @@ class LoadState:
 
 @dataclass(frozen=True, slots=True)
 class CaptureState:
-    """What a captured table's position says beside the log: the loads by topic, and the mappings' fingerprint."""
+    """What a captured table's position says beside the log: loads by topic, the mappings' fingerprints by product."""
 
     loads: Mapping[str, LoadState] = field(default_factory=dict)
-    mappings: str = ""
+    mappings: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, topic: str) -> LoadState:
         """The load of a product; it has not begun where nothing is known of it."""
@@ -74,7 +74,7 @@ class CaptureState:
     def as_json(self) -> dict[str, Any]:
         """As it stands in the position's record."""
         return {
-            "mappings": self.mappings,
+            "mappings": dict(self.mappings),
             "loads": {
                 topic: {
                     "done": state.done,
@@ -97,7 +97,7 @@ class CaptureState:
                 for each in state["ranges"]
             )
             loads[str(topic)] = LoadState(ranges, bool(state["done"]))
-        return cls(loads, str(value["mappings"]))
+        return cls(loads, {str(product): str(text) for product, text in value["mappings"].items()})
 
 
 def key_order(types: Sequence[int]) -> Order:

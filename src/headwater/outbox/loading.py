@@ -7,7 +7,7 @@ is left out by `capture_session.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from headwater.hooks import Hooks
@@ -23,7 +23,7 @@ from headwater.outbox.position import Position
 from headwater.outbox.segment import Batch
 from headwater.timeline.clock import Clock
 
-CHUNK_ROWS, CHUNK_BYTES = 5_000, 4 * 1024 * 1024  # at most, and about: bounds memory, and what a reader waits for
+CHUNK = Limits(rows=5_000, bytes=4 * 1024 * 1024)  # about: bounds memory, and how long a reader waits for a chunk
 FIRST_ROWS = 100  # until it is known how large the rows are
 _WHOLE = Limits(rows=1 << 40, bytes=1 << 50)  # a chunk is one batch, however much its mapping makes of it
 
@@ -40,6 +40,7 @@ class Loading:
     clock: Clock
     hooks: Hooks
     failpoint: Callable[[str], None] = lambda name: None
+    limits: Limits = CHUNK
 
     def load(self, mapper: Mapper, key: Sequence[str], position: Position, stopping: Callable[[], bool]) -> Position:
         """Publish the rows that are missing of one product; the position after the last chunk that was published."""
@@ -49,7 +50,7 @@ class Loading:
         with self.store.snapshot(state.until) as snapshot:
             self.failpoint("load.after_snapshot")
             places = [snapshot.table.columns.index(name) for name in key]
-            limit = FIRST_ROWS
+            limit = min(FIRST_ROWS, self.limits.rows)
             while not state.done and not stopping():
                 rows = snapshot.rows(limit)
                 # A short chunk may be the last or not: only an empty one says that there are no more.
@@ -62,7 +63,7 @@ class Loading:
                 self.publish(replace(batch, position=position))
                 self.failpoint("load.after_publish")
                 count += len(rows)
-                limit = _next_limit(rows, limit)
+                limit = _next_limit(rows, limit, self.limits)
                 seconds = (self.clock.monotonic() - began) / 1_000_000
                 self.hooks.announce(
                     "relay.loaded",
@@ -108,7 +109,7 @@ def pending(mappers: Sequence[Mapper], capture: CaptureState) -> list[Mapper]:
     return [mapper for mapper in mappers if not capture.of(mapper.product.output.topic).done]
 
 
-def begun(mappers: Sequence[Mapper], position: Position, mappings: str) -> CaptureState:
+def begun(mappers: Sequence[Mapper], position: Position, mappings: Mapping[str, str]) -> CaptureState:
     """The state to go on from: of these products alone, without what no longer matters, under these mappings.
 
     Of a product that left the table and came back nobody knows what it missed: its rows are loaded anew. One that wants
@@ -133,6 +134,6 @@ def _texts(cells: Cells, places: Sequence[int]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _next_limit(rows: Sequence[Cells], limit: int) -> int:
+def _next_limit(rows: Sequence[Cells], limit: int, limits: Limits) -> int:
     size = sum(len(cell) for cells in rows for cell in cells if isinstance(cell, bytes))
-    return max(1, min(CHUNK_ROWS, limit * 4, CHUNK_BYTES * len(rows) // max(1, size))) if rows else limit
+    return max(1, min(limits.rows, limit * 4, limits.bytes * len(rows) // max(1, size))) if rows else limit

@@ -138,7 +138,8 @@ class Relay:
             publisher.publish(batch)
             self._published = True
 
-        return Serving(publish, self._options.tick, self._clock, self._hooks, self._failpoint)
+        options = self._options
+        return Serving(publish, options.tick, self._clock, self._hooks, self._failpoint, options.limits)
 
     def _publisher(self, sink: TransactionalSink, targets: list[Target], position: Position) -> Publisher:
         places = [

@@ -5,21 +5,29 @@ The oracle is what was written to the table; the checks read the topics and use 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headwater.errors import CallerFault, Fault, Unreachable
 from headwater.hooks import FailpointReached, Hooks, arm
 from headwater.mesh.products import ResolvedProduct
+from headwater.outbox import capture_session, capturing
 from headwater.outbox.batching import Limits
 from headwater.outbox.capture_memory import MemoryTable
+from headwater.outbox.capture_session import Member
 from headwater.outbox.capturing import Capturing
 from headwater.outbox.change import Change, Record
+from headwater.outbox.load_state import LoadState
 from headwater.outbox.mapping_file import LoadedMapping
+from headwater.outbox.pgoutput_changes import RowChange
 from headwater.outbox.relay import Relay, RelayOptions
 from headwater.outbox.source import OutboxSource, ensure_source
 from headwater.outbox.starting import read_position
@@ -43,12 +51,14 @@ def mapping(change: Change) -> Iterable[Record]:
     """A row's record, with its id as the event's, and a row that moved to another id is taken back at its old one."""
     before, after = change.before, change.after
     if before is not None and after is not None and before["id"] != after["id"]:
-        yield Record(payload(change, before), event_id=f"item-{before['id']}", kind="retract")
-    yield Record(payload(change, change.row), event_id=f"item-{change.row['id']}")
+        yield Record(payload("move", before), event_id=f"item-{before['id']}", kind="retract")
+        yield Record(payload("move", after), event_id=f"item-{after['id']}", kind="assert")
+    else:
+        yield Record(payload(change.op, change.row), event_id=f"item-{change.row['id']}")
 
 
-def payload(change: Change, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"item": str(row["id"]), "state": row.get("state", "gone"), "op": change.op, "occurred_at": 1}
+def payload(op: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"item": str(row["id"]), "state": row.get("state", "gone"), "op": op, "occurred_at": 1}
 
 
 @dataclass
@@ -67,7 +77,9 @@ class World:
         self.source = OutboxSource("operations", "public.item", self.products, captured=True)
         self.heard: list[tuple[str, dict[str, Any]]] = []
         self.number = 0
+        self.history: dict[str, list[str]] = {}  # every version of every row that was committed, in order
         self.mapping = mapping
+        self.fingerprint = "1"
         self.between: list[tuple[str, int, int]] = []  # what is written while a load goes on, step by step
         make_topics(self.products, self.broker, self.registry)
 
@@ -93,6 +105,9 @@ class World:
                 there.remove(row)
         if changes:
             self.table.write(changes)
+        for op, values in changes:
+            if op != "delete":
+                self.history.setdefault(str(values["id"]), []).append(str(values["state"]))
 
     def relay(self, failpoint: str = "") -> Relay:
         armed = arm(failpoint)
@@ -103,7 +118,9 @@ class World:
                 self.write([self.between.pop()])
             armed(name)
 
-        mappings = {p.name: LoadedMapping(lambda change: self.mapping(change), "1", (), 1) for p in self.products}
+        mappings = {
+            p.name: LoadedMapping(lambda change: self.mapping(change), self.fingerprint, (), 1) for p in self.products
+        }
         capturing = Capturing(self.source.name, self.source.table, self.table, self.products, mappings)
         return Relay(
             self.source, self.table, self.broker, self.registry, clock=self.clock, failpoint=reached,
@@ -147,25 +164,25 @@ class World:
 
 
 def check(world: World, product: ResolvedProduct | None = None) -> None:
-    """No gap: the newest record of each item is the row that is there. No repeat: no version of a row comes twice."""
+    """Of each item the topic tells how it came, and from there on every version that was committed, once, in order."""
     product = product or world.products[0]
     records = world.records(product)
-    newest: dict[str, dict[str, Any]] = {}
+    told: dict[str, list[dict[str, Any]]] = {}
     stamps: dict[int, int] = {}
     for message, record in records:
-        before = newest.get(record["item"])
-        assert before is None or record["revision"] > before["revision"], "the revision grows"
+        told.setdefault(record["item"], []).append(record)
         assert record["recorded_at"] >= stamps.get(message.partition, 0), "recorded time never goes back"
         stamps[message.partition] = record["recorded_at"]
-        newest[record["item"]] = record
+    for item, each in told.items():
+        assert each[0]["op"] in ("snapshot", "insert", "move"), "the first that is told of an item is how it came"
+        assert [r["op"] for r in each].count("snapshot") <= 1, "an item is loaded once"
+        assert all(a["revision"] < b["revision"] for a, b in pairwise(each)), "the revision grows"
+        states = [r["state"] for r in each if r["kind"] != "retract"]
+        assert states == world.history[item][-len(states) :], "every version from then on, once"
     there = {row["id"]: row["state"] for row in world.table.now_there()}
-    assert {item: r["state"] for item, r in newest.items() if r["kind"] != "retract"} == there
-    told = Counter((r["item"], r["state"], r["kind"] == "retract") for _, r in records if r["state"] != "gone")
-    assert not [version for version, count in told.items() if count > 1], "a version of a row comes once"
+    assert {item: each[-1]["state"] for item, each in told.items() if each[-1]["kind"] != "retract"} == there
     ids = [dict(message.headers)["id"] for message, _ in records]
     assert len(ids) == len(set(ids))
-    loaded = Counter(r["item"] for _, r in records if r["op"] == "snapshot")
-    assert not [item for item, count in loaded.items() if count > 1], "a row is loaded once"
     for message in world.messages(f"{product.output.topic}.progress"):
         through, offset = decode_mark(message.value or b"")
         later = [r for m, r in records if m.partition == message.partition and m.offset >= offset]
@@ -210,3 +227,181 @@ def test_whatever_ends_the_relay_the_topic_is_the_table_and_no_version_comes_twi
     world = World(whole=whole)
     run(world, filled, between, steps)
     check(world)
+
+
+def part_of_a_load(world: World) -> None:
+    """Rows 1 to 12 that are loaded in two lives, with writes to each part before, between and after."""
+    world.write([("put", row, 0) for row in range(1, 13)])
+    world.apply()
+    world.write([("put", 1, 0), ("put", 11, 0)])
+    world.live(100, "load.after_publish:1:raise")
+    world.write([("put", 2, 0), ("put", 12, 0), ("delete", 3, 0), ("delete", 10, 0), ("move", 4, 20), ("move", 9, 3)])
+    world.live(100, "load.after_publish:1:raise")
+    world.write([("put", 2, 0), ("put", 12, 0), ("put", 13, 0)])
+    world.live(1_000)
+
+
+def test_a_load_goes_on_where_it_was_under_a_newer_snapshot() -> None:
+    world = World()
+    part_of_a_load(world)
+    check(world)
+    ranges = world.position.capture.of("shop.items.v1").ranges
+    assert len({each.point for each in ranges}) == 3
+    assert ranges[-1].until is None
+
+
+SABOTAGE: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "what a snapshot holds is streamed again": lambda patch: patch.setattr(
+        capture_session, "loaded", lambda state, order: lambda key, commit_lsn: False
+    ),
+    "what a snapshot lacks is left out": lambda patch: patch.setattr(
+        capture_session,
+        "loaded",
+        lambda state, order: lambda key, commit_lsn: commit_lsn <= state.ranges[-1].point + 99,
+    ),
+    "the last point counts for all keys": lambda patch: patch.setattr(
+        capture_session, "loaded", lambda state, order: lambda key, commit_lsn: commit_lsn < state.ranges[-1].point
+    ),
+    "a load starts over": lambda patch: patch.setattr(LoadState, "until", property(lambda self: None)),
+    "the order of keys is that of text": lambda patch: patch.setattr(
+        capturing, "key_order", lambda types: lambda key: tuple(key)
+    ),
+    "a row that moves is one change": lambda patch: patch.setattr(
+        Member, "_left", lambda self, change, lsn, held: None if held([change_key(change)], lsn) else change
+    ),
+}
+
+
+def change_key(change: RowChange) -> str:
+    cell = (change.new or change.old or ())[0]
+    assert isinstance(cell, bytes)
+    return cell.decode()
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGE)
+def test_the_check_is_red_where_a_load_is_sabotaged(sabotage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    SABOTAGE[sabotage](monkeypatch)
+    with pytest.raises(AssertionError):
+        part_of_a_load(world)
+        check(world)
+
+
+def test_a_product_that_comes_later_is_loaded_and_the_first_one_does_not_notice() -> None:
+    first, second = captured_items(), captured_items("shop.articles")
+    world = World(products=(first,))
+    world.write([("put", row, 0) for row in range(1, 9)])
+    world.apply()
+    world.live(200)
+    before = len(world.records(first))
+    world.write([("put", 1, 0), ("put", 9, 0)])
+    make_topics([second], world.broker, world.registry)
+    world.products = (first, second)
+    world.source = OutboxSource("operations", "public.item", world.products, captured=True)
+    world.live(100, "load.after_publish:1:raise")
+    world.write([("put", 2, 0), ("delete", 8, 0)])
+    world.live(500)
+    check(world, first)
+    check(world, second)
+    assert len(world.records(first)) == before + 4
+
+
+def test_a_load_waits_for_a_transaction_that_is_published_in_part() -> None:
+    first, second = captured_items(), captured_items("shop.articles")
+    world = World(products=(first,))
+    world.apply()
+    world.live(50)
+    world.write([("put", row, 0) for row in range(1, 40)])
+    world.live(100, "relay.after_commit:2:raise")
+    assert world.position.partial
+    make_topics([second], world.broker, world.registry)
+    world.products = (first, second)
+    world.source = OutboxSource("operations", "public.item", world.products, captured=True)
+    for _ in range(2):
+        with contextlib.suppress(Unreachable):
+            world.live(300)
+    check(world, first)
+    check(world, second)
+    stamps = {record["recorded_at"] for _, record in world.records(first)}
+    assert len(stamps) == 1, "one transaction, one stamp"
+
+
+def test_a_mapping_that_changes_within_a_transaction_published_in_part_is_refused() -> None:
+    world = World()
+    world.apply()
+    world.live(50)
+    world.write([("put", row, 0) for row in range(1, 40)])
+    world.live(100, "relay.after_commit:2:raise")
+    world.fingerprint = "2"
+    with pytest.raises(CallerFault) as caught:
+        world.live(100)
+    assert caught.value.code == "HW-O156"
+    world.fingerprint = "1"
+    world.live(500)
+    check(world)
+
+
+def test_a_change_that_cannot_be_mapped_goes_aside_whole_and_the_rest_goes_on() -> None:
+    def strict(change: Change) -> list[Record]:
+        if change.row["state"] == "bad":
+            raise ValueError(change.row["state"])
+        return list(mapping(change))
+
+    world = World()
+    world.mapping = strict
+    world.table.write([("insert", {"id": "1", "state": "bad"}), ("insert", {"id": "2", "state": "good"})])
+    world.apply()
+    world.live(100)
+    world.table.write([("update", {"id": "1", "state": "fine"}), ("update", {"id": "2", "state": "bad"})])
+    world.table.write([("truncate", {})])
+    world.live(100)
+    assert [(r["item"], r["state"]) for _, r in world.records()] == [("2", "good"), ("1", "fine")]
+    aside = world.messages("shop.items.v1.quarantine")
+    told = [json.loads(message.value or b"") for message in aside]
+    assert sorted((each["op"], (each.get("after") or {}).get("id")) for each in told) == [
+        ("snapshot", "1"), ("truncate", None), ("update", "2"),
+    ]  # fmt: skip
+    codes = sorted(dict(message.headers)["quarantine.error.code"] for message in aside)
+    assert codes == [b"HW-O149", b"HW-O149", b"HW-O152"]
+    assert not any(b"bad" in (value or b"") for message in aside for _, value in message.headers)
+
+
+def test_a_table_that_is_altered_online_goes_on_with_the_columns_that_are_there() -> None:
+    world = World()
+    world.apply()
+    world.write([("put", 1, 0)])
+    world.live(50)
+    world.table.types = {"note": 25, **world.table.types}
+    world.table.there = {key: {"note": None, **row} for key, row in world.table.there.items()}
+    world.write([("put", 1, 0), ("put", 2, 0)])
+    world.live(50, "relay.after_commit:1:raise")
+    world.live(50)
+    check(world)
+
+
+def test_rows_that_the_contract_skips_are_not_loaded() -> None:
+    world = World(products=(captured_items(existing_rows="skip"),))
+    world.write([("put", 1, 0)])
+    world.apply()
+    world.write([("put", 2, 0)])
+    world.live(100)
+    assert [r["item"] for _, r in world.records()] == ["2"]
+
+
+def test_an_empty_table_is_loaded_at_once_and_apply_done_twice_does_nothing() -> None:
+    world = World()
+    world.apply()
+    world.live(50)
+    assert world.position.capture.of("shop.items.v1").done
+    assert ensure_source(world.source, world.table.admin(), world.broker) == []
+
+
+def test_a_lost_position_is_not_taken_for_a_first_start() -> None:
+    world = World()
+    world.write([("put", 1, 0)])
+    world.apply()
+    world.live(100)
+    world.broker.delete_topic("headwater.position.operations.public.item")
+    with pytest.raises(Fault) as caught:
+        world.apply()
+    assert caught.value.code == "HW-O007"
