@@ -16,7 +16,9 @@ from typing import Protocol
 HAPPENINGS = {
     "relay.started": "a relay has its source's lease and reads: source",
     "relay.waiting": "a relay cannot go on for now and tries again; nothing is lost: source, code, reason",
-    "relay.committed": "a relay committed a Kafka transaction: source, records, transactions, recorded_at, seconds",
+    "relay.committed": (
+        "a relay committed a Kafka transaction: source, records, columnar, transactions, recorded_at, seconds"
+    ),
     "relay.failed": "a relay ended, for a reason that waiting does not mend: source, code, reason, hint, others",
     "relay.quarantined": "a row did not fit its contract: product, code",
     "relay.parked": "a row waits, since an earlier one of its key is in quarantine: product",

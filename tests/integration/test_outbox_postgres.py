@@ -85,6 +85,15 @@ class TestPostgresOutbox(OutboxStoreSuite):
         return writer
 
 
+class TestPostgresOutboxThroughLibpq(OutboxStoreSuite):
+    """As it is read where the connection is encrypted."""
+
+    @pytest.fixture
+    def writer(self, writer: PostgresWriter) -> OutboxWriter:
+        writer.outbox.through_libpq = True
+        return writer
+
+
 def test_apply_sees_what_it_has_made(writer: PostgresWriter) -> None:
     parts = writer.admin.look()
     assert parts.table and parts.publication and parts.slot is not None and not parts.rows

@@ -31,6 +31,14 @@ METRICS = (
         "Outbox rows that a relay published or set aside, in committed Kafka transactions.",
     ),
     Metric(
+        "headwater_relay_columnar_records_total",
+        "counter",
+        ("source",),
+        "relay.committed",
+        "columnar",
+        "Those of the records that were encoded as columns; the others took the row road, which costs more.",
+    ),
+    Metric(
         "headwater_relay_transactions_total",
         "counter",
         ("source",),

@@ -9,10 +9,8 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.naming import quarantine_topic
 from headwater.outbox.pgoutput import Row
 from headwater.ports.quarantine import Origin, QuarantineClass, quarantine_headers
-from headwater.ports.record import Header
+from headwater.ports.record import Header, Outgoing
 
-# Topic, partition (-1: by the key), key, value, timestamp in milliseconds, headers: the arguments of a sink's `send`.
-Outgoing = tuple[str, int, bytes, bytes | None, int, Sequence[Header]]
 VALUE_BYTES_LIMIT = 950_000  # below the million bytes that a broker's record may have by default, headers included
 _COLUMNS = {"aggregatetype": 1, "type": 3, "kind": 5, "revision": 6, "event_id": 7}
 _OUTBOX = "outbox."

@@ -29,8 +29,8 @@ MARK_EVERY = 1_000_000  # while idle, one mark a second: `docs/concepts/relay.md
 class Limits:
     """When a batch closes: rows and bytes at most. A larger transaction is published in parts."""
 
-    rows: int = 10_000  # `docs/concepts/relay.md`: well above where the cost of a commit stops to matter
-    bytes: int = 8 * 1024 * 1024
+    rows: int = 20_000  # `docs/concepts/relay.md`: well above where the cost of a commit stops to matter
+    bytes: int = 12 * 1024 * 1024
 
 
 class Assembler:
@@ -39,6 +39,7 @@ class Assembler:
     def __init__(self, position: Position, *, table: str, tick: int, limits: Limits, written_lsn: int = 0) -> None:
         self.position = position
         self.skipped = 0  # rows that were published before a restart
+        self.behind = 0  # microseconds from the last commit that was read to when the server sent it
         self.server_at: Instant | None = None  # the server's clock at the last keepalive
         self._table = table
         self._tick = tick
@@ -206,6 +207,7 @@ class Assembler:
         return Segment(commit_lsn, committed_at, 0 if published is None else published)
 
     def _commit(self, segment: Segment, message: bytes) -> None:
+        self.behind = pgoutput.sent_at(message) - segment.committed_at
         self._close(segment, pgoutput.commit(message).end_lsn)
 
     def _close(self, segment: Segment, end_lsn: int) -> None:

@@ -84,8 +84,7 @@ def router_connector(capture: CaptureSource, slot: str, *, avro: bool = False) -
     prefix = naming.router_prefix(capture.source)
     settings = {
         **_common(capture, slot, prefix),
-        # Nobody's: a logical message of anyone would go to a topic that is not there, and hold up the rest.
-        "message.prefix.include.list": "headwater[.]none",
+        "message.prefix.exclude.list": HEARTBEAT_PREFIX.replace(".", "[.]"),
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
         "value.converter": "org.apache.kafka.connect.storage.StringConverter",
         "transforms": "outbox",

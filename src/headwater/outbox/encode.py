@@ -6,23 +6,29 @@ Each product has a function made for it once; the loop over rows only calls it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from headwater.errors import Misfit
 from headwater.mesh.products import ResolvedOutput, ResolvedProduct
 from headwater.naming import current_topic
-from headwater.outbox.aside import VALUE_BYTES_LIMIT, Outgoing, row_headers, set_aside
+from headwater.outbox.aside import VALUE_BYTES_LIMIT, row_headers, set_aside
 from headwater.outbox.event import KINDS
 from headwater.outbox.messages import unread
-from headwater.outbox.pgoutput import Row, lsn_text
+from headwater.outbox.pgoutput import Relation, Row, lsn_text
 from headwater.outbox.refused import refusal
-from headwater.outbox.segment import Batch, Segment
+from headwater.outbox.segment import Batch, Run, Segment
 from headwater.ports.keys import key_text, partition_of
 from headwater.ports.quarantine import Origin, QuarantineClass
+from headwater.ports.record import Outgoing
 from headwater.schemas.codec import RowCodec, frame, open_single_object
 from headwater.schemas.payload import reader
+
+if TYPE_CHECKING:
+    from headwater.outbox.columns import SourceColumns
 
 _KINDS = {kind.encode(): kind for kind in KINDS}
 _Publish = Callable[[Row, int, list[Outgoing]], None]
@@ -38,21 +44,46 @@ class Target:
     partitions: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Encoded:
-    """What to send for a batch, in order; `misfits` are product and code of what went to quarantine."""
+    """What to send for a batch, in order; `misfits` are product and code of what went to quarantine.
+
+    `columnar` counts the rows that were read and written as columns.
+    """
 
     records: list[Outgoing]
     misfits: list[tuple[str, str]]
+    columnar: int = 0
+
+
+class Partitions(dict[bytes, int]):
+    """The partition of each key, so that murmur2 runs once for each.
+
+    >>> Partitions(4)[b"JFK"]
+    1
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count
+
+    def __missing__(self, key: bytes) -> int:
+        if len(self) >= _PARTITIONS_REMEMBERED:
+            self.clear()
+        partition = self[key] = partition_of(key, self._count)
+        return partition
 
 
 class Encoder:
     """Encodes the rows of one source. `source` names it in the headers of quarantined rows."""
 
     def __init__(self, targets: Sequence[Target], *, source: str, system_id: str) -> None:
+        partitions = {str(target.product.name): Partitions(target.partitions) for target in targets}
         self._publishers: dict[bytes | None, _Publish] = {
-            str(target.product.name).encode(): _publisher(target) for target in targets
+            str(target.product.name).encode(): _publisher(target, partitions[str(target.product.name)])
+            for target in targets
         }
+        self._columns = _columns(targets, partitions)
         self._products = {str(target.product.name).encode(): target.product for target in targets}
         # Rows of a product that this source does not have: kept beside those of its first product.
         self._homeless = min(targets, key=lambda target: target.product.name).product
@@ -60,35 +91,45 @@ class Encoder:
         self._system_id = system_id
 
     def encode(self, batch: Batch) -> Encoded:
-        """All rows of a batch."""
-        records: list[Outgoing] = []
-        misfits: list[tuple[str, str]] = []
-        publishers = self._publishers
-        for segment in batch.segments:
-            recorded_at, place = segment.recorded_at, segment.ordinal
-            for run in segment.runs:
-                read = run.read
-                for item in run.items:
-                    row: Row = ()
-                    try:
-                        row = read(item)
-                        publishers.get(row[1], _no_product)(row, recorded_at, records)
-                    except Misfit as misfit:
-                        self._aside(segment, place, row or unread(item), misfit, "contract", records, misfits)
-                    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError, StopIteration):
-                        self._aside(segment, place, row or unread(item), _unreadable(), "poison", records, misfits)
-                    place += 1
-        return Encoded(records, misfits)
+        """All rows of a batch: as columns where there are many of one table, else row by row."""
+        encoded = Encoded([], [])
+        for relation, runs in groupby(_runs(batch), key=lambda run: run[0].relation):
+            self._some(list(runs), relation, encoded)
+        return encoded
+
+    def _some(self, runs: list[tuple[Run, Segment, int]], relation: Relation | None, encoded: Encoded) -> None:
+        done: list[Outgoing | None] = []
+        if relation is not None and self._columns is not None:
+            items = [item for run, _, _ in runs for item in run.items]
+            stamps = [(segment.recorded_at, len(run.items)) for run, segment, _ in runs]
+            done = self._columns.encode(items, relation, stamps)
+        if done and None not in done:
+            encoded.columnar += len(done)
+            encoded.records += done  # type: ignore[arg-type]  # none is None
+            return
+        answers = iter(done)
+        for run, segment, place in runs:
+            for item in run.items:
+                record = next(answers, None)
+                if record is None:
+                    self._row(run, item, segment, place, encoded)
+                else:
+                    encoded.columnar += 1
+                    encoded.records.append(record)
+                place += 1
+
+    def _row(self, run: Run, item: Any, segment: Segment, place: int, encoded: Encoded) -> None:
+        row: Row = ()
+        try:
+            row = run.read(item)
+            self._publishers.get(row[1], _no_product)(row, segment.recorded_at, encoded.records)
+        except Misfit as misfit:
+            self._aside(segment, place, row or unread(item), misfit, "contract", encoded)
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError, StopIteration):
+            self._aside(segment, place, row or unread(item), _unreadable(), "poison", encoded)
 
     def _aside(
-        self,
-        segment: Segment,
-        place: int,
-        row: Row,
-        misfit: Misfit,
-        kind: QuarantineClass,
-        records: list[Outgoing],
-        misfits: list[tuple[str, str]],
+        self, segment: Segment, place: int, row: Row, misfit: Misfit, kind: QuarantineClass, encoded: Encoded
     ) -> None:
         offset = f"{lsn_text(segment.commit_lsn)}+{place}"
         if not row[0]:  # whoever repairs or discards it needs a name for it, the same after a crash
@@ -100,22 +141,43 @@ class Encoder:
             offset=offset,
             timestamp=segment.recorded_at // 1_000,
         )
-        records.append(set_aside(row, product, misfit, kind, origin))
-        misfits.append((str(product.name), misfit.code))
+        encoded.records.append(set_aside(row, product, misfit, kind, origin))
+        encoded.misfits.append((str(product.name), misfit.code))
 
     def _id_of(self, offset: str) -> bytes:
         return str(uuid5(NAMESPACE_URL, f"{self._system_id}/{self._source}/{offset}")).encode()
 
 
-def _publisher(target: Target) -> _Publish:
+def _runs(batch: Batch) -> Iterator[tuple[Run, Segment, int]]:
+    """Each run with its segment and the place of its first row in the transaction."""
+    for segment in batch.segments:
+        place = segment.ordinal
+        for run in segment.runs:
+            yield run, segment, place
+            place += len(run.items)
+
+
+def _columns(targets: Sequence[Target], partitions: Mapping[str, Partitions]) -> SourceColumns | None:
+    """The column road, where a product can take it and the libraries are there: they need not be on every machine."""
+    try:
+        from headwater.outbox.columns import SourceColumns
+    except ImportError:
+        return None
+    products = [
+        (target.product, frame(target.schema_id, b""), partitions[str(target.product.name)]) for target in targets
+    ]
+    columns = SourceColumns(products)
+    return columns if columns.products else None
+
+
+def _publisher(target: Target, partition_by_key: Partitions) -> _Publish:
     """The function that encodes a row of one product and adds what is to be sent; raises `Misfit`."""
     product, output = target.product, target.product.output
-    topic, partitions, prefix = output.topic, target.partitions, frame(target.schema_id, b"")
+    topic, prefix = output.topic, frame(target.schema_id, b"")
     full_name, key_fields = output.schema.name.encode(), output.output.key
     event = output.shape == "event"
     encode, read = RowCodec(output.schema).encode, _payload_reader(output)
     current = current_topic(product.name, product.major) if "current" in output.output.ports else ""
-    remembered: dict[bytes, int] = {}
 
     def publish(row: Row, recorded_at: int, records: list[Outgoing]) -> None:
         row_id, _, key, type_, _, kind, revision, event_id, *_ = row
@@ -137,11 +199,7 @@ def _publisher(target: Target) -> _Publish:
         value = prefix + encode(record)
         if len(value) > VALUE_BYTES_LIMIT:
             raise Misfit("the record is larger than a broker takes", code="HW-O027")
-        partition = remembered.get(key)
-        if partition is None:
-            if len(remembered) >= _PARTITIONS_REMEMBERED:
-                remembered.clear()
-            partition = remembered[key] = partition_of(key, partitions)
+        partition = partition_by_key[key]
         headers = row_headers(row)
         records.append((topic, partition, key, value, recorded_at // 1_000, headers))
         if current:
@@ -163,7 +221,10 @@ def _payload_reader(output: ResolvedOutput) -> Callable[[Row], tuple[dict[str, o
     def read(row: Row) -> tuple[dict[str, object], bytes]:
         payload, payload_avro = row[4], row[8]
         if payload is not None:
-            value, _ = scan(payload.decode(), 0)
+            text = payload.decode()
+            value, end = scan(text, 0)
+            if end != len(text):
+                raise ValueError
             record = convert(value)
             key = value[only_key] if only_key else None
             if type(key) is str:

@@ -19,7 +19,7 @@ from headwater.hooks import Hooks
 from headwater.outbox.batching import Assembler, Limits
 from headwater.outbox.capturing import Capturing, Serving
 from headwater.outbox.desk import Desk
-from headwater.outbox.encode import Encoder, Target
+from headwater.outbox.encode import Encoded, Encoder, Target
 from headwater.outbox.position import Position, encode_position
 from headwater.outbox.segment import Batch
 from headwater.outbox.source import OutboxSource
@@ -33,10 +33,15 @@ from headwater.timeline.clock import Clock
 from headwater.timeline.tick import TICK_DEFAULT
 
 CLOSE_AFTER = 100_000  # microseconds after which a batch is published though the stream goes on
+CATCHING_UP = 1_000_000  # a relay that is so far behind takes large batches: nobody waits for one row of them
+CLOSE_BEHIND = 1_000_000  # then a batch is published after so long, and
+LINGER = 20_000  # only once nothing has come for a while: the server sends in fits
+BREATH, FEW = 2_000, 500  # and where a read brings few messages, the next one waits: each read costs the same
 IDLE_WAIT = 50_000  # how long a read waits for the first message; bounds how late a stop is noticed
 PROBE_EVERY = 1_000_000  # while idle: the server's time, for the mark of each second
 PROBE_AGAIN = 10_000  # the server's clock had not reached the end of the tick
 HEARTBEAT_EVERY = 10_000_000  # as Debezium's recommended heartbeat: `docs/concepts/relay.md`
+SENT_AT_ONCE = 200  # records, between two looks at the failpoint
 BACKOFF_FIRST, BACKOFF_LAST = 100_000, 5_000_000
 FRUITLESS_LIMIT = 20  # attempts in a row that published nothing and failed for a reason that waiting may not mend
 _FENCED = "HW-R003"
@@ -52,7 +57,7 @@ class RelayOptions:
     tick: int = TICK_DEFAULT
     limits: Limits = field(default_factory=Limits)
     release: Limits = field(default_factory=Limits)
-    read_limit: int = 2_000  # messages taken from the stream at once
+    read_limit: int = 4_000  # messages taken from the stream at once
     skew_limit: int = 60_000_000  # microseconds; beyond it one wrong clock would hold back the source until then
     capturing: Capturing | None = None  # where the table is no outbox, but a service's own
 
@@ -176,13 +181,18 @@ class Relay:
         close_at, probe_at, heartbeat_at, skipped = now, now, now + HEARTBEAT_EVERY, 0
         while not stopping():
             waited = assembler.pending
-            patience = 0 if waited else max(0, min(IDLE_WAIT, probe_at - now))
+            patience = max(0, min(IDLE_WAIT, probe_at - now))
+            if waited:
+                patience = LINGER if assembler.behind > CATCHING_UP else 0
             messages = session.read(options.read_limit, patience / 1_000_000)
             now = clock.monotonic()
             if messages:
                 assembler.feed(messages)
+                catching_up = assembler.behind > CATCHING_UP
                 if not waited:
-                    close_at = now + CLOSE_AFTER
+                    close_at = now + (CLOSE_BEHIND if catching_up else CLOSE_AFTER)
+                if catching_up and len(messages) < FEW:
+                    clock.sleep(BREATH)
             if assembler.skipped > skipped:
                 self._hooks.announce("relay.skipped", source=self.source.name, rows=assembler.skipped - skipped)
                 skipped = assembler.skipped
@@ -280,9 +290,9 @@ class Publisher:
         topic, key = naming.position_topic(self.source), self.source.encode()
         sink.send(topic, key, encode_position(position), timestamp=stamp_ms, partition=0)
         failpoint("relay.after_position")
-        send = sink.send
-        for record_topic, partition, record_key, value, timestamp, headers in encoded.records:
-            send(record_topic, record_key, value, timestamp=timestamp, partition=partition, headers=headers)
+        records = encoded.records
+        for start in range(0, len(records), SENT_AT_ONCE):
+            sink.send_many(records[start : start + SENT_AT_ONCE])
             failpoint("relay.after_send")
         for place, end in sink.flush().items():
             if place in self.ends:
@@ -294,15 +304,15 @@ class Publisher:
         failpoint("relay.after_commit")
         self.confirm(position.end_lsn)
         failpoint("relay.after_feedback")
-        self._announce(batch, encoded.misfits, started)
+        self._announce(batch, encoded, started)
 
     def _mark(self, through: int) -> None:
         for place, end in self.ends.items():
             topic, key, value = self.progress[place.topic], mark_key(place.partition), encode_mark(through, end)
             self.sink.send(topic, key, value, timestamp=through // 1_000, partition=place.partition)
 
-    def _announce(self, batch: Batch, misfits: list[tuple[str, str]], started: int) -> None:
-        for product, code in misfits:
+    def _announce(self, batch: Batch, encoded: Encoded, started: int) -> None:
+        for product, code in encoded.misfits:
             self.hooks.announce("relay.quarantined", product=product, code=code)
         self.encoder.announce(self.hooks)
         if batch.rows:
@@ -310,6 +320,7 @@ class Publisher:
                 "relay.committed",
                 source=self.source,
                 records=batch.rows,
+                columnar=encoded.columnar,
                 transactions=len(batch.segments),
                 recorded_at=batch.position.stamp.value,
                 seconds=(self.clock.monotonic() - started) / 1_000_000,

@@ -7,7 +7,6 @@ middle of a large transaction.
 
 from __future__ import annotations
 
-import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from headwater import naming
 from headwater.errors import CallerFault, HeadwaterError, Unreachable
+from headwater.outbox.copy_libpq import LibpqStream, refusal
+from headwater.outbox.copy_stream import CopyStream, StreamError
 from headwater.outbox.pgoutput import KEEPALIVE, feedback, keepalive, lsn_from_text
 from headwater.outbox.store import ServerIdentity, SlotState
 from headwater.timeline.clock import Clock
@@ -71,6 +72,7 @@ class PostgresOutbox:
         self.slot = naming.slot(database, table)
         self.publication = naming.publication(database, table)
         self.clock = clock
+        self.through_libpq = False  # also where the connection is not encrypted: for tests of that way
 
     def session(self) -> PostgresSession:
         """A new replication connection."""
@@ -95,8 +97,8 @@ class PostgresSession:
             error = self._pg.error_message.decode(errors="replace")
             self._pg.finish()
             raise away(outbox.dsn, error)
-        self._poll = select.poll()
-        self._poll.register(self._pg.socket, select.POLLIN)
+        bare = not (self._pg.ssl_in_use or self._pg.used_gssapi or outbox.through_libpq)
+        self._stream = CopyStream(self._pg.socket) if bare else LibpqStream(self._pg)
 
     def take_lease(self) -> bool:
         """An advisory lock on this very session: never queue for it, a killed waiter would stay in the queue."""
@@ -124,25 +126,23 @@ class PostgresSession:
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 ({options})'
         deadline = self._clock.monotonic() + SLOT_PATIENCE
         while True:
-            result = self._pg.exec_(command.encode())
-            if result.status == pq.ExecStatus.COPY_BOTH:
-                self._pg.nonblocking = 1
+            try:
+                self._stream.start(command)
                 return
-            code = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-            if code != _OBJECT_IN_USE or self._clock.monotonic() > deadline:
-                raise self._failed(result, f"the replication slot {slot} cannot be read")
+            except StreamError as error:
+                if error.state != _OBJECT_IN_USE or self._clock.monotonic() > deadline:
+                    raise self._failed(error, f"the replication slot {slot} cannot be read") from None
             self._clock.sleep(SLOT_AGAIN)
 
     def read(self, limit: int, timeout: float) -> list[bytes]:
         """Raw messages; keepalives that ask are answered with what was confirmed, whatever else goes on."""
-        messages: list[bytes] = []
         try:
-            self._drain(messages, limit)
-            while len(messages) < limit and self._poll.poll(0 if messages else int(timeout * 1_000)):
-                self._pg.consume_input()
-                self._drain(messages, limit)
-        except psycopg.Error as error:
-            raise away(self._outbox.dsn, error) from None
+            messages = self._stream.read(limit, timeout)
+        except StreamError as error:
+            raise self._failed(error, "the server ended the replication stream") from None
+        for message in messages:
+            if message[0] == KEEPALIVE and keepalive(message).reply:
+                self._say()
         if self._clock.monotonic() - self._said_at >= FEEDBACK_EVERY:
             self._say()
         return messages
@@ -184,27 +184,14 @@ class PostgresSession:
         if self._beat is not None:
             self._beat.close()
             self._beat = None
+        self._stream.close()
         self._pg.finish()
-
-    def _drain(self, messages: list[bytes], limit: int) -> None:
-        append, get = messages.append, self._pg.get_copy_data
-        for _ in range(limit - len(messages)):
-            size, data = get(1)
-            if size <= 0:
-                if size < 0:
-                    raise self._failed(self._pg.get_result(), "the server ended the replication stream")
-                return
-            message = bytes(data)
-            append(message)
-            if message[0] == KEEPALIVE and keepalive(message).reply:
-                self._say()
 
     def _say(self, *, reply: bool = False) -> None:
         try:
-            self._pg.put_copy_data(feedback(self._confirmed, self._clock.now(), reply=reply))
-            self._pg.flush()
-        except psycopg.Error as error:
-            raise away(self._outbox.dsn, error) from None
+            self._stream.send(feedback(self._confirmed, self._clock.now(), reply=reply))
+        except StreamError as error:
+            raise away(self._outbox.dsn, error.message) from None
         self._said_at = self._clock.monotonic()
 
     def _query(self, statement: str) -> list[list[str | None]]:
@@ -213,15 +200,14 @@ class PostgresSession:
         except psycopg.Error as error:
             raise away(self._outbox.dsn, error) from None
         if result.status != pq.ExecStatus.TUPLES_OK:
-            raise self._failed(result, "the database refuses what the relay asks")
+            raise self._failed(refusal(result), "the database refuses what the relay asks")
         rows = range(result.ntuples)
         columns = range(result.nfields)
         values = [[result.get_value(row, column) for column in columns] for row in rows]
         return [[None if value is None else bytes(value).decode() for value in row] for row in values]
 
-    def _failed(self, result: Any, what: str) -> HeadwaterError:
-        why = result.error_message.decode(errors="replace").strip() if result is not None else ""
-        state = ((result.error_field(pq.DiagnosticField.SQLSTATE) if result is not None else b"") or b"").decode()
+    def _failed(self, error: StreamError, what: str) -> HeadwaterError:
+        state, why = error.state, error.message
         # Class 57 and 08: the server goes down or cuts the connection; 55006: a predecessor still holds the slot.
         if not state or state[:2] in ("57", "08") or state == _OBJECT_IN_USE:
             return away(self._outbox.dsn, f"{what}: {why}")

@@ -12,7 +12,7 @@ from itertools import islice
 
 from headwater.errors import Misfit
 from headwater.naming import quarantine_topic
-from headwater.outbox.aside import Outgoing, row_of, set_aside
+from headwater.outbox.aside import row_of, set_aside
 from headwater.outbox.batching import Limits
 from headwater.outbox.encode import Encoded, Encoder, Target
 from headwater.outbox.held import HeldRow, held_rows
@@ -32,7 +32,7 @@ from headwater.ports.quarantine import (
     resolution_headers,
 )
 from headwater.ports.quarantine_log import Entry, Resolution, read_letter
-from headwater.ports.record import Header, Message, TopicPartition
+from headwater.ports.record import Header, Message, Outgoing, TopicPartition
 
 _CHUNK = 256  # held rows that are encoded at once
 

@@ -22,7 +22,7 @@ from headwater.errors import Fault, Unreachable
 from headwater.hooks import Hooks
 from headwater.ports.kafka_errors import kafka_log, mapped
 from headwater.ports.protocol import GroupSource
-from headwater.ports.record import Header, TopicPartition
+from headwater.ports.record import Header, Outgoing, TopicPartition
 from headwater.timeline.clock import Clock
 
 RETRY_BACKOFF_MS = 100  # librdkafka's default, written out because the guard's limit is made of it
@@ -154,6 +154,33 @@ class GuardedProducer:
             self._producer.produce(topic, before[1], before[0], partition, timestamp=before[2])
         except (BufferError, KafkaException):
             self._produce(topic, partition, before, None)
+
+    def send_many(self, records: Sequence[Outgoing]) -> None:
+        """Add records in their order; a partition's last one is held back, as `send` does."""
+        last = {record[:2]: number for number, record in enumerate(records)}
+        for topic, partition in last:
+            if before := self._held.pop((topic, partition), None):
+                self._produce(topic, partition, before, None)
+        start = 0
+        for end in sorted(last.values()):
+            self._straight(records[start:end])
+            topic, partition, key, value, timestamp, headers = records[end]
+            self.send(topic, key, value, timestamp=timestamp, partition=partition, headers=headers)
+            start = end + 1
+
+    def _straight(self, records: Sequence[Outgoing]) -> None:
+        produce = self._producer.produce
+        for topic, partition, key, value, timestamp, headers in records:
+            if partition < 0:
+                self.send(topic, key, value, timestamp=timestamp, partition=partition, headers=headers)
+                continue
+            try:  # no report: by position, since names cost as much as a third of the call
+                if headers:
+                    produce(topic, value, key, partition, None, None, timestamp, headers)
+                else:
+                    produce(topic, value, key, partition, None, None, timestamp)
+            except (BufferError, KafkaException):
+                self._produce(topic, partition, (key, value, timestamp, headers), None)
 
     def flush(self) -> Mapping[TopicPartition, int]:
         """Wait for the broker; the next offset of each partition written to in this transaction."""

@@ -19,7 +19,7 @@ from headwater.ports.keys import partition_of
 from headwater.ports.memory_groups import Group, GroupMetadata, MemoryGroupSource
 from headwater.ports.memory_reading import Cursor, read, waiting
 from headwater.ports.protocol import Assignments, GroupSource, Reader, TransactionalSink
-from headwater.ports.record import EndOfPartition, Header, Message, TopicDescription, TopicPartition
+from headwater.ports.record import EndOfPartition, Header, Message, Outgoing, TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock, SystemClock
 
 
@@ -290,6 +290,10 @@ class _MemorySink:
             place = TopicPartition(topic, partition)
             message = Message(topic, partition, 0, key, value, timestamp, tuple(headers))
             self._ends[place] = self._broker.append(place, message, transaction) + 1
+
+    def send_many(self, records: Sequence[Outgoing]) -> None:
+        for topic, partition, key, value, timestamp, headers in records:
+            self.send(topic, key, value, timestamp=timestamp, partition=partition, headers=headers)
 
     def flush(self) -> Mapping[TopicPartition, int]:
         with self._broker.lock:

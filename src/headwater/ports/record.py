@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 Header = tuple[str, bytes]
+# Topic, partition (-1: by the key), key, value, timestamp in milliseconds, headers: the arguments of a sink's `send`.
+Outgoing = tuple[str, int, bytes | None, bytes | None, int, Sequence[Header]]
 
 
 class Message(NamedTuple):

@@ -24,9 +24,8 @@ def test_names_follow_prometheus() -> None:
 def test_a_scrape_shows_what_was_announced() -> None:
     listener = PrometheusListener()
     for _ in range(2):
-        listener(
-            "relay.committed", {"source": "db.t", "records": 5, "transactions": 2, "recorded_at": 1, "seconds": 0.1}
-        )
+        said = {"source": "db.t", "records": 5, "columnar": 4, "transactions": 2, "recorded_at": 1, "seconds": 0.1}
+        listener("relay.committed", said)
     listener("relay.quarantined", {"product": "a.b", "code": "HW-S001"})
     listener("relay.skipped", {"source": "db.t", "rows": 3})
     text = listener.text()

@@ -120,6 +120,35 @@ class BrokerConformance:
         broker.create_topic(TopicDescription(topic, PARTITIONS, {}))
         assert broker.identity(topic) != before
 
+    def test_many_records_at_once_are_as_if_sent_one_by_one(
+        self, broker: Broker, topic: str, sink: TransactionalSink
+    ) -> None:
+        sink.begin()
+        sink.send(topic, b"k", b"first", timestamp=T0, partition=0)
+        many = [
+            (topic, number % 2, b"k", b"%d" % number, T0 + number, [("id", b"x")] * (number % 3)) for number in range(9)
+        ]
+        sink.send_many(many[:6])
+        sink.send_many([])
+        sink.send_many([*many[6:], (f"{topic}", 1, None, None, T0, ())])
+        sink.send(topic, b"k", b"last", timestamp=T0, partition=0)
+        assert sink.flush() == {TopicPartition(topic, 0): 7, TopicPartition(topic, 1): 5}
+        sink.commit()
+        for partition, values in (
+            (0, [b"first", b"0", b"2", b"4", b"6", b"8", b"last"]),
+            (1, [b"1", b"3", b"5", b"7", None]),
+        ):
+            reader = broker.reader({TopicPartition(topic, partition): 0})
+            found = drain(reader, {TopicPartition(topic, partition): len(values) + 1})
+            reader.close()
+            assert [message.value for message in found] == values
+            kept = [
+                (message.timestamp, len(message.headers))
+                for message in found
+                if message.value and message.value.isdigit()
+            ]
+            assert kept == [(T0 + int(value), int(value) % 3) for value in values if value and value.isdigit()]
+
     def test_a_deleted_topic_is_gone(self, broker: Broker, topic: str) -> None:
         broker.delete_topic(topic)
         broker.delete_topic(topic)
