@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 from tests.integration.test_relay import Road, eventually, flight
 
+from headwater.ports.kafka import KafkaBroker
 from headwater.testing.small_mesh import DEPARTURES, edit
 
 if TYPE_CHECKING:
@@ -43,6 +45,11 @@ class ParkingRoad(Road):
 
     def states(self) -> dict[str, str]:
         return {entry["id"]: entry["state"].split(" ")[0] for entry in self.quarantine("list", "--all")}
+
+    def reconcile(self, *, code: int = 0) -> list[dict[str, Any]]:
+        done = self.cli("relay", "reconcile", "--output", "json")
+        assert done.returncode == code, done.stderr + done.stdout
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def delays(self) -> list[int]:
         return [record["delay_minutes"] for record in self.records()]
@@ -105,3 +112,45 @@ def test_discard_and_release_let_a_key_go_on_and_reconcile_accounts_for_each_row
     assert road.states()[worse] == "open"
     road.quarantine("discard", worse, "--reason", "another")
     eventually(lambda: road.quarantine("list") == [])
+
+
+def test_reconcile_names_a_loss_and_a_repeat_and_knows_what_only_waits(road: ParkingRoad) -> None:
+    relay = road.relay()
+    name = f"{road.domain}.departures"
+    good, bad, held = road.insert(flight(1), flight(2, occurred_at="?"), flight(2))
+    eventually(lambda: len(road.quarantine("list")) == 2)
+    (found,) = road.reconcile()
+    assert (found["rows"], found["published"], found["open"], found["parked"]) == (3, 1, 1, 1)
+    assert found["equal"] and found["digest"] == found["found_digest"]
+    road.quarantine("discard", bad, "--reason", "a test")
+    eventually(lambda: road.states().get(held) == "released")
+    (found,) = road.reconcile()
+    assert (found["published"], found["discarded"], found["commands"], found["rows"]) == (2, 1, 1, 4)
+
+    road.stop(relay)
+    waits = road.insert(flight(3), flight(4))
+    (found,) = road.reconcile()
+    assert found["equal"] and found["waiting"] == 2 and found["rows"] == 6
+    road.relay()
+    eventually(lambda: len(road.flights()) == 4)
+
+    broker = KafkaBroker({"bootstrap.servers": road.stack.kafka})
+    sink = broker.sink(road.stack.fresh_name("by_hand"))
+    sink.open()
+    sink.begin()
+    sink.send(f"{name}.v1", b"F1", b"", timestamp=int(time.time() * 1_000), headers=[("id", good.encode())])
+    sink.commit()
+    sink.close()
+    with psycopg.connect(road.dsn) as connection:
+        connection.execute("DELETE FROM outbox WHERE id = %s", [waits[0]])
+    stop_again = road.processes[-1]
+    road.stop(stop_again)
+    (lost,) = road.insert(flight(9))
+    with psycopg.connect(road.dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())", [road.slot])
+    (found,) = road.reconcile(code=1)
+    told = {one["id"]: one for one in found["named"]}
+    assert set(told) == {good, waits[0], lost}
+    assert told[good]["what"] == "2 times" and len(told[good]["where"]) == 2
+    assert told[waits[0]]["what"] == "not in the table"
+    assert told[lost]["what"] == "in the table, and nowhere else"

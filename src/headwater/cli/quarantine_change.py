@@ -87,7 +87,7 @@ def discard(
     """Give an entry up. It stays in the quarantine, counted as discarded; rows that waited for it go on."""
     from headwater.naming import quarantine_transactional_id
     from headwater.outbox.commands import Command, command_row
-    from headwater.outbox.mending import find
+    from headwater.outbox.mending import find, must_be_of_outbox
     from headwater.ports.quarantine_log import resolve
     from headwater.timeline.clock import SystemClock
 
@@ -97,6 +97,7 @@ def discard(
     found = find(mesh.products.values(), broker, entry)
     _must_wait(found)
     if found.entry.from_outbox:
+        must_be_of_outbox(found, "discarded")
         command = Command("discard", found.entry.id, by=by or _user(), reason=reason)
         row = command_row(str(found.product.name), _key(found), command)
         _insert(found, databases, [row])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headwater.cli.console import Seldom
+from headwater.cli.relay_reconcile import reconcile
 
 if TYPE_CHECKING:
     import threading
@@ -23,6 +24,7 @@ STOP_SECONDS = 0.7  # how long a stop waits for the transaction under way; then 
 
 
 app = typer.Typer(invoke_without_command=True)
+app.command()(reconcile)
 
 
 @app.callback()

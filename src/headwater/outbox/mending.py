@@ -189,13 +189,17 @@ def repair_row(found: Found, record: Json, *, kind: str = "", revision: int = 0)
 
 
 def must_be_of_outbox(found: Found, what: str) -> None:
-    """Raise `NotSupported` HW-O109 for an entry of a runner: the fact it was made of is mended, not the entry."""
-    if not found.entry.from_outbox:
+    """Raise `NotSupported` HW-O109 where no outbox carries commands for the entry: of a runner, or of a capture.
+
+    For both, the fact it was made of is mended, not the entry.
+    """
+    if not found.entry.from_outbox or found.product.product.outbox is None:
+        whence = "its inputs" if not found.entry.from_outbox else "the table that is captured"
         raise NotSupported(
-            f"an entry of a runner cannot be {what}: {found.product.name} follows from its inputs",
+            f"an entry of {found.product.name} cannot be {what}: the product follows from {whence}",
             code="HW-O109",
-            detail="published by hand, it would contradict what the same inputs give",
-            hint="emit a correction of the source fact, then headwater quarantine discard",
+            detail="published by hand, it would contradict what it is made from",
+            hint="mend the fact where it comes from, as a correction",
         )
 
 

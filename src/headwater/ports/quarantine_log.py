@@ -99,8 +99,14 @@ def read_letter(message: Message) -> Entry | Resolution:
     )
 
 
-def committed(broker: Broker, topic: str, *, start: Mapping[TopicPartition, int] | None = None) -> Iterator[Message]:
-    """The committed records of a topic up to its present end, each partition in order; `start` bounds it from below.
+def committed(
+    broker: Broker,
+    topic: str,
+    *,
+    start: Mapping[TopicPartition, int] | None = None,
+    ends: Mapping[TopicPartition, int] | None = None,
+) -> Iterator[Message]:
+    """The committed records of a topic up to its present end, each partition in order; or within `start` and `ends`.
 
     Raises `Unreachable` HW-O101 where the end is not reached: a transaction is open, or the broker is slow.
     """
@@ -108,8 +114,9 @@ def committed(broker: Broker, topic: str, *, start: Mapping[TopicPartition, int]
         described = broker.describe([topic])
         places = [TopicPartition(topic, number) for number in range(described[topic].partitions)]
         start = broker.starts(places)
-    ends = broker.ends(list(start))
-    left = {place for place, first in start.items() if first < ends[place]}
+    if ends is None:
+        ends = broker.ends(list(start))
+    left = {place for place, first in start.items() if first < ends.get(place, 0)}
     if not left:
         return
     reader = broker.reader({place: start[place] for place in left})

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from headwater.errors import HeadwaterError
 from headwater.hooks import FailpointReached, Hooks, arm
 from headwater.mesh.products import ResolvedProduct
 from headwater.outbox import desk, parked, resolving
@@ -175,6 +176,15 @@ class World:
         command = Command(action, target.id, by="ann", reason="for a test")  # type: ignore[arg-type]
         return command_row(target.aggregatetype, target.aggregateid, command)
 
+    def relay(self, failpoint: str = "") -> Relay:
+        limits, release = Limits(rows=self.batch_rows), Limits(rows=self.release_rows)
+        options = RelayOptions(tick=TICK, limits=limits, release=release, read_limit=7)
+        hooks = Hooks([lambda name, fields: self.heard.append((name, fields))])
+        return Relay(
+            self.source, self.outbox, self.broker, self.registry,
+            clock=self.clock, hooks=hooks, failpoint=arm(failpoint), options=options,
+        )  # fmt: skip
+
     def live(self, turns: int = 1_000, failpoint: str = "") -> None:
         left = [turns]
 
@@ -182,15 +192,8 @@ class World:
             left[0] -= 1
             return left[0] < 0
 
-        limits, release = Limits(rows=self.batch_rows), Limits(rows=self.release_rows)
-        options = RelayOptions(tick=TICK, limits=limits, release=release, read_limit=7)
-        hooks = Hooks([lambda name, fields: self.heard.append((name, fields))])
-        relay = Relay(
-            self.source, self.outbox, self.broker, self.registry,
-            clock=self.clock, hooks=hooks, failpoint=arm(failpoint), options=options,
-        )  # fmt: skip
         try:
-            relay.serve(stopping)
+            self.relay(failpoint).serve(stopping)
         except FailpointReached:
             self.outbox.sever()
 
@@ -437,3 +440,38 @@ def test_a_saboteur_is_found(saboteur: str, monkeypatch: pytest.MonkeyPatch) -> 
     except (AssertionError, KeyError):
         found = True
     assert found == (saboteur != "nobody")
+
+
+def test_without_its_quarantine_the_relay_stops_drops_nothing_and_publishes_once_after_the_mend() -> None:
+    world = World()
+    world.commit([world.row("a")])
+    world.live(50)
+    world.broker.delete_topic("orders.placed.v1.quarantine")
+    world.commit([world.row("a"), world.row("A"), world.row("b")])
+    with pytest.raises(HeadwaterError) as caught:
+        world.live(50)
+    assert caught.value.code == "HW-O010"
+    assert len(world.messages("orders.placed.v1")) == 1
+    make_topics(world.products, world.broker, world.registry)
+    world.live(50)
+    check(world)
+
+
+def test_a_quarantine_that_goes_while_the_relay_runs_stops_it_in_the_transaction_of_the_bad_row() -> None:
+    world = World()
+    world.commit([world.row("a"), world.row("X")])
+    turns = [0]
+
+    def stopping() -> bool:
+        turns[0] += 1
+        if turns[0] == 1:
+            world.broker.delete_topic("orders.returned.v1.quarantine")
+        return turns[0] > 50
+
+    with pytest.raises(HeadwaterError):
+        world.relay().serve(stopping)
+    world.outbox.sever()
+    assert world.messages("orders.placed.v1") == []
+    make_topics(world.products, world.broker, world.registry)
+    world.live(50)
+    check(world)
