@@ -171,8 +171,8 @@ def _promise_findings(read: Survey) -> list[Finding]:
                 contract.finding(
                     "HW-O106",
                     "outputs[0].on_invalid",
-                    "on_invalid: park-key is kept by the relay alone, and a derived product has none",
-                    why="a runner goes on past a record that it sets aside; the promise would be broken silently",
+                    "on_invalid: park-key is kept for products of an outbox alone",
+                    why="nothing else can carry a repair in its key's order; the promise would be broken silently",
                     fix="write on_invalid: continue, and park-key in the source-aligned product that it reads",
                 )
             )

@@ -165,7 +165,10 @@ def test_park_key_is_kept_where_a_relay_publishes_and_refused_elsewhere(folder: 
     release_anew(folder)
     result = check()
     assert result.exit_code == 1
-    assert "streams/airports/hourly/product.yaml:12:17 on_invalid: park-key is kept by the relay alone" in result.stdout
+    assert (
+        "streams/airports/hourly/product.yaml:12:17 on_invalid: park-key is kept for products of an outbox alone"
+        in result.stdout
+    )
     assert "[HW-O106]" in result.stdout
 
 
