@@ -108,7 +108,7 @@ class Kafka:
 
     def last_header(self, topic: str, number: int, end: int, name: str) -> str:
         """A header of the last committed record before `end`, as text; empty where there is none."""
-        consumer = Consumer(self._reading())
+        consumer = Consumer(self.reading())
         try:
             consumer.assign([TopicPartition(topic, number, max(end - LAST_OFFSETS, 0))])
             last = ""
@@ -123,7 +123,8 @@ class Kafka:
         finally:
             consumer.close()
 
-    def _reading(self) -> dict[str, object]:
+    def reading(self) -> dict[str, object]:
+        """The settings of a consumer of committed records."""
         return {
             "bootstrap.servers": self.bootstrap,
             "group.id": "bench-reader",
@@ -138,7 +139,7 @@ class Kafka:
     def _read_partition(self, topic: str, number: int, start: int, end: int) -> Iterator[Message]:
         if end == 0 or start >= end:
             return
-        consumer = Consumer(self._reading())
+        consumer = Consumer(self.reading())
         try:
             consumer.assign([TopicPartition(topic, number, start)])
             deadline = time.monotonic() + WAIT_SECONDS

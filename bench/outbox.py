@@ -17,7 +17,7 @@ from headwater.ports.keys import partition_of
 TABLE = "public.outbox"
 SCHEMA = naming.schema_full_name(ORDERS, "Order")
 
-_INSERT = f"""
+INSERT = f"""
 INSERT INTO {TABLE} (id, aggregatetype, aggregateid, type, payload, event_id)
 SELECT row.id, '{ORDERS}', row.customer, '{SCHEMA}', row.payload::jsonb, row.id
 FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS row(id, customer, payload)
@@ -31,7 +31,7 @@ def load(address: str, log: OutboxLog) -> None:
         connection.commit()
         for transaction in log.transactions():
             columns = tuple(list(column) for column in zip(*transaction, strict=True))
-            connection.execute(_INSERT, columns, prepare=True)
+            connection.execute(INSERT, columns, prepare=True)
             connection.commit()
 
 
@@ -41,7 +41,7 @@ class Arrivals:
     def __init__(self, kafka: Kafka, topic: str, log: OutboxLog) -> None:
         self._kafka = kafka
         self._topic = topic
-        self._rows = log.rows
+        self.rows = log.rows
         self._last: dict[int, str] = {}
         for transaction in log.transactions():
             for row in transaction:
@@ -55,10 +55,10 @@ class Arrivals:
         """
         ends = self._kafka.ends(self._topic, PARTITIONS, committed=True)
         moved = sum(ends) - sum(self.start)
-        if moved < self._rows:
+        if moved < self.rows:
             return moved
         arrived = all(
             self._kafka.last_header(self._topic, number, ends[number], "id") == row_id
             for number, row_id in self._last.items()
         )
-        return self._rows if arrived else self._rows - 1
+        return self.rows if arrived else self.rows - 1

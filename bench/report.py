@@ -44,6 +44,7 @@ class Series:
     rounds: list[Round]
     settings: dict[str, Any] = field(default_factory=dict)
     discarded: int = 0
+    latency_ms: dict[str, Any] = field(default_factory=dict)  # at a fixed rate, where it was measured
 
 
 def entry(series: Series) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def entry(series: Series) -> dict[str, Any]:
         },
         "outputs": kept[-1].outputs,
         "broker_cpu_share": round(statistics.median(one.broker_cpu_seconds / one.seconds for one in kept), 2),
+        **({"latency_ms": series.latency_ms} if series.latency_ms else {}),
         **shared,
         "rounds": [asdict(one) for one in series.rounds],
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from bench import latency
 from bench.drain import failed, measure
 from bench.filling import INPUT_TOPIC, ORDERS, fill
 from bench.kafka import Kafka
@@ -38,11 +39,12 @@ class Size:
     events: int
     rounds: int
     discarded: int
+    latency_seconds: float
 
 
 SIZES = {
-    "small": Size(rows=100_000, events=200_000, rounds=2, discarded=0),
-    "full": Size(rows=1_000_000, events=5_000_000, rounds=6, discarded=1),
+    "small": Size(rows=100_000, events=200_000, rounds=2, discarded=0, latency_seconds=5.0),
+    "full": Size(rows=1_000_000, events=5_000_000, rounds=6, discarded=1, latency_seconds=60.0),
 }
 
 
@@ -141,7 +143,22 @@ def _rounds_of_rows(
         load(stack.postgres("shop"), rows)
 
     workload = {"rows_per_transaction": "1-100", "customers": log.customers, "seed": log.seed}
-    return _in_turns(name, systems, size, stack=stack, events=size.rows, workload=workload, tell=tell, before=before)
+    series = _in_turns(name, systems, size, stack=stack, events=size.rows, workload=workload, tell=tell, before=before)
+    return [_with_latency(one, system, size, stack, kafka, tell) for one, system in zip(series, systems, strict=True)]
+
+
+def _with_latency(
+    series: Series, system: HeadwaterRelay | Debezium, size: Size, stack: Stack, kafka: Kafka, tell: Tell
+) -> Series:
+    """The same with the second figure of W1; a system whose output was wrong has none."""
+    if any(one.fault for one in series.rounds):
+        return series
+    try:
+        found = latency.measure(system, stack, kafka, system.topic, seconds=size.latency_seconds)
+    except (RuntimeError, TimeoutError, OSError) as error:
+        found = {"fault": str(error)}
+    tell(f"W1 latency: {system.name}: {found}")
+    return replace(series, latency_ms=found)
 
 
 def _in_turns(

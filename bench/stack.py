@@ -31,6 +31,7 @@ class Stack:
         self.registry_url = f"http://127.0.0.1:{self.port_base + 1}"
         self.connect_port = self.port_base + 5
         self.postgres_port = self.port_base + 4
+        self.metrics_port = self.port_base + 6
 
     @property
     def variables(self) -> Mapping[str, str]:

@@ -36,6 +36,7 @@ class Debezium:
     """The peer of W1. Its worker keeps its connector in Kafka: each round starts what the first one set up."""
 
     name = "debezium"
+    topic = TOPIC
 
     def __init__(self, stack: Stack, kafka: Kafka) -> None:
         self._stack = stack

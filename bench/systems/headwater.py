@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -90,6 +91,7 @@ class HeadwaterRelay:
     """The native relay on W1: JSON rows checked, encoded as Avro, published exactly once."""
 
     name = "headwater"
+    topic = INPUT_TOPIC
 
     def __init__(self, stack: Stack, kafka: Kafka) -> None:
         self._stack = stack
@@ -101,10 +103,12 @@ class HeadwaterRelay:
 
     def settings(self) -> dict[str, Any]:
         """The defaults: there is nothing to tune."""
-        return {"relay": "native", "guarantee": "exactly once", "payload": "JSON to Avro"}
+        return {"relay": "native", "guarantee": "exactly once", "payload": "JSON to Avro", "roads": self._roads}
 
     def install(self) -> None:
         """Nothing beside what `apply` made: table, publication, slot, position, topics."""
+        self._roads: list[dict[str, int]] = []
+        self._counts = False  # the relay is asked once a round
 
     def expect(self, log: OutboxLog, oracle: RowsOracle) -> None:
         """What the next round will find in the outbox."""
@@ -112,15 +116,29 @@ class HeadwaterRelay:
         self._arrivals = Arrivals(self._kafka, INPUT_TOPIC, log)
 
     def prepare(self, round_: int) -> None:
-        """Nothing: the relay goes on from its own position."""
+        """Nothing of the relay's, which goes on from its own position."""
+        self._counts = True
 
     def command(self) -> Command:
         """The relay, for all sources of the mesh: there is one."""
-        return profiled(self._stack.headwater("relay"), "relay")
+        return profiled(self._stack.headwater("relay", "--metrics-port", str(self._stack.metrics_port)), "relay")
 
     def progress(self) -> int:
         """Rows in committed transactions."""
-        return self._arrivals.count()
+        done = self._arrivals.count()
+        if done == self._arrivals.rows and self._counts:
+            self._counts = False
+            self._roads.append(self._counted())
+        return done
+
+    def _counted(self) -> dict[str, int]:
+        """What the relay says of a round: rows by each road, and Kafka transactions."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._stack.metrics_port}/metrics", timeout=5) as answer:
+            lines = [line.rpartition(" ") for line in answer.read().decode().splitlines()]
+        told = {name.partition("{")[0]: int(float(value)) for name, _, value in lines if not name.startswith("#")}
+        rows, columnar = told["headwater_relay_records_total"], told["headwater_relay_columnar_records_total"]
+        batches = told["headwater_relay_commit_seconds_count"]
+        return {"rows_as_columns": columnar, "rows_one_by_one": rows - columnar, "kafka_transactions": batches}
 
     def verify(self) -> Verdict:
         """Rows in = published, each once, whole, in order, and nothing in quarantine."""

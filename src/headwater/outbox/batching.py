@@ -171,7 +171,7 @@ class Assembler:
 
     def _batch(self, segments: list[Segment], marked: Instant | None) -> Batch:
         self._rows = 0
-        self._bytes = 0
+        self._bytes = sum([len(item) for run in self._open.runs for item in run.items]) if self._open else 0
         return Batch(tuple(segments), self.position, sum([segment.count for segment in segments]), marked)
 
     def _stamped(self, segment: Segment, stamp: Stamp) -> Stamp:
