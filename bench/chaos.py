@@ -22,12 +22,23 @@ Program = Callable[..., dict[str, Any]]
 PROGRAMS = {
     "R1": "tests.chaos.r1:run",
     "R2": "tests.chaos.r2:run",
+    "R5": "tests.chaos.r5:run",
     "R6": "tests.chaos.r6:run",
     "R7": "tests.chaos.r7:run",
     "R9": "tests.chaos.r9:run",
+    "R11": "tests.chaos.r11:run",
     "P7": "tests.chaos.r7_relay:run_eaten",
 }
-TRIALS_LONG = {"R1": 300, "R2": 50, "R6": 50, "R7": 200, "R9": 100, "P7": 20}  # for figures: docs/evidence/README.md
+TRIALS_LONG = {
+    "R1": 300,
+    "R2": 50,
+    "R5": 500,
+    "R6": 50,
+    "R7": 200,
+    "R9": 100,
+    "R11": 60,
+    "P7": 20,
+}  # for figures: docs/evidence/README.md
 COUNTS = ("trials", "lost", "duplicates", "phantom", "order_breaks")
 TRIALS_DEFAULT = 5
 SEED_DEFAULT = 1

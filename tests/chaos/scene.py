@@ -41,6 +41,7 @@ class Scene:
     folder: Path
     seed: int
     module: str = RELAY
+    lane: str = "native"
     variables: dict[str, str] = field(default_factory=dict)  # of relays alone
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -54,7 +55,9 @@ class Scene:
         self.source, self.slot = naming.source(self.database, TABLE), naming.slot(self.database, TABLE)
         self.position_topic = naming.position_topic(self.source)
         self.log = self.folder / "relay.log"
-        service.write_mesh(self.folder, self.products, self.database)
+        if self.lane == "debezium":
+            self.slot = naming.capture_slot(self.database, TABLE)
+        service.write_mesh(self.folder, self.products, self.database, self.lane)
         for command in (["schema", "lock"], ["apply"]):
             done = subprocess.run(
                 [sys.executable, "-m", "headwater", *command],
@@ -165,11 +168,11 @@ class Scene:
 
 
 @contextmanager
-def scene(stack: LocalStack | None, seed: int, module: str = RELAY) -> Iterator[Scene]:
+def scene(stack: LocalStack | None, seed: int, module: str = RELAY, lane: str = "native") -> Iterator[Scene]:
     """A scene on the stack that is given, or on one of its own."""
     there = stacks.own_stack() if stack is None else nullcontext(stack)
     with tempfile.TemporaryDirectory(prefix="headwater-chaos-") as folder, there as running:
-        made = Scene(running, Path(folder), seed, module)
+        made = Scene(running, Path(folder), seed, module, lane)
         try:
             yield made
         except BaseException:

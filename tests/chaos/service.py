@@ -28,7 +28,7 @@ version: 1.0.0
 type: source-aligned
 owner: {team: chaos, contact: chaos@example.org}
 purpose: What the relay is killed over.
-outbox: {database: DATABASE, table: public.outbox}
+outbox: {database: DATABASE, table: public.outbox, lane: LANE}
 outputs:
   - name: events
     schema: Order
@@ -84,12 +84,12 @@ def schema(product: str) -> str:
     return _SCHEMA.replace("PRODUCT", product)
 
 
-def write_mesh(folder: Path, products: list[str], database: str) -> None:
+def write_mesh(folder: Path, products: list[str], database: str, lane: str = "native") -> None:
     """The mesh's files."""
     files = {"mesh.yaml": f"name: {database}\ndatabases: [{database}]\nenvironments:\n  local: {{stack: local}}\n"}
     for product in products:
         path = product.replace(".", "/")
-        contract = _CONTRACT.replace("PRODUCT", product).replace("DATABASE", database)
+        contract = _CONTRACT.replace("PRODUCT", product).replace("DATABASE", database).replace("LANE", lane)
         files[f"connectors/{path}/product.yaml"] = contract
         files[f"schemas/avro/{path}/Order.avsc"] = schema(product)
     for name, text in files.items():

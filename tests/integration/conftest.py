@@ -27,6 +27,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from headwater.local.launch import start_stack, stop_stack
@@ -73,6 +74,13 @@ class Stack:
     def fresh_name(self, prefix: str) -> str:
         """A name that no other test has: `prefix_1a2b3c4d5e`."""
         return f"{prefix}_{uuid.uuid4().hex[:10]}"
+
+    def drop_slots(self, database: str) -> None:
+        """Drop every replication slot of a database: the server has few, and each holds back its log."""
+        with psycopg.connect(self.postgres_dsn(database), autocommit=True) as connection:
+            for which in ("pg_terminate_backend(active_pid, 5000)", "pg_drop_replication_slot(slot_name)"):
+                held = "AND active_pid IS NOT NULL" if "terminate" in which else ""
+                connection.execute(f"SELECT {which} FROM pg_replication_slots WHERE database = %s {held}", [database])
 
     def environment(self) -> dict[str, str]:
         """Environment variables for subprocesses: this process's, and those that lead to this stack."""

@@ -124,6 +124,7 @@ def meshes(stack: Stack, connect: str, tmp_path_factory: pytest.TempPathFactory)
     for mesh in (native, lane):
         mesh.stop()
     Connect(connect, clock=SystemClock()).act(connector, "delete")
+    stack.drop_slots(database)
 
 
 @pytest.fixture(scope="module")

@@ -86,22 +86,23 @@ def load_parts(wanted: str, *, router: bool = False, avro: bool = False) -> Part
             raise CallerFault(f"{name}: {value} is not safe", code="HW-O139", detail=why, hint=hint)
     connectors = []
     for source in sources_of(mesh):
-        if (wanted and source.name != wanted) or (source.lane == "native" and not router):
+        # One that is named may be on the native lane again: its connector is still to be looked at, or deleted.
+        if source.name != wanted if wanted else source.lane == "native" and not router:
             continue
         capture = _capture_source(source, environment, raw, secrets, mesh.file.debezium)
         if router:
             slot = naming.router_slot(source.database, source.table)
             config = router_connector(capture, slot, avro=avro)
         else:
-            slot = source.slot
+            slot = naming.capture_slot(source.database, source.table)
             config = capture_connector(capture, slot)
         kind = "router" if router else "capture"
         connectors.append(Connector(naming.connector(source.name, kind), config, source, slot, router))
     if not connectors:
         raise CallerFault(
-            f"no outbox of the mesh {'is called ' + wanted + ' and ' if wanted else ''}takes the Debezium lane",
+            f"the mesh has no outbox {wanted}" if wanted else "no outbox of the mesh takes the Debezium lane",
             code="HW-O137",
-            detail="the native relay reads them itself",
+            detail="names are <database>.<schema>.<table>" if wanted else "the native relay reads them itself",
             hint="write lane: debezium beside the outbox's table in product.yaml, or ask for the plain --router",
         )
     return Parts(tuple(connectors), environment)

@@ -84,7 +84,8 @@ def router_connector(capture: CaptureSource, slot: str, *, avro: bool = False) -
     prefix = naming.router_prefix(capture.source)
     settings = {
         **_common(capture, slot, prefix),
-        "message.prefix.exclude.list": HEARTBEAT_PREFIX.replace(".", "[.]"),
+        # Nobody's: a logical message of anyone would go to a topic that is not there, and hold up the rest.
+        "message.prefix.include.list": "headwater[.]none",
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
         "value.converter": "org.apache.kafka.connect.storage.StringConverter",
         "transforms": "outbox",
@@ -140,6 +141,8 @@ def _common(capture: CaptureSource, slot: str, prefix: str) -> dict[str, str]:
         "max.queue.size": "32768",
         "max.queue.size.in.bytes": "33554432",
         "producer.override.acks": "all",
+        # What a killed worker left open holds up its successor until the broker ends it: a minute by default.
+        "producer.override.transaction.timeout.ms": "10000",
         "producer.override.max.request.size": str(RECORD_BYTES_LIMIT),
         "producer.override.buffer.memory": "67108864",
         "producer.override.compression.type": "lz4",
@@ -174,7 +177,7 @@ TUNABLE = frozenset(
     {
         "poll.interval.ms", "max.batch.size", "max.queue.size", "max.queue.size.in.bytes", "slot.failover",
         "producer.override.max.request.size", "producer.override.buffer.memory", "producer.override.compression.type",
-        "producer.override.linger.ms", "transaction.boundary",
+        "producer.override.linger.ms", "producer.override.transaction.timeout.ms", "transaction.boundary",
     }
 )  # fmt: skip
 

@@ -73,7 +73,7 @@ WAIT = st.tuples(st.just("wait"), st.just([]), st.integers(1, 3_000_000))
 STEPS = st.lists(st.one_of(WRITE, WRITE, LARGE, CAPTURE, CAPTURE, REPEAT, CRASH, CRASH, LIVE, WAIT), max_size=25)
 
 
-@settings(max_examples=40, phases=[Phase.explicit, Phase.generate, Phase.shrink])
+@settings(max_examples=25, phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(STEPS)
 def test_wherever_connect_cuts_and_whatever_ends_the_relay_each_row_is_seen_once_and_in_order(
     steps: list[tuple],
@@ -105,7 +105,7 @@ def repeat_within_the_open_transaction(debezium: MemoryDebezium, amount: int) ->
         debezium.send(open_ones[-amount:] if len(open_ones) > 1 else [])
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.lists(st.lists(st.sampled_from("abcXY12!"), max_size=12), max_size=12), st.integers(1, 7))
 def test_both_lanes_give_the_same_topics(transactions: list[list[str]], cut: int) -> None:
     """Ids, keys, headers, order, values, times and quarantine; what says where a row came from aside."""

@@ -1,0 +1,18 @@
+"""R11, short: Connect's worker killed once and our relay once; nothing lost, doubled or out of order."""
+
+from __future__ import annotations
+
+import pytest
+from tests.chaos import r11
+
+from headwater.local.stack import LocalStack
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+KILLS = 2
+SEED = 20130101
+
+
+@pytest.mark.timeout(400)
+def test_the_debezium_lane_survives_the_death_of_either_half(running: LocalStack) -> None:
+    result = r11.run(trials=KILLS, seed=SEED, stack=running)
+    assert result["passed"], result
