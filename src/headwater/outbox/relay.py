@@ -20,6 +20,7 @@ from headwater.outbox.batching import Assembler, Limits
 from headwater.outbox.capturing import Capturing, Serving
 from headwater.outbox.desk import Desk
 from headwater.outbox.encode import Encoded, Encoder, Target
+from headwater.outbox.fences import Fences
 from headwater.outbox.position import Position, encode_position
 from headwater.outbox.segment import Batch
 from headwater.outbox.source import OutboxSource
@@ -86,6 +87,7 @@ class Relay:
         self._failpoint = failpoint
         self._options = options or RelayOptions()
         self._published = False  # since the last doubt
+        self._fences = Fences(source.name, clock)
 
     @property
     def name(self) -> str:
@@ -103,6 +105,8 @@ class Relay:
             except HeadwaterError as error:
                 fruitless = 0 if self._published else fruitless + 1
                 backoff = BACKOFF_FIRST if self._published else min(backoff * 2, BACKOFF_LAST)
+                if error.code == _FENCED:
+                    self._fences.note()
                 if not self._mends_itself(error, fruitless):
                     raise
                 self._hooks.announce("relay.waiting", source=self.source.name, code=error.code, reason=error.message)

@@ -1,0 +1,63 @@
+"""P8: two relays with one transactional id on the real Kafka, each with a database, and a lease, of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headwater.hooks import Hooks
+from headwater.outbox.emitter import event_of
+from headwater.outbox.relay import Relay
+from headwater.outbox.source import OutboxSource, ensure_source
+from headwater.outbox.store_memory import MemoryOutbox
+from headwater.ports.kafka import KafkaBroker
+from headwater.schemas.registry_memory import MemoryRegistry
+from headwater.testing.source_products import make_topics, order_events
+from headwater.timeline.clock import SystemClock
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Stack
+
+pytestmark = pytest.mark.slow
+FENCES_MOST = 5
+
+
+@pytest.mark.timeout(120)
+def test_two_relays_that_fence_each_other_do_not_go_on_for_ever(stack: Stack) -> None:
+    clock, registry, product = SystemClock(), MemoryRegistry(), order_events()
+    source = OutboxSource(stack.fresh_name("copied"), "public.outbox", (product,))
+    make_topics(source.products, KafkaBroker({"bootstrap.servers": stack.kafka}), registry)
+    fences: list[str] = []
+    failures: dict[str, BaseException] = {}
+    ended = threading.Event()
+
+    def serve(name: str) -> None:
+        def heard(happening: str, fields: dict[str, object]) -> None:
+            if happening == "relay.waiting" and fields["code"] == "HW-R003":
+                fences.append(name)
+
+        def stopping() -> bool:
+            outbox.commit([event_of(product, {"customer": name, "number": 1, "occurred_at": 1, "note": None})])
+            return ended.is_set()
+
+        broker = KafkaBroker({"bootstrap.servers": stack.kafka})
+        outbox = MemoryOutbox(clock)  # a copy of the same cluster: the same identity
+        ensure_source(source, outbox.admin(), broker)
+        try:
+            Relay(source, outbox, broker, registry, clock=clock, hooks=Hooks([heard])).run(stopping)
+        except BaseException as error:
+            failures[name] = error
+            time.sleep(3)  # the other is left alone, and must go on
+            ended.set()
+
+    threads = [threading.Thread(target=serve, args=[name], daemon=True) for name in ("one", "other")]
+    for thread in threads:
+        thread.start()
+    assert ended.wait(90), "they fence each other still"
+    for thread in threads:
+        thread.join(20)
+    assert [getattr(error, "code", error) for error in failures.values()] == ["HW-R018"]
+    assert len(fences) + 1 <= FENCES_MOST, fences
