@@ -44,7 +44,7 @@ def targets_of(products: Sequence[ResolvedProduct], source: str, broker: Broker,
         raise CallerFault(
             f"{source}: {len(missing)} of the relay's topics do not exist, {missing[0]} among them",
             code="HW-O010",
-            detail="the relay creates nothing",
+            detail="the relay creates nothing; a topic that its principal may not see looks the same to it",
             hint="headwater apply",
         )
     return [_target(product, there[product.output.topic].partitions, registry) for product in products]

@@ -20,7 +20,8 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 
 from headwater.errors import Fault, Unreachable
 from headwater.hooks import Hooks
-from headwater.ports.kafka_errors import kafka_log, mapped
+from headwater.ports.kafka_errors import mapped
+from headwater.ports.kafka_refusals import Reasons, unusable_setting
 from headwater.ports.protocol import GroupSource
 from headwater.ports.record import Header, Outgoing, TopicPartition
 from headwater.timeline.clock import Clock
@@ -53,12 +54,7 @@ def producer_settings(transactional_id: str, timeout_ms: int) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 1_000,
         "socket.nagle.disable": True,  # a commit is one small frame: do not hold it back
         "delivery.report.only.error": False,
-        "logger": kafka_log(),
     }
-
-
-def _heard(error: Any) -> None:
-    """Every error comes back through a call; without a callback the binding raises fatal ones from any of them."""
 
 
 class _Delivered:
@@ -103,11 +99,20 @@ class GuardedProducer:
     def open(self) -> None:
         """Fence and end what a predecessor left."""
         self._producer = None  # the old one must be gone before its successor fences it
+        # Every error comes back through a call; without a callback the binding raises fatal ones from any of them.
+        reasons = Reasons(self._bootstrap)
         try:
-            self._producer = Producer({**self._settings, "error_cb": _heard})
+            self._producer = Producer({**self._settings, "error_cb": reasons.heard, "logger": reasons})
+        except KafkaException as error:
+            self._broken = True
+            raise unusable_setting(error.args[0], self._settings) from None
+        try:
             self._retried(lambda: self._producer.init_transactions(OPEN_SECONDS))
         except KafkaException as error:
-            raise self._failed(error, "init_transactions") from None
+            failed = self._failed(error, "init_transactions")
+            with contextlib.suppress(KafkaException):
+                self._producer.poll(0)  # only so are the callbacks called that know why
+            raise (isinstance(failed, Unreachable) and reasons.refusal()) or failed from None
         self._suspicious = False
 
     def begin(self) -> None:
@@ -291,7 +296,16 @@ class GuardedProducer:
                         code="HW-R002",
                     ) from None
             except KafkaException as error:
-                raise self._failed(error, f"send to {topic}") from None
+                raise self._failed(self._cause(error), f"send to {topic}") from None
+
+    def _cause(self, error: KafkaException) -> KafkaException:
+        """A transaction that is broken already says only "not now": another call out of turn is told why."""
+        if error.args[0].name() == "_STATE":
+            try:
+                self._producer.begin_transaction()
+            except KafkaException as why:
+                return why
+        return error
 
     def _let_deliver(self, topic: str) -> None:
         try:

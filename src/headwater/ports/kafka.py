@@ -12,6 +12,7 @@ from headwater.hooks import Hooks
 from headwater.ports.guarded import GuardedProducer
 from headwater.ports.kafka_admin import KafkaAdmin
 from headwater.ports.kafka_errors import kafka_log, mapped, offset_missing
+from headwater.ports.kafka_refusals import check_settings
 from headwater.ports.protocol import Assignments, GroupSource, Reader, TransactionalSink
 from headwater.ports.record import EndOfPartition, Message, TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock, SystemClock
@@ -50,11 +51,12 @@ class KafkaBroker:
     """A Kafka cluster. `settings` are librdkafka's and win over Headwater's own; `bootstrap.servers` at least."""
 
     def __init__(self, settings: Mapping[str, str], *, clock: Clock | None = None, hooks: Hooks | None = None) -> None:
+        check_settings(settings)
         self._settings = dict(settings)
         self._clock = clock or SystemClock()
         self._hooks = hooks or Hooks()
         self._bootstrap = str(settings.get("bootstrap.servers", ""))
-        self._admin = KafkaAdmin(_of_connections(settings), clock=self._clock)
+        self._admin = KafkaAdmin(settings, clock=self._clock)  # knows all settings, so that a misspelt one is said here
 
     def sink(self, transactional_id: str, *, timeout_ms: int = 30_000) -> TransactionalSink:
         """A guarded producer."""
@@ -113,6 +115,10 @@ class KafkaBroker:
 
 
 class _KafkaReader:
+    # A client wants a group's name though it reads given partitions, and looks for that group's coordinator; that the
+    # principal has no right to the group is no matter then.
+    _passed_over = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "GROUP_AUTHORIZATION_FAILED"})
+
     def __init__(self, consumer: Any, bootstrap: str) -> None:
         self._consumer = consumer
         self._bootstrap = bootstrap
@@ -147,17 +153,17 @@ class _KafkaReader:
         if error.name() == "_AUTO_OFFSET_RESET":
             raise offset_missing(f"{raw.topic()} [{raw.partition()}]")
         # A broker that is away for a moment is no reason to stop reading: the client reconnects by itself.
-        if not error.fatal() and (
-            error.retriable() or error.name() in {"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT"}
-        ):
+        if not error.fatal() and (error.retriable() or error.name() in self._passed_over):
             return
-        raise mapped(error, doing=f"poll {raw.topic() or ''}", bootstrap=self._bootstrap)
+        raise mapped(error, doing=f"poll {raw.topic() or ''}".strip(), bootstrap=self._bootstrap)
 
     def close(self) -> None:
         self._consumer.close()
 
 
 class _KafkaGroupSource(_KafkaReader):
+    _passed_over = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT"})
+
     def __init__(self, consumer: Any, bootstrap: str, topics: Sequence[str], assignments: Assignments) -> None:
         super().__init__(consumer, bootstrap)
         self._assignments = assignments
@@ -215,9 +221,3 @@ def _places(partitions: Sequence[Any]) -> list[TopicPartition]:
 _CONSUMERS_ONLY = frozenset(
     {"session.timeout.ms", "heartbeat.interval.ms", "fetch.wait.max.ms", "max.poll.interval.ms"}
 )
-
-
-def _of_connections(settings: Mapping[str, str]) -> dict[str, str]:
-    """What an admin client may know: where the brokers are and how to speak to them."""
-    prefixes = ("bootstrap.", "security.", "sasl.", "ssl.", "client.", "socket.", "broker.", "metadata.")
-    return {key: value for key, value in settings.items() if key.startswith(prefixes)}

@@ -18,13 +18,15 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from headwater.errors import Unreachable
-from headwater.ports.kafka_errors import MISSING, MOVED, broker_away, kafka_log, mapped, topic_missing
+from headwater.errors import HeadwaterError, Unreachable
+from headwater.ports.kafka_errors import MISSING, MOVED, mapped, topic_missing
+from headwater.ports.kafka_refusals import Reasons, unusable_setting
 from headwater.ports.record import TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock
 
 ANSWER_SECONDS = 10.0
-FIRST_ANSWER_SECONDS = 5.0  # a broker that is away should be said soon
+FIRST_ANSWER_MICROSECONDS = 5_000_000  # a broker that is away should be said soon
+FIRST_LOOK_SECONDS = 1.0
 APPEAR_MICROSECONDS = 15_000_000  # a created topic has leaders in well under a second
 SETTLE_MICROSECONDS = 20_000
 LEADER_TRIES = 20
@@ -33,7 +35,6 @@ _OPTIONS: dict[str, Any] = {
     "socket.timeout.ms": 10_000,
     "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 500,
-    "logger": kafka_log(),
 }
 
 
@@ -44,14 +45,24 @@ class KafkaAdmin:
         self._bootstrap = str(settings.get("bootstrap.servers", ""))
         self._clock = clock
         self._answered = False
-        self._why = ""
-        self._client = AdminClient({**_OPTIONS, **settings, "error_cb": self._heard})
+        self._reasons = Reasons(self._bootstrap)
+        listening = {"error_cb": self._reasons.heard, "logger": self._reasons}
+        try:
+            self._client = AdminClient({**_OPTIONS, **settings, **listening})
+        except KafkaException as error:
+            raise unusable_setting(error.args[0], settings) from None
 
     def reach(self) -> None:
-        """Raise `Unreachable` HW-R001 unless the cluster answers; asked once."""
-        if not self._answered:
-            self._metadata(FIRST_ANSWER_SECONDS)
-            self._answered = True
+        """Raise `Unreachable` HW-R001 or `CallerFault` HW-R013 unless the cluster answers; asked once."""
+        deadline = self._clock.monotonic() + FIRST_ANSWER_MICROSECONDS
+        while not self._answered:
+            try:
+                self._metadata(FIRST_LOOK_SECONDS)
+                self._answered = True
+            except Unreachable:  # a refusal is known at the first look, and is no `Unreachable`
+                if self._clock.monotonic() > deadline:
+                    raise
+                self._clock.sleep(SETTLE_MICROSECONDS)
 
     def topics(self) -> Sequence[str]:
         """Names of all topics that are not the broker's own."""
@@ -143,7 +154,7 @@ class KafkaAdmin:
             topics: Mapping[str, Any] = self._client.list_topics(timeout=seconds).topics
         except KafkaException as error:
             if error.args[0].name() in {"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN"}:
-                raise broker_away(self._bootstrap, self._why) from None
+                raise self._silent() from None
             raise mapped(error.args[0], doing="metadata", bootstrap=self._bootstrap) from None
         return topics
 
@@ -158,7 +169,7 @@ class KafkaAdmin:
         try:
             return future.result(timeout=ANSWER_SECONDS + 1)
         except TimeoutError:
-            raise broker_away(self._bootstrap, self._why) from None
+            raise self._silent() from None
         except KafkaException as error:
             if error.args[0].name() == "TOPIC_ALREADY_EXISTS":
                 raise _Exists from None
@@ -169,8 +180,11 @@ class KafkaAdmin:
                 raise _Moved(doing, code="HW-R002") if topic in self._metadata() else topic_missing(topic) from None
             raise mapped(error.args[0], doing=doing, bootstrap=self._bootstrap) from None
 
-    def _heard(self, error: Any) -> None:
-        self._why = str(error.str())
+    def _silent(self) -> HeadwaterError:
+        while self._client.poll(0):  # only so are the callbacks called that know why
+            pass
+        refusal = None if self._answered else self._reasons.refusal()
+        return refusal or self._reasons.away()
 
 
 class _Moved(Unreachable):

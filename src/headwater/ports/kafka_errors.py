@@ -135,7 +135,11 @@ def mapped(error: Any, *, doing: str, bootstrap: str) -> HeadwaterError:
             hint="raise max.message.bytes of the topic, or make the record smaller",
         )
     if "AUTHORIZATION" in name or "AUTHENTICATION" in name:
-        return CallerFault(f"{doing}: Kafka refuses this ({name})", code="HW-R006", hint="check the principal's rights")
+        return CallerFault(
+            f"{doing}: Kafka at {bootstrap} refuses this ({name})",
+            code="HW-R006",
+            hint="give the principal the right: docs/concepts/secure-road.md lists who needs which",
+        )
     if error.retriable() or error.txn_requires_abort() or name in AWAY or name in MOVED:
         return Unreachable(
             place, code="HW-R002", detail="nothing of this transaction is visible unless the broker says so"

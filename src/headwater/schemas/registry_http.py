@@ -161,6 +161,13 @@ class HttpRegistry:
             return error
         status = f" ({error.http_status_code})" if isinstance(error, SchemaRegistryError) else ""
         what = error.error_message if isinstance(error, SchemaRegistryError) else f"{type(error).__name__}: {error}"
+        if "CERTIFICATE_VERIFY_FAILED" in str(what):
+            return CallerFault(
+                f"the registry at {self.url} shows a certificate that is not trusted here",
+                code="HW-R019",
+                detail="waiting does not mend it",
+                hint="SSL_CERT_FILE=<file> names the CA that signed it; or look at the address",
+            )
         return Unreachable(
             f"the registry at {self.url} does not answer as it should{status}",
             code="HW-V004",
