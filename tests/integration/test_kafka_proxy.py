@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from confluent_kafka import Producer
 from headwater.hooks import Hooks
 from headwater.ports.guarded import GuardedProducer
 from headwater.ports.kafka import KafkaBroker
+from headwater.ports.protocol import GroupSource
 from headwater.ports.record import Message, TopicDescription, TopicPartition
 from headwater.testing.kafka_proxy import KafkaProxy
 from headwater.testing.kafka_proxy_rules import Answered, Drop, Frames, Hold, Rule, Seen
@@ -85,3 +87,53 @@ def test_an_eaten_answer_leaves_a_commit_that_the_client_did_not_learn_of(stack:
         assert proxy.wait("eaten").error == "NONE"
         ends = [entry for entry in proxy.log if entry.api == "EndTxn" and entry.side == "request"]
     assert len(ends) == 2, "the client asked again, and the broker took it for the same end"
+
+
+class _First:
+    """A member of a group that begins at the start."""
+
+    def gained(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+
+class _EndsOnly(GuardedProducer):
+    """The saboteur: times ends of transactions, and not what sends offsets."""
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], source: GroupSource) -> None:
+        before = self._suspicious
+        super().send_offsets(offsets, source)
+        self._suspicious = before
+
+
+@pytest.mark.parametrize(("kind", "committed"), [(GuardedProducer, 15), (_EndsOnly, 10)])
+def test_a_late_commit_of_offsets_does_not_set_the_group_back(
+    stack: Stack, topic: str, kind: type[GuardedProducer], committed: int
+) -> None:
+    place, ends = TopicPartition(topic, 0), Frames("EndTxn", transactional_id=topic)
+    rules = [
+        Rule("stale", Frames("TxnOffsetCommit", transactional_id=topic), Hold(Seen(ends, nth=2), cut="reset"), nth=2),
+        Rule("end", ends, Hold(Answered("stale")), nth=2, after="stale"),
+    ]
+    source = KafkaBroker({"bootstrap.servers": stack.kafka}).group(topic, [topic], _First())
+    with KafkaProxy(stack.kafka, rules) as proxy:
+        settings = {"bootstrap.servers": proxy.address}
+        sink = kind(settings, topic, clock=SystemClock(), hooks=Hooks(), timeout_ms=10_000)
+        sink.open()
+        while not source.poll(1, 0.2):  # until it is a member of its group
+            pass
+        for offset in (5, 10, 15):
+            sink.begin()
+            sink.send(topic, b"k", b"v", timestamp=1, partition=0)
+            sink.flush()
+            sink.send_offsets({place: offset}, source)
+            SystemClock().sleep(1_000_000)  # the connection is mended, and the commit takes no longer than others
+            sink.commit()
+        proxy.wait("stale", "answered")
+        sink.close()
+    found = source.committed([place])[place]
+    source.close()
+    assert found == committed

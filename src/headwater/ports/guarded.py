@@ -1,10 +1,11 @@
 """The guarded producer: a transactional Kafka producer that a delayed EndTxn cannot harm.
 
 librdkafka speaks EndTxn 1: commit or abort frames of one producer epoch look alike, so a frame that the library itself
-repeated after a cut may be delivered late and end a *later* transaction. The guard: flush first, then time the commit
-or abort call alone. The library waits 0.8 to 1.2 times `retry.backoff.ms` before each repeat, so a call shorter than
-0.75 times of it hides none. A longer one is suspicious: before the next `begin` the producer is dropped and a new one
-with the same transactional id takes its place, whose `init_transactions` raises the epoch and fences the late frame.
+repeated after a cut may be delivered late and end a *later* transaction. So may a late repeat of the call that sends
+offsets set a group back in a later one. The guard: flush first, then time the commit or abort call alone, and what
+sends offsets. The library waits 0.8 to 1.2 times `retry.backoff.ms` before each repeat, so a call shorter than 0.75
+times of it hides none. A longer one is suspicious: before the next `begin` the producer is dropped and a new one with
+the same transactional id takes its place, whose `init_transactions` raises the epoch and fences the late frame.
 An error is no matter for the guard: the caller drops sink, readers and state, and builds new ones.
 """
 
@@ -124,7 +125,7 @@ class GuardedProducer:
                 hint="drop it and build a new one",
             )
         if self._suspicious:
-            self._hooks.announce("producer.rebuilt", transactional_id=self._transactional_id, reason="suspicious end")
+            self._hooks.announce("producer.rebuilt", transactional_id=self._transactional_id, reason="a slow call")
             self.open()
         self._delivered.ends.clear()
         try:
@@ -211,7 +212,8 @@ class GuardedProducer:
             return
         places = [KafkaTopicPartition(place.topic, place.partition, offset) for place, offset in offsets.items()]
         producer, metadata, timeout = self._producer, source.group_metadata(), self._timeout
-        self._bounded("send_offsets", lambda: producer.send_offsets_to_transaction(places, metadata, timeout))
+        # Repeats of this one hurt in the same way: a late one sets the group back in the midst of a later transaction.
+        self._timed("send_offsets", lambda: producer.send_offsets_to_transaction(places, metadata, timeout))
 
     def commit(self) -> None:
         """End the transaction; all visible."""
@@ -239,11 +241,14 @@ class GuardedProducer:
         self._broken = True
 
     def _end(self, doing: str, call: Callable[[], object]) -> None:
+        self._timed(doing, call)
+        self._transacting = False
+
+    def _timed(self, doing: str, call: Callable[[], object]) -> None:
         started = self._clock.monotonic()
         self._bounded(doing, call)
         if self._clock.monotonic() - started >= self._suspicious_after:
             self._suspicious = True
-        self._transacting = False
 
     def _bounded(self, doing: str, call: Callable[[], object]) -> None:
         """Call in a thread of its own that is left behind when the library forgets its own timeout.
