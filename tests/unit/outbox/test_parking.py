@@ -370,6 +370,19 @@ def test_a_long_queue_goes_out_in_parts_and_a_crash_between_them_repeats_nothing
     assert not world.model.queues
 
 
+def test_repairs_and_parked_keys_among_rows_that_are_read_as_columns() -> None:
+    world = World(batch_rows=1_000)
+    bad, worse = world.row("X"), world.row("A")
+    world.commit([bad, worse])
+    world.live(50)
+    many = [world.row(letter) for letter in "xaxb" * 50]
+    world.commit([*many, world.repair(bad), world.repair(bad), world.repair(worse), world.row("A")])
+    world.commit([world.row(letter) for letter in "xaxb" * 50])
+    world.live(300)
+    check(world)
+    assert list(world.model.state.values()).count("parked") == 50
+
+
 def test_a_second_repair_is_kept_and_discarded_and_publishes_nothing() -> None:
     world = World()
     bad = world.row("X")
