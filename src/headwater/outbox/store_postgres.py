@@ -117,7 +117,10 @@ class PostgresSession:
 
     def published(self) -> bool:
         """Whether the publication is there; from PostgreSQL 18 on a missing one is skipped with a warning."""
-        return bool(self._query(f"SELECT 1 FROM pg_publication_tables WHERE pubname = '{self._outbox.publication}'"))
+        # Not pg_publication_tables: it opens the table in this very session, which then decodes rows from before an
+        # ALTER TABLE by the columns of today, and ends the stream where the type of one has changed in a partition.
+        tables = "pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
+        return bool(self._query(f"SELECT 1 FROM {tables} WHERE p.pubname = '{self._outbox.publication}'"))
 
     def start(self) -> None:
         """Stream from what the slot has acknowledged; "active" is tried again for a while."""
