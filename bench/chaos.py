@@ -27,6 +27,7 @@ PROGRAMS = {
     "R7": "tests.chaos.r7:run",
     "R9": "tests.chaos.r9:run",
     "R11": "tests.chaos.r11:run",
+    "K2": "tests.chaos.k2:run",
     "P7": "tests.chaos.r7_relay:run_eaten",
 }
 TRIALS_LONG = {
@@ -37,6 +38,7 @@ TRIALS_LONG = {
     "R7": 200,
     "R9": 100,
     "R11": 60,
+    "K2": 10,
     "P7": 20,
 }  # for figures: docs/evidence/README.md
 COUNTS = ("trials", "lost", "duplicates", "phantom", "order_breaks")

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import IsolationLevel as Isolation
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 OPEN_SECONDS = 60.0
+TRIES = 5
 _CONSUMER = {
     "group.id": "chaos-checkers",
     "enable.auto.commit": False,
@@ -55,8 +56,17 @@ def places_of(topics: Sequence[str], partitions: int) -> list[TopicPartition]:
 
 def ends(bootstrap: str, places: Sequence[TopicPartition], isolation: Isolation) -> dict[tuple[str, int], int]:
     """The end of each partition: high watermarks, or last stable offsets."""
-    asked = admin(bootstrap).list_offsets({place: OffsetSpec.latest() for place in places}, isolation_level=isolation)
-    return {(place.topic, place.partition): future.result().offset for place, future in asked.items()}
+    wanted = {place: OffsetSpec.latest() for place in places}
+    for left in reversed(range(TRIES)):
+        try:
+            asked = admin(bootstrap).list_offsets(wanted, isolation_level=isolation)
+            return {(place.topic, place.partition): future.result().offset for place, future in asked.items()}
+        except KafkaException:
+            admin.cache_clear()  # after a broker was away a client may hold on to what it knew of leaders
+            if not left:
+                raise
+            time.sleep(0.5)
+    raise AssertionError
 
 
 def open_transactions(bootstrap: str, places: Sequence[TopicPartition]) -> bool:
