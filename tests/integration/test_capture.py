@@ -289,6 +289,17 @@ def test_a_table_may_be_altered_emptied_and_left_as_it_is(shop: Shop) -> None:
     eventually(lambda: len(codes()) >= 4)
     assert {"HW-O151", "HW-O152", "HW-O153"} <= set(codes())
     assert [r["state"] for r in shop.records() if r["order_id"] == "1"] == ["s0-1", "seen"]
+    first, *others = entries(shop)
+    repaired = shop.cli("quarantine", "repair", first, "--record", "{}")
+    assert (repaired.returncode, "HW-O109" in repaired.stderr) == (2, True)
+    assert shop.cli("quarantine", "discard", first, "--reason", "seen again later").returncode == 0
+    eventually(lambda: entries(shop) == others)
+
+
+def entries(shop: Shop) -> list[str]:
+    """The ids of what is open in quarantine."""
+    told = shop.cli("quarantine", "list", shop.product, "--output", "json").stdout
+    return [json.loads(line)["id"] for line in told.splitlines()]
 
 
 def headers(kafka: str, topic: str) -> list[dict[str, str]]:

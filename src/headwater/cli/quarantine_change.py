@@ -87,7 +87,7 @@ def discard(
     """Give an entry up. It stays in the quarantine, counted as discarded; rows that waited for it go on."""
     from headwater.naming import quarantine_transactional_id
     from headwater.outbox.commands import Command, command_row
-    from headwater.outbox.mending import find, must_be_of_outbox
+    from headwater.outbox.mending import find
     from headwater.ports.quarantine_log import resolve
     from headwater.timeline.clock import SystemClock
 
@@ -97,7 +97,6 @@ def discard(
     found = find(mesh.products.values(), broker, entry)
     _must_wait(found)
     if found.entry.from_outbox:
-        must_be_of_outbox(found, "discarded")
         command = Command("discard", found.entry.id, by=by or _user(), reason=reason)
         row = command_row(str(found.product.name), _key(found), command)
         _insert(found, databases, [row])
@@ -123,15 +122,22 @@ def _opened() -> tuple[Mesh, KafkaBroker, dict[str, str]]:
 def _insert(found: Found, databases: dict[str, str], rows: Sequence[OutboxEvent]) -> None:
     """All in one transaction of the source's database."""
     from headwater.outbox import table
+    from headwater.outbox.messages import content_of, prefix_of
+    from headwater.outbox.source import qualified
     from headwater.outbox.store_postgres import writing
 
     outbox = found.product.product.outbox
-    assert outbox is not None  # only entries of an outbox come here
-    if outbox.database not in databases:
-        raise _wrong(f"the environment has no address for the database '{outbox.database}'")
-    with writing(databases[outbox.database]) as connection:
+    origin = outbox or found.product.product.capture
+    assert origin is not None  # only entries of a source come here
+    if origin.database not in databases:
+        raise _wrong(f"the environment has no address for the database '{origin.database}'")
+    with writing(databases[origin.database]) as connection:
         for row in rows:
-            connection.execute(table.insert(outbox.table), row.values())
+            if outbox is not None:
+                connection.execute(table.insert(outbox.table), row.values())
+            else:  # a captured table takes no rows but the service's: the log takes them
+                told = [prefix_of(qualified(origin.table)), content_of(row)]
+                connection.execute("SELECT pg_logical_emit_message(true, %s, %s)", told)
 
 
 def _say(found: Found, row: str, what: str, output: str) -> None:

@@ -79,6 +79,14 @@ METRICS = (
         "Rows that the database sent again after a restart and that were published already.",
     ),
     Metric(
+        "headwater_relay_loaded_rows_total",
+        "counter",
+        ("source", "product"),
+        "relay.loaded",
+        "rows",
+        "Rows that a captured table had already and that were published.",
+    ),
+    Metric(
         "headwater_relay_quarantined_records_total",
         "counter",
         ("product", "code"),

@@ -66,8 +66,15 @@ def emit(
     Raises `Misfit` where the record does not fit the schema, `CallerFault` HW-O041 to HW-O045 where the call is wrong.
     Nothing was written then.
     """
-    event = event_of(product, record, event_id=event_id, kind=kind, revision=revision)
     outbox = product.product.outbox
+    if outbox is None and product.product.capture is not None:
+        raise CallerFault(
+            f"{product.name} captures a table: nobody emits into it",
+            code="HW-O041",
+            detail="its records follow from the table's changes",
+            hint="change the row; or give the product an outbox in place of capture",
+        )
+    event = event_of(product, record, event_id=event_id, kind=kind, revision=revision)
     assert outbox is not None  # event_of has checked it
     cursor = connection.cursor()
     try:
@@ -98,7 +105,7 @@ class _Emitter:
     """What emitting needs of a product, looked up once."""
 
     def __init__(self, product: ResolvedProduct) -> None:
-        if product.product.outbox is None:
+        if product.product.outbox is None and product.product.capture is None:
             raise CallerFault(
                 f"{product.name} has no outbox: nobody emits into a derived product",
                 code="HW-O041",

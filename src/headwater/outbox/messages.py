@@ -12,7 +12,7 @@ import re
 from uuid import UUID
 
 from headwater.errors import Misfit
-from headwater.outbox.event import COLUMNS
+from headwater.outbox.event import COLUMNS, OutboxEvent
 from headwater.outbox.pgoutput import Row, logical_message
 
 PREFIX = "headwater.outbox:"
@@ -29,6 +29,19 @@ def prefix_of(table: str) -> str:
     'headwater.outbox:public.outbox'
     """
     return PREFIX + table
+
+
+def content_of(row: OutboxEvent) -> str:
+    """The content of the message that is this row.
+
+    >>> content_of(OutboxEvent("7f3f8f86-6a53-4a0c-9d2b-0a3f5d6b8c11", "a.b", "k", "a.b.C", '{"x":1}'))[-48:]
+    '"kind":"assert","revision":"1","payload":{"x":1}}'
+    """
+    cells = {name: value for name, value in zip(COLUMNS, row.values(), strict=True) if value is not None}
+    payload = cells.pop("payload", None)
+    texts = {name: "\\x" + value.hex() if isinstance(value, bytes) else str(value) for name, value in cells.items()}
+    head = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+    return head if payload is None else f'{head[:-1]},"payload":{payload}}}'
 
 
 def row_of(message: bytes) -> Row:

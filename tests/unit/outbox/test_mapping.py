@@ -13,9 +13,11 @@ from uuid import UUID
 
 import pytest
 
+from headwater.errors import CallerFault
 from headwater.mesh.load import load_mesh, survey
 from headwater.outbox import pgoutput_changes, pgoutput_write
 from headwater.outbox.change import Change, Record
+from headwater.outbox.emitter import emit
 from headwater.outbox.mapper import Mapper, Place
 from headwater.outbox.mapping_file import load_mapping, mapping_findings
 from headwater.outbox.pg_values import converter
@@ -152,6 +154,19 @@ def test_a_change_that_cannot_be_mapped_is_refused_whole_with_its_code_alone(map
     assert told["op"] == "insert"
     assert told["after"] == {"id": "1", "state": "open"}
     assert b"open" not in (row[3] or b"")
+
+
+def test_nobody_emits_into_a_product_that_captures_a_table() -> None:
+    with pytest.raises(CallerFault) as caught:
+        emit(NoConnection(), captured_items(), {"item": "1", "state": "x", "op": "x", "occurred_at": 1})
+    assert (caught.value.code, "captures a table" in caught.value.message) == ("HW-O041", True)
+
+
+class NoConnection:
+    """Nothing may be asked of it."""
+
+    def cursor(self) -> Any:
+        raise AssertionError("no row is written")
 
 
 def test_a_large_value_that_nobody_has_refuses_the_change() -> None:
