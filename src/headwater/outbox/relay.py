@@ -35,7 +35,7 @@ from headwater.timeline.tick import TICK_DEFAULT
 
 CLOSE_AFTER = 100_000  # microseconds after which a batch is published though the stream goes on
 CATCHING_UP = 1_000_000  # a relay that is so far behind takes large batches: nobody waits for one row of them
-CLOSE_BEHIND = 1_000_000  # then a batch is published after so long, and
+CLOSE_BEHIND = 500_000  # then a batch is published after so long, and
 LINGER = 20_000  # only once nothing has come for a while: the server sends in fits
 BREATH, FEW = 2_000, 500  # and where a read brings few messages, the next one waits: each read costs the same
 IDLE_WAIT = 50_000  # how long a read waits for the first message; bounds how late a stop is noticed
@@ -182,7 +182,7 @@ class Relay:
     ) -> None:
         options, clock = self._options, self._clock
         now: int = clock.monotonic()
-        close_at, probe_at, heartbeat_at, skipped = now, now, now + HEARTBEAT_EVERY, 0
+        opened_at, close_at, probe_at, heartbeat_at, skipped = now, now, now, now + HEARTBEAT_EVERY, 0
         while not stopping():
             waited = assembler.pending
             patience = max(0, min(IDLE_WAIT, probe_at - now))
@@ -194,7 +194,8 @@ class Relay:
                 assembler.feed(messages)
                 catching_up = assembler.behind > CATCHING_UP
                 if not waited:
-                    close_at = now + (CLOSE_BEHIND if catching_up else CLOSE_AFTER)
+                    opened_at = now
+                close_at = opened_at + (CLOSE_BEHIND if catching_up else CLOSE_AFTER)
                 if catching_up and len(messages) < FEW:
                     clock.sleep(BREATH)
             if assembler.skipped > skipped:
