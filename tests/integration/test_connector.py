@@ -15,6 +15,8 @@ import pytest
 
 import headwater
 from headwater.mesh.load import load_mesh
+from headwater.ports.kafka import KafkaBroker
+from headwater.testing.conformance.road_in import read_all
 from headwater.testing.small_mesh import DEPARTURE_SCHEMA, DEPARTURES, FILES, edit, write
 
 if TYPE_CHECKING:
@@ -129,6 +131,21 @@ def test_a_live_source_is_moved_to_debezium_and_back_without_a_loss_or_a_repeat(
     road.start()
     road.emit(1)
     road.await_all()
+
+
+def test_the_plain_router_is_given_what_it_needs_and_only_once(road: Road) -> None:
+    """Slot, publication and topics are made here, after they were shown; Connect makes none."""
+    road.cli("schema", "lock")
+    road.cli("apply", "--yes")
+    said = road.cli("connector", "deploy", "--router", "--source", road.source, "--yes")
+    assert "create the slot router_" in said and f"create the topic {road.domain}.departures" in said
+    assert "as it should be" in road.cli("connector", "deploy", "--router", "--source", road.source, "--yes")
+    road.emit(2)
+    topic = f"{road.domain}.departures"
+    broker = KafkaBroker({"bootstrap.servers": road.stack.kafka})
+    eventually(lambda: len(read_all(broker, topic)) == 2)
+    assert {json.loads(one.value or b"")["flight_id"] for one in read_all(broker, topic)} == {"F1", "F2"}
+    road.cli("connector", "delete", "--router", "--source", road.source)
 
 
 def status(road: Road) -> str:

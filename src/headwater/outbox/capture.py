@@ -4,8 +4,8 @@ The capture topic has one partition, so that it keeps the order of commits, and 
 and the end of a transaction (`provide.transaction.metadata`), a row, a logical message. A position in it is an offset:
 a transaction is known by the offset of its start, and what may be forgotten ends behind the offset of its end.
 
-Each row says the how-manieth of its transaction it is, and each end how many there were. So a record that Connect
-wrote twice is passed over, and one that is missing stops the lane: nothing is lost silently on the way.
+Each row says the how-manieth of its transaction it is, and each end how many there were, and where in the log. So a
+row that Connect wrote twice is passed over; one that is missing, or a transaction that comes again, stops the lane.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class CaptureDecoder:
         self._start = 0  # the offset of its start
         self._seen = 0  # rows and logical messages of it, whatever became of them
         self._begun = False  # its start was handed on
+        self._end_lsn = 0  # where the last transaction ended in the database's log: the next one ends behind it
         self._columns: tuple[str, ...] = ()
         self._encoders: tuple[tuple[str, bool], ...] = ()
         self.answered = 0  # transactions without a row that have ended: those that a pulse makes
@@ -71,8 +72,12 @@ class CaptureDecoder:
         if str(value["id"]).partition(":")[0] != self._open or value["event_count"] != self._seen:
             raise self._gap(record, f"a transaction of {value['event_count']} rows ends after {self._seen}")
         self._open = None
+        end_lsn, last_lsn = int(str(value["id"]).partition(":")[2]), self._end_lsn
+        self._end_lsn = max(end_lsn, last_lsn)
         committed_at = int(value["ts_ms"]) * 1_000
         if self._begun:
+            if end_lsn <= last_lsn:
+                raise self._gap(record, "a transaction comes again after a later one: Connect's exactly-once is off")
             body = pgoutput_write.commit(Commit(self._start, record.offset + 1), committed_at=committed_at)
             out.append(pgoutput_write.data(body, lsn=record.offset, sent_at=committed_at))
             return

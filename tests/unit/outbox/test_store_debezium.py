@@ -175,6 +175,20 @@ def test_a_captured_record_that_is_missing_stops_the_lane(lost: int) -> None:
     assert stopped.value.code == "HW-O127"
 
 
+def test_a_transaction_that_comes_again_stops_the_lane() -> None:
+    """As a worker without exactly-once sends it that was killed before it had kept how far it was."""
+    world = LaneWorld()
+    world.write("ab")
+    world.write("c")
+    world.debezium.capture()
+    world.debezium.send([dict(record) for record in world.debezium.sent[:4]])
+    with pytest.raises(Fault) as stopped:
+        world.live(50)
+    assert stopped.value.code == "HW-O127"
+    ids = [dict(message.headers)["id"] for message, _ in world.records(world.products[0])]
+    assert len(ids) == len(set(ids))
+
+
 def test_the_native_relay_refuses_the_position_of_the_lane_and_the_lane_that_of_the_native_relay() -> None:
     lane, native = LaneWorld(), World()
     for world, code in ((lane, "HW-O125"), (native, "HW-O124")):
