@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka import IsolationLevel as Isolation
-from tests.chaos import checkers
+from tests.chaos import topics
 from tests.chaos.r7_writer import PARTITIONS, Written
 
 STABLE_SECONDS = 60.0
@@ -42,10 +42,10 @@ class Reader:
     def finish(self) -> list[Seen]:
         """All there is once no transaction is open any more."""
         deadline = time.monotonic() + STABLE_SECONDS
-        while any(checkers.open_transactions(self._bootstrap, self._places) for _ in range(2)):
+        while any(topics.open_transactions(self._bootstrap, self._places) for _ in range(2)):
             assert time.monotonic() < deadline, "a transaction stays open"
             time.sleep(0.1)
-        self._target = checkers.ends(self._bootstrap, self._places, Isolation.READ_UNCOMMITTED)
+        self._target = topics.ends(self._bootstrap, self._places, Isolation.READ_UNCOMMITTED)
         self._thread.join(STABLE_SECONDS)
         assert not self._thread.is_alive(), "the reader did not come to the end"
         return self.seen
