@@ -34,6 +34,7 @@ from headwater.hooks import Hooks
 from headwater.local.ports import free_base
 from headwater.local.stack import LocalStack
 from headwater.mesh.load import load_mesh
+from headwater.outbox.refusals import refused
 from headwater.outbox.relay import Relay
 from headwater.outbox.source import sources_of
 from headwater.outbox.store_postgres import PostgresOutbox
@@ -242,6 +243,28 @@ def test_kafka_refuses_and_it_is_said_in_one_line(road: SecureRoad, name: str) -
     _told(road, raised.value, code, told, time.monotonic() - started)
 
 
+DATABASE_REFUSALS = {
+    "a wrong password": ({"password": "not-the-password"}, "password authentication failed"),
+    "a CA that signed nothing": ({"sslrootcert": "OTHER"}, "certificate verify failed"),
+    "a CA that is not there": ({"sslrootcert": "/nowhere.pem"}, "root certificate file"),
+    "plain text": ({"sslmode": "disable"}, "no pg_hba.conf entry"),
+    "a name that the certificate does not bear": ({"host": "other.test", "hostaddr": "127.0.0.1"}, "host name"),
+    "a role without REPLICATION": ({"user": "emit_role"}, "WAL sender|walsender"),
+}
+
+
+@pytest.mark.parametrize("name", DATABASE_REFUSALS)
+def test_postgresql_refuses_and_it_is_said_in_one_line(road: SecureRoad, name: str) -> None:
+    change, told = DATABASE_REFUSALS[name]
+    other = {key: str(road.stack.other_ca) if value == "OTHER" else value for key, value in change.items()}
+    role = other.get("user", "relay_role")
+    dsn = road.stack.dsn_of(role, DATABASE, **other)
+    started = time.monotonic()
+    with pytest.raises(HeadwaterError) as raised:
+        PostgresOutbox(dsn, database=DATABASE, table=TABLE, clock=SystemClock()).session()
+    _told(road, refused(raised.value), "HW-R016", told, time.monotonic() - started)
+
+
 RIGHTS = [
     (Kind.TRANSACTIONAL_ID, TRANSACTIONAL_ID, Op.WRITE, "HW-R006", f"{TRANSACTIONAL_ID}.*TRANSACTIONAL_ID_AUTH"),
     (Kind.TOPIC, POSITION, Op.WRITE, "HW-R006", f"{TRANSACTIONAL_ID}.*TOPIC_AUTHORIZATION_FAILED"),
@@ -269,6 +292,9 @@ def test_without_one_of_its_rights_the_relay_stops_and_says_at_what(
 def test_the_command_stops_at_a_wrong_password_and_names_what_and_where(road: SecureRoad) -> None:
     done = road.cli("relay", "relay", KAFKA_PASSWORD="not-the-password")
     assert done.returncode == 2 and "HW-R013" in done.stderr and road.stack.local.kafka_address in done.stderr
+    assert "not-the-password" not in done.stdout + done.stderr
+    done = road.cli("relay", "relay", DATABASE_PASSWORD="not-the-password")
+    assert done.returncode == 2 and "HW-R016" in done.stderr and f"/{DATABASE}" in done.stderr
     assert "not-the-password" not in done.stdout + done.stderr
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -78,13 +76,6 @@ class Told:
         self._listener.join(5)
         assert code == 0 and seconds < STOP_SECONDS_LIMIT, (code, seconds, self.said)
         assert "Traceback" not in self.said, self.said
-
-
-@contextmanager
-def silent_server() -> Iterator[int]:
-    """A port that takes connections and never says a word, as a server behind a broken network."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
 
 
 def test_while_it_waits_for_the_lease(road: Road) -> None:
@@ -164,11 +155,3 @@ def test_while_the_database_is_away(road: Road) -> None:
     away = Told(road, dsn=f"postgresql://postgres:x@127.0.0.1:9/{road.database}")
     away.says("PostgreSQL does not answer")
     away.stops()
-
-
-def test_while_the_database_says_nothing(road: Road) -> None:
-    with silent_server() as port:
-        told = Told(road, dsn=f"postgresql://postgres:x@127.0.0.1:{port}/{road.database}")
-        told.says("relaying")
-        time.sleep(1.0)  # inside the connection's five seconds
-        told.stops()

@@ -6,8 +6,9 @@ so a refusal that is not known by its text counts as a database that is away, as
 
 from __future__ import annotations
 
-from headwater.errors import CallerFault
+from headwater.errors import CallerFault, HeadwaterError
 
+_AWAY = "HW-O032"
 # A part of what libpq or the server says, and what to do about it.
 SIGNS = {
     "password authentication failed": "look at user and password of the connection string",
@@ -23,35 +24,29 @@ SIGNS = {
 }
 
 
-def refusal(address: str, said: str) -> CallerFault | None:
-    """The error for a client that was refused; None where the server may just be away.
+def refused(error: HeadwaterError) -> HeadwaterError:
+    """What to raise for a database's error: the same, or the refusal that its text tells.
 
-    >>> error = refusal("db:5432/shop", 'connection to server at "db", port 5432 failed: FATAL:  password '
-    ...                 'authentication failed for user "relay"')
-    >>> print(error.message)
-    PostgreSQL at db:5432/shop does not let this client in: password authentication failed for user "relay"
-    >>> refusal("db:5432/shop", "connection refused") is None
+    >>> from headwater.errors import Unreachable
+    >>> away = Unreachable("PostgreSQL does not answer at db:5432/shop", code="HW-O032", detail='connection to server '
+    ...     'at "db", port 5432 failed: FATAL:  password authentication failed for user "relay"')
+    >>> print(refused(away).message)
+    PostgreSQL does not let this client in at db:5432/shop: password authentication failed for user "relay"
+    >>> silent = Unreachable("PostgreSQL does not answer at db:5432/shop", code="HW-O032", detail="connection refused")
+    >>> refused(silent) is silent
     True
     """
-    for line in said.splitlines():
+    if error.code != _AWAY:
+        return error
+    for line in error.detail.splitlines():
         for sign, hint in SIGNS.items():
             if sign in line:
                 reason = line.rpartition("failed: FATAL:")[2].rpartition(" port ")[2].partition(" failed: ")
                 text = " ".join((reason[2] or reason[0]).split())[:300]
                 return CallerFault(
-                    f"PostgreSQL at {address} does not let this client in: {text}",
+                    f"{error.message.replace('does not answer', 'does not let this client in')}: {text}",
                     code="HW-R016",
                     detail="waiting does not mend it",
                     hint=hint,
                 )
-    return None
-
-
-def unreadable() -> CallerFault:
-    """For a connection string that is none. Nothing of it is repeated: a password may stand anywhere in it."""
-    return CallerFault(
-        "a database's connection string cannot be read",
-        code="HW-R017",
-        detail="it is neither a postgresql:// address nor words of the form key=value",
-        hint="postgresql://user:${PASSWORD}@host:5432/database?sslmode=verify-full; special characters percent-encoded",
-    )
+    return error

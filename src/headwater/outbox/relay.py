@@ -22,6 +22,7 @@ from headwater.outbox.desk import Desk
 from headwater.outbox.encode import Encoded, Encoder, Target
 from headwater.outbox.fences import Fences
 from headwater.outbox.position import Position, encode_position
+from headwater.outbox.refusals import refused
 from headwater.outbox.segment import Batch
 from headwater.outbox.source import OutboxSource
 from headwater.outbox.starting import check_source, read_position, targets_of
@@ -102,13 +103,14 @@ class Relay:
             try:
                 self.serve(stopping)
                 return
-            except HeadwaterError as error:
+            except HeadwaterError as raised:
+                error = refused(raised)
                 fruitless = 0 if self._published else fruitless + 1
                 backoff = BACKOFF_FIRST if self._published else min(backoff * 2, BACKOFF_LAST)
                 if error.code == _FENCED:
                     self._fences.note()
                 if not self._mends_itself(error, fruitless):
-                    raise
+                    raise error from None
                 self._hooks.announce("relay.waiting", source=self.source.name, code=error.code, reason=error.message)
             self._wait(backoff, stopping)
 
