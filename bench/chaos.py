@@ -22,9 +22,11 @@ Program = Callable[..., dict[str, Any]]
 PROGRAMS = {
     "R1": "tests.chaos.r1:run",
     "R2": "tests.chaos.r2:run",
+    "R3": "tests.chaos.r3:run",
     "R5": "tests.chaos.r5:run",
     "R6": "tests.chaos.r6:run",
     "R7": "tests.chaos.r7:run",
+    "R8": "tests.chaos.r8:run",
     "R9": "tests.chaos.r9:run",
     "R11": "tests.chaos.r11:run",
     "K2": "tests.chaos.k2:run",
@@ -33,9 +35,11 @@ PROGRAMS = {
 TRIALS_LONG = {
     "R1": 300,
     "R2": 50,
+    "R3": 40,
     "R5": 500,
     "R6": 50,
     "R7": 200,
+    "R8": 10,
     "R9": 100,
     "R11": 60,
     "K2": 10,

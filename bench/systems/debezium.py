@@ -65,7 +65,8 @@ class Debezium:
         self._kafka.create(TOPIC, PARTITIONS, {"retention.ms": "-1"})
         self._kafka.create(HEARTBEAT_TOPIC, 1, {"retention.ms": "-1"})
         with psycopg.connect(self._stack.postgres("shop"), autocommit=True) as connection:
-            connection.execute(f"CREATE PUBLICATION {SLOT} FOR TABLE {TABLE} WITH (publish = 'insert')")
+            options = "publish = 'insert', publish_via_partition_root"
+            connection.execute(f"CREATE PUBLICATION {SLOT} FOR TABLE {TABLE} WITH ({options})")
             connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [SLOT])
 
     def expect(self, log: OutboxLog, oracle: RowsOracle) -> None:

@@ -24,6 +24,13 @@ HAPPENINGS = {
     "relay.parked": "a row waits, since an earlier one of its key is in quarantine: product",
     "relay.resolved": "what became of a row in quarantine: product, outcome",
     "relay.loaded": "rows that a table had already were published: source, product, rows, total, rate, done",
+    "relay.repaired": "a repair published what was missing: source, rows",
+    "relay.pulse": "what waits in an outbox, and what its slot holds back; a field without a value is not known: "
+    "source, readable, retained_bytes, waiting_rows, waiting_seconds, oldest_seconds, partitions",
+    "relay.retaining": "a slot holds back so much of the database's log that somebody should look: "
+    "source, retained_bytes, alarm_bytes, limit_bytes",
+    "relay.tidied": "a chore of an outbox table was due: source, chore, outcome",
+    "relay.untidy": "an outbox table cannot be kept in order by the relay: source, code, reason, hint",
     "relay.skipped": "rows that the database sent again and that were published already: source, rows",
     "stage.committed": "a stage committed ticks: product, stage, records, seconds",
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",

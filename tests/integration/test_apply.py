@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headwater import naming
-from headwater.outbox.store_postgres import connect
+from headwater.outbox.connection_postgres import connect
 from headwater.ports.kafka import KafkaBroker
 from headwater.testing.small_mesh import DEPARTURES, edit, write_small_mesh
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from headwater.errors import CallerFault, Unreachable
+from headwater.errors import CallerFault, Fault, Unreachable
 from headwater.outbox import table as ddl
+from headwater.outbox.connection_postgres import writing
 from headwater.outbox.event import OutboxEvent
 from headwater.outbox.source_postgres import PostgresAdmin
-from headwater.outbox.store_postgres import PostgresOutbox, writing
+from headwater.outbox.store_postgres import PostgresOutbox
 from headwater.testing.conformance.outbox_store import OutboxStoreSuite, OutboxWriter, event, read_transactions, started
 from headwater.timeline.clock import SystemClock
 
@@ -174,13 +175,74 @@ def test_a_row_for_a_table_that_was_never_made_is_told_and_no_value_of_a_row_is(
     assert raised.value.code == "HW-O054" and "secret" not in raised.value.render()
 
 
+def test_a_slot_that_was_made_anew_between_the_look_and_the_start_is_not_streamed(writer: PostgresWriter) -> None:
+    session = writer.store.session()
+    assert session.take_lease() and session.slot() is not None
+    writer.commit([event("1")])
+    writer.admin.drop_slot()
+    writer.admin.create_slot()
+    with pytest.raises(Unreachable):
+        session.start()
+    session.close()
+
+
+def test_a_slot_that_goes_between_the_look_and_the_start_is_named(writer: PostgresWriter) -> None:
+    session = writer.store.session()
+    assert session.slot() is not None
+    writer.admin.drop_slot()
+    with pytest.raises(Fault) as caught:
+        session.start()
+    assert caught.value.code == "HW-O080"
+    session.close()
+    writer.admin.create_slot()
+
+
+def test_a_renewed_slots_snapshot_ends_where_its_stream_begins(writer: PostgresWriter) -> None:
+    """No gap and no repeat: each row is in the snapshot or in the stream, whatever is committed meanwhile."""
+    session = writer.store.session()
+    assert session.take_lease()
+    writer.commit([event("1")])
+    slot = session.renew_slot()
+    retained = writer.store.retained(slot.snapshot)
+    writer.commit([event("2"), event("3")])
+    assert retained.dated(0)
+    retained.account([])
+    assert [row[2] for _, row in retained.missing(0, dated=True)] == [b"1"]
+    assert [row[2] for _, row in retained.missing(None, dated=False)] == [b"1"]
+    retained.account([(event("1").id, 5), (event("9").id, 7), ("no uuid", 8)])
+    assert list(retained.missing(0, dated=True)) == []
+    assert retained.orphans(6, 10) == (1, [event("9").id])
+    retained.close()
+    assert session.slot() is not None
+    session.start()
+    ((_, rows, _),) = read_transactions(session, 1)
+    assert [row[2] for row in rows] == [b"2", b"3"]
+    session.close()
+
+
+def test_rows_of_savepoints_and_many_statements_are_retained_in_their_order(writer: PostgresWriter) -> None:
+    with psycopg.connect(writer.dsn) as other:
+        other.execute(ddl.insert(TABLE), event("1").values())
+        for number in (2, 3):
+            with other.transaction():
+                other.execute(ddl.insert(TABLE), event(str(number)).values())
+        writer.commit([event("7")])
+        other.execute(ddl.insert(TABLE), event("4").values())
+        other.commit()
+    retained = writer.store.retained()
+    found = list(retained.missing(0, dated=True))
+    retained.close()
+    assert [row[2] for _, row in found] == [b"7", b"1", b"2", b"3", b"4"]
+    assert len({at for at, _ in found}) == 2, "one time for a transaction, its savepoints included"
+
+
 def test_without_its_publication_the_relay_is_told(writer: PostgresWriter) -> None:
     session = started(writer.store)
     with psycopg.connect(writer.dsn, autocommit=True) as other:
         other.execute(f'DROP PUBLICATION "{writer.outbox.publication}"')
-    with pytest.raises(CallerFault) as caught:
+    with pytest.raises(Fault) as caught:
         session.heartbeat()
-    assert "headwater apply" in caught.value.hint
+    assert "headwater relay repair" in caught.value.hint
     session.close()
     again = writer.store.session()
     assert not again.published()
@@ -218,3 +280,21 @@ def test_a_plain_table_of_earlier_versions_goes_on_working(stack: Stack) -> None
     assert [rows[0][2] for _, rows, _ in read_transactions(session, 1)] == [b"1"]
     session.close()
     made.close()
+
+
+@pytest.mark.parametrize("through_libpq", [False, True])
+def test_rows_passed_over_for_want_of_a_publication_end_the_stream(writer: PostgresWriter, through_libpq: bool) -> None:
+    """The publication is dropped and made anew: the row between is never sent, and nothing behind it may be."""
+    writer.outbox.through_libpq = through_libpq
+    session = started(writer.store)
+    writer.commit([event("1")])
+    read_transactions(session, 1)
+    with psycopg.connect(writer.dsn, autocommit=True) as other:
+        other.execute(f'DROP PUBLICATION "{writer.outbox.publication}"')
+    writer.commit([event("2")])
+    writer.admin.create_publication()
+    writer.commit([event("3")])
+    with pytest.raises(Fault) as caught:
+        read_transactions(session, 1)
+    assert caught.value.code == "HW-O037"
+    session.close()

@@ -26,8 +26,8 @@ def command(
     """
     from headwater.cli import console
     from headwater.mesh.load import load_mesh
+    from headwater.outbox.connection_postgres import writing
     from headwater.outbox.emitter import emit
-    from headwater.outbox.store_postgres import writing
     from headwater.schemas.payload import reader
     from headwater.settings import environment_of, load_settings
 

@@ -122,9 +122,9 @@ def _opened() -> tuple[Mesh, KafkaBroker, dict[str, str]]:
 def _insert(found: Found, databases: dict[str, str], rows: Sequence[OutboxEvent]) -> None:
     """All in one transaction of the source's database."""
     from headwater.outbox import table
+    from headwater.outbox.connection_postgres import writing
     from headwater.outbox.messages import content_of, prefix_of
     from headwater.outbox.source import qualified
-    from headwater.outbox.store_postgres import writing
 
     outbox = found.product.product.outbox
     origin = outbox or found.product.product.capture

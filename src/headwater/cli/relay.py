@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headwater.cli.console import Seldom
 from headwater.cli.relay_reconcile import reconcile
+from headwater.cli.relay_repair import repair
+from headwater.cli.relay_tidy import tidy
 
 if TYPE_CHECKING:
     import threading
 
+    from headwater.contracts.environment import Environment, MeshFile
+    from headwater.hooks import Hooks
     from headwater.outbox.relay import Relay
     from headwater.outbox.source import OutboxSource
     from headwater.outbox.store import OutboxStore
@@ -25,6 +29,8 @@ STOP_SECONDS = 0.7  # how long a stop waits for the transaction under way; then 
 
 app = typer.Typer(invoke_without_command=True)
 app.command()(reconcile)
+app.command()(repair)
+app.command()(tidy)
 
 
 @app.callback()
@@ -63,7 +69,7 @@ def serve(
     from headwater.outbox.capturing import Capturing
     from headwater.outbox.relay import Relay, RelayOptions
     from headwater.outbox.serving import serve_all
-    from headwater.outbox.source import sources_of
+    from headwater.outbox.source import address_of, chosen_sources
     from headwater.ports.kafka import KafkaBroker
     from headwater.schemas.registry_http import HttpRegistry
     from headwater.settings import environment_of, load_settings
@@ -79,7 +85,7 @@ def serve(
         metrics.serve(metrics_port)
 
     def relay(outbox: OutboxSource) -> Relay:
-        address = _address(environment.databases, outbox.database)
+        address = address_of(environment.databases, outbox.database)
         broker = KafkaBroker(environment.kafka, clock=clock, hooks=hooks)
         store: OutboxStore
         capturing: Capturing | None = None
@@ -99,7 +105,8 @@ def serve(
             options=RelayOptions(tick=mesh.file.tick, capturing=capturing),
         )
 
-    relays = [relay(outbox) for outbox in _chosen(list(sources_of(mesh)), source or [])]
+    chosen = chosen_sources(mesh, source or [])
+    relays = [relay(outbox) for outbox in chosen]
     stopping, asked = threading.Event(), [True]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _stop(stopping, asked))
@@ -107,6 +114,9 @@ def serve(
     # Rows are plain containers without cycles: looking for cycles among them is wasted.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
+    for outbox in chosen:
+        if (lane or outbox.lane) == "native" and not outbox.captured:
+            _keep_house(outbox, environment, mesh.file, hooks, stopping)
     failures = serve_all(relays, stopping, hooks=hooks, stop_seconds=STOP_SECONDS)
     if failures:
         raise failures[-1]
@@ -141,6 +151,37 @@ def _store(outbox: OutboxSource, lane: str, address: str, broker: Broker, clock:
     )
 
 
+def _keep_house(
+    outbox: OutboxSource, environment: Environment, file: MeshFile, hooks: Hooks, stopping: threading.Event
+) -> None:
+    """In a thread of its own, which the relay neither waits for nor falls with."""
+    import threading
+
+    from headwater.outbox.housekeeping import Housekeeping
+    from headwater.outbox.housekeeping_postgres import PostgresHousekeeper
+    from headwater.outbox.source import address_of
+    from headwater.outbox.starting import read_position
+    from headwater.ports.kafka import KafkaBroker
+    from headwater.timeline.clock import SystemClock
+
+    clock, address = SystemClock(), address_of(environment.databases, outbox.database)
+    broker = KafkaBroker(environment.kafka, clock=clock)
+    kept = Housekeeping(
+        outbox.name,
+        lambda: PostgresHousekeeper(address, database=outbox.database, table=outbox.table, clock=clock),
+        lambda: read_position(broker, outbox.name),
+        clock=clock,
+        hooks=hooks,
+        retention=file.outbox_retention,
+        alarm_bytes=file.outbox_log_alarm_bytes,
+    )
+    threading.Thread(target=kept.run, args=[stopping.is_set], name=f"house {outbox.name}", daemon=True).start()
+
+
+def _megabytes(size: object) -> str:
+    return f"{int(str(size)) / 1e6:,.0f} MB"
+
+
 class _Reporter:
     """Says what a person wants to know: each trouble of a source once until something else happens to it."""
 
@@ -156,6 +197,12 @@ class _Reporter:
             text = f"{source}: reading"
         elif happening == "relay.waiting":
             text = f"{source}: {fields['reason']}; trying again [{fields['code']}]"
+        elif happening == "relay.retaining":
+            limit = f", of {_megabytes(fields['limit_bytes'])} at most" if fields["limit_bytes"] else ""
+            text = f"{source}: ALARM: its slot holds back {_megabytes(fields['retained_bytes'])} of the database's log"
+            text += f"{limit}; beyond that the server lets go of it" if limit else ""
+        elif happening == "relay.untidy":
+            text = f"{source}: {fields['reason']}; publishing goes on [{fields['code']}]\nfix: {fields['hint']}"
         elif happening == "relay.failed" and fields["others"]:  # the last one's reason is the command's own error
             text = f"{source}: stopped; the other sources go on: {fields['reason']} [{fields['code']}]\n"
             text += f"fix: {fields['hint']}; then start a relay of this source again"
@@ -171,31 +218,3 @@ class _Reporter:
         if text and text != self._last.get(source):
             self._last[source] = text
             self._say(text)
-
-
-def _chosen(sources: list[OutboxSource], wanted: list[str]) -> list[OutboxSource]:
-    from headwater.errors import CallerFault
-
-    chosen = [source for source in sources if not wanted or source.name in wanted or source.database in wanted]
-    if not chosen:
-        known = ", ".join(source.name for source in sources) or "none"
-        raise CallerFault(
-            f"the mesh has no outbox {', '.join(wanted)}" if wanted else "no product of the mesh has an outbox",
-            code="HW-O050",
-            detail=f"it has: {known}",
-            hint="name one of them, or leave --source out",
-        )
-    return chosen
-
-
-def _address(databases: Mapping[str, str], name: str) -> str:
-    from headwater.errors import CallerFault
-
-    if name not in databases:
-        raise CallerFault(
-            f"the environment has no address for the database '{name}'",
-            code="HW-O051",
-            detail="an outbox of the mesh is in it",
-            hint="add it under databases of the environment in mesh.yaml",
-        )
-    return databases[name]

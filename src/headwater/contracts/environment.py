@@ -23,6 +23,10 @@ class Environment:
     connect_url: str = ""  # Kafka Connect's, for sources of the Debezium lane
 
 
+# A slot lost on a Friday is mended on a Monday, with days to spare.
+OUTBOX_RETENTION_DEFAULT = Duration.parse("7d")
+
+
 @dataclass(frozen=True, slots=True)
 class MeshFile:
     """What `mesh.yaml` says. `databases` are the names that outboxes may use, in every environment.
@@ -35,3 +39,5 @@ class MeshFile:
     databases: tuple[str, ...]
     environments: Mapping[str, Environment]
     debezium: Mapping[str, str] = field(default_factory=dict)
+    outbox_retention: Duration = OUTBOX_RETENTION_DEFAULT
+    outbox_log_alarm_bytes: int | None = None  # None: as `outbox/housekeeping.py` has it

@@ -239,6 +239,20 @@ MESH = Record(
         "tick": Key(_DURATION_TEXT, "The length of a bucket of recorded time, one in a mesh. Default: 100ms."),
         "databases": Key(ListOf(_WORD_TEXT, distinct=True), "The names that outboxes use for databases."),
         "environments": Key(MapOf(_WORD_TEXT, _ENVIRONMENT, 1), "Where the mesh runs.", required=True),
+        "outbox": Key(
+            Record(
+                "outbox",
+                {
+                    "retention": Key(_DURATION_TEXT, "How long outbox tables keep their rows. Default: 7d."),
+                    "log_alarm_megabytes": Key(
+                        Whole(1, 999_999_999),
+                        "How much of a database's log a slot may hold back before the relay raises the alarm. "
+                        "Default: half of max_slot_wal_keep_size, or 1024 where the server has no limit.",
+                    ),
+                },
+            ),
+            "What holds for all outbox tables of the mesh.",
+        ),
         "debezium": Key(
             MapOf(Text("a setting of Debezium or Connect", "max.batch.size", r"[a-z][A-Za-z0-9_.-]*"), Setting()),
             "Settings of sizes and times that win over those of generated connectors.",

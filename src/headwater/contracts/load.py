@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from headwater.contracts import keys
 from headwater.contracts.consumer import Consumer
-from headwater.contracts.environment import Environment, MeshFile
+from headwater.contracts.environment import OUTBOX_RETENTION_DEFAULT, Environment, MeshFile
 from headwater.contracts.product import (
     Capture,
     Compatibility,
@@ -222,12 +222,16 @@ def _mesh_file(values: dict[str, Any], reading: Reading) -> MeshFile:
         reading.find("HW-C036", "tick", reading.places["tick"], "a tick has a length above zero", why=why, fix=fix)
     for name, environment in values["environments"].items():
         _environment_complete(f"environments.{name}", environment, databases, reading)
+    outbox = values.get("outbox", {})
+    megabytes = outbox.get("log_alarm_megabytes")
     return MeshFile(
         name=values["name"],
         tick=tick,
         databases=databases,
         environments={name: _environment(name, value) for name, value in values["environments"].items()},
         debezium=values.get("debezium", {}),
+        outbox_retention=Duration.parse(outbox["retention"]) if "retention" in outbox else OUTBOX_RETENTION_DEFAULT,
+        outbox_log_alarm_bytes=megabytes * 1024 * 1024 if megabytes else None,
     )
 
 

@@ -28,6 +28,7 @@ _SETTINGS = {
     "max_wal_senders": "32",
     "max_replication_slots": "32",
     "log_checkpoints": "off",
+    "track_commit_timestamp": "on",  # `relay repair` then fills a gap in the order of commits
     "timezone": "UTC",
 }
 # Fast first; immediate where a walsender holds it up: the next start recovers, and nothing committed is lost.

@@ -11,10 +11,13 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. `happening` is what is announced for it, `amount` the field that counts; empty: each counts one."""
+    """One metric. `happening` is what is announced for it, `amount` the field that counts; empty: each counts one.
+
+    A gauge shows the last amount that was announced, a histogram how amounts spread.
+    """
 
     name: str
-    kind: Literal["counter", "histogram"]
+    kind: Literal["counter", "gauge", "histogram"]
     labels: tuple[str, ...]
     happening: str
     amount: str
@@ -85,6 +88,63 @@ METRICS = (
         "relay.loaded",
         "rows",
         "Rows that a captured table had already and that were published.",
+    ),
+    Metric(
+        "headwater_relay_slot_readable",
+        "gauge",
+        ("source",),
+        "relay.pulse",
+        "readable",
+        "1 where the replication slot can be read, 0 where it is gone or lost.",
+    ),
+    Metric(
+        "headwater_relay_slot_retained_bytes",
+        "gauge",
+        ("source",),
+        "relay.pulse",
+        "retained_bytes",
+        "Bytes of the database's write-ahead log that the slot holds back.",
+    ),
+    Metric(
+        "headwater_relay_waiting_rows",
+        "gauge",
+        ("source",),
+        "relay.pulse",
+        "waiting_rows",
+        "Rows created since the commit that was published last; an estimate: it sees no older transaction.",
+    ),
+    Metric(
+        "headwater_relay_waiting_seconds",
+        "gauge",
+        ("source",),
+        "relay.pulse",
+        "waiting_seconds",
+        "How far the topics are behind the database, by its clock: the age of the commit that was published last, "
+        "while rows wait; else 0.",
+    ),
+    Metric(
+        "headwater_relay_oldest_waiting_seconds",
+        "gauge",
+        ("source",),
+        "relay.pulse",
+        "oldest_seconds",
+        "Age of the oldest row that waits; 0 where none does.",
+    ),
+    Metric(
+        "headwater_relay_partitions",
+        "gauge",
+        ("source",),
+        "relay.pulse",
+        "partitions",
+        "Partitions of the outbox table.",
+    ),
+    Metric(
+        "headwater_relay_alarms_total",
+        "counter",
+        ("source",),
+        "relay.retaining",
+        "",
+        "How often a slot came to hold back more of the database's log than is stated.",
     ),
     Metric(
         "headwater_relay_quarantined_records_total",

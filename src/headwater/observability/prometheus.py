@@ -24,7 +24,7 @@ class PrometheusListener:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._by_happening: dict[str, list[tuple[Metric, Counter | Histogram]]] = {}
+        self._by_happening: dict[str, list[tuple[Metric, Counter | Gauge | Histogram]]] = {}
         for metric in METRICS:
             self._by_happening.setdefault(metric.happening, []).append((metric, self._made(metric)))
         build = Gauge("headwater_build_info", "The version that runs.", ["version"], registry=self._registry)
@@ -33,10 +33,14 @@ class PrometheusListener:
     def __call__(self, happening: str, fields: dict[str, object]) -> None:
         """Count one happening; one that no metric is made of is passed over."""
         for metric, made in self._by_happening.get(happening, ()):
+            if metric.amount and fields[metric.amount] is None:
+                continue  # not known now: what was known last stays
             amount = float(str(fields[metric.amount])) if metric.amount else 1.0
             child = made.labels(*(str(fields[label]) for label in metric.labels))
             if isinstance(child, Histogram):
                 child.observe(amount)
+            elif isinstance(child, Gauge):
+                child.set(amount)
             else:
                 child.inc(amount)
 
@@ -55,9 +59,11 @@ class PrometheusListener:
                 hint="give --metrics-port another number, or leave it out",
             ) from None
 
-    def _made(self, metric: Metric) -> Counter | Histogram:
+    def _made(self, metric: Metric) -> Counter | Gauge | Histogram:
         if metric.kind == "histogram":
             return Histogram(
                 metric.name, metric.meaning, metric.labels, buckets=COMMIT_SECONDS_BUCKETS, registry=self._registry
             )
+        if metric.kind == "gauge":
+            return Gauge(metric.name, metric.meaning, metric.labels, registry=self._registry)
         return Counter(metric.name, metric.meaning, metric.labels, registry=self._registry)

@@ -201,7 +201,7 @@ class Assembler:
                 "the rest of a large transaction is gone from the replication stream",
                 code="HW-O005",
                 detail="a part of it is published, and the slot has moved past it",
-                hint="compare the outbox table with the topic by row id before the slot is used again",
+                hint="headwater relay repair",
             )
         self._skip = 1 << 62 if published is None else published
         return Segment(commit_lsn, committed_at, 0 if published is None else published)

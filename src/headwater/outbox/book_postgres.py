@@ -13,9 +13,9 @@ from headwater.errors import CallerFault
 from headwater.outbox import table as tables
 from headwater.outbox.batching import Assembler, Limits
 from headwater.outbox.book import BUCKETS, Tally, Window
+from headwater.outbox.connection_postgres import away, connect
 from headwater.outbox.pgoutput import lsn_from_text
 from headwater.outbox.position import Position
-from headwater.outbox.store_postgres import away, connect
 from headwater.timeline.instant import Instant
 
 _HASH = "('x' || substr(md5(id::text), 1, 15))::bit(60)::bigint"

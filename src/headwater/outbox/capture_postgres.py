@@ -18,11 +18,12 @@ from headwater import naming
 from headwater.errors import CallerFault, HeadwaterError
 from headwater.outbox import table as ddl
 from headwater.outbox.capture_store import KeyColumns, TableSnapshot
+from headwater.outbox.connection_postgres import CONNECT_SECONDS, away, connect
 from headwater.outbox.load_state import Key
 from headwater.outbox.pg_values import BPCHAR, WHOLE
 from headwater.outbox.pgoutput import lsn_from_text
 from headwater.outbox.pgoutput_changes import Cells, Table
-from headwater.outbox.store_postgres import CONNECT_SECONDS, PostgresOutbox, away, connect
+from headwater.outbox.store_postgres import PostgresOutbox
 from headwater.timeline.clock import Clock
 from headwater.timeline.instant import Instant
 

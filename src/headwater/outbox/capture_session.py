@@ -186,7 +186,7 @@ class CapturedSession:
         """As the session below."""
         return self._session.slot()
 
-    def published(self) -> bool:
+    def published(self) -> str:
         """As the session below."""
         return self._session.published()
 

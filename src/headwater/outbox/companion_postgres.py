@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from headwater import naming
 from headwater.errors import Unreachable
-from headwater.outbox.store_postgres import away, connect
+from headwater.outbox.connection_postgres import away, connect
 
 # A frozen relay says nothing; then the server ends its session, and with it the lease.
 IDLE_SECONDS = 10

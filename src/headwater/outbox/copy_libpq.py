@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from headwater.outbox.copy_stream import READ_BYTES, StreamError
+from headwater.outbox.copy_stream import READ_BYTES, StreamError, noticed
 
 
 class LibpqStream:
@@ -19,6 +19,8 @@ class LibpqStream:
         self._poll = select.poll()
         self._poll.register(connection.socket, select.POLLIN)
         self._size = 0
+        self._notices: list[StreamError] = []
+        connection.notice_handler = lambda result: self._notices.append(refusal(result))
 
     def start(self, command: str) -> None:
         """Ask for the stream; raises `StreamError`, after which it may be asked for again."""
@@ -40,6 +42,8 @@ class LibpqStream:
                 self._take(messages, limit)
         except psycopg.Error as error:
             raise StreamError("", str(error)) from None
+        while self._notices:
+            noticed(self._notices.pop())
         return messages
 
     def send(self, message: bytes) -> None:

@@ -18,7 +18,9 @@ _PATIENCE_MS = 10_000  # for a server that takes no feedback
 _HEAD = 5
 _LENGTH = Struct(">i")
 _FRAME = Struct(">ci")
-_COPY_DATA, _COPY_BOTH, _COPY_DONE, _ERROR, _READY = b"dWcEZ"
+_COPY_DATA, _COPY_BOTH, _COPY_DONE, _ERROR, _READY, _NOTICE = b"dWcEZN"
+PUBLICATION_SKIPPED = "publication skipped"  # in place of a SQLSTATE: rows were passed over, for lack of a publication
+_NOT_IN_PREREQUISITE_STATE = "55000"
 
 
 class StreamError(Exception):
@@ -88,6 +90,8 @@ class CopyStream:
                 room -= 1
             elif data[at] == _ERROR:
                 raise _error(data[at + _HEAD : behind])
+            elif data[at] == _NOTICE:
+                noticed(_error(data[at + _HEAD : behind]))
             elif data[at] == _COPY_DONE:
                 raise StreamError("", "the server ended the stream")
             at = behind
@@ -128,6 +132,12 @@ class CopyStream:
                 continue
             except OSError as error:
                 raise StreamError("", str(error)) from None
+
+
+def noticed(notice: StreamError) -> None:
+    """Raises `StreamError` for the one warning that means a loss: the stream goes on without the publication's rows."""
+    if notice.state == _NOT_IN_PREREQUISITE_STATE:
+        raise StreamError(PUBLICATION_SKIPPED, notice.message)
 
 
 def _error(body: bytes) -> StreamError:

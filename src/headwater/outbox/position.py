@@ -37,6 +37,8 @@ class Position:
     stamp: Stamp
     taken: int = 0
     capture: CaptureState | None = None
+    publication: str = ""  # which one the rows came through; empty where nobody has looked yet
+    filling: bool = False  # a repair without commit times was begun: all its rows have the stamp's value
 
     @classmethod
     def start(cls, system_id: str, timeline: int, end_lsn: int) -> Position:
@@ -68,6 +70,10 @@ class Position:
         """The same after a fail-over."""
         return replace(self, timeline=timeline)
 
+    def of_publication(self, publication: str) -> Position:
+        """The same, remembering which publication the rows came through."""
+        return replace(self, publication=publication)
+
     def idle(self, end_lsn: int, stamp: Stamp) -> Position:
         """With nothing new to publish up to `end_lsn`."""
         return replace(self, end_lsn=max(self.end_lsn, end_lsn), stamp=stamp)
@@ -85,6 +91,8 @@ def encode_position(position: Position) -> bytes:
             "stamp": [int(position.stamp.value), int(position.stamp.clock), int(position.stamp.marked)],
             "taken": position.taken,
             **({"capture": position.capture.as_json()} if position.capture is not None else {}),
+            "publication": position.publication,
+            **({"filling": True} if position.filling else {}),
         },
         separators=(",", ":"),
     ).encode()
@@ -109,6 +117,8 @@ def decode_position(value: bytes) -> Position:
             stamp=Stamp(value_, clock, marked),
             taken=int(fields.get("taken", 0)),
             capture=CaptureState.from_json(fields["capture"]) if "capture" in fields else None,
+            publication=str(fields.get("publication", "")),
+            filling=fields.get("filling") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Fault(

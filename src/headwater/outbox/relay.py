@@ -214,8 +214,6 @@ class Relay:
                 self._published = True
                 now = clock.monotonic()
                 probe_at = now + self._probe_after(assembler, batch)
-                if batch.rows:
-                    heartbeat_at = now + HEARTBEAT_EVERY
             elif now >= probe_at:
                 session.probe()
                 probe_at = now + (PROBE_AGAIN if assembler.settles_at is not None else PROBE_EVERY)

@@ -5,13 +5,13 @@ Only `apply` makes the parts; the relay creates nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from headwater import naming
 from headwater.contracts.product import Lane
-from headwater.errors import Fault
+from headwater.errors import CallerFault, Fault
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.outbox.capture_store import TableAdmin
 from headwater.outbox.position import CAPTURE_SYSTEM, Position, encode_position
@@ -77,6 +77,33 @@ def _lane(products: Sequence[ResolvedProduct]) -> Lane:
     return lanes.pop()
 
 
+def chosen_sources(mesh: Mesh, wanted: Sequence[str]) -> list[OutboxSource]:
+    """Those that are named, by source or database; all where none is named. `CallerFault` HW-O050 where none is."""
+    sources = sources_of(mesh)
+    chosen = [source for source in sources if not wanted or source.name in wanted or source.database in wanted]
+    if not chosen:
+        known = ", ".join(source.name for source in sources) or "none"
+        raise CallerFault(
+            f"the mesh has no outbox {', '.join(wanted)}" if wanted else "no product of the mesh has an outbox",
+            code="HW-O050",
+            detail=f"it has: {known}",
+            hint="name one of them, or leave --source out",
+        )
+    return chosen
+
+
+def address_of(databases: Mapping[str, str], name: str) -> str:
+    """Where a database of the environment is; `CallerFault` HW-O051 where the environment does not say."""
+    if name not in databases:
+        raise CallerFault(
+            f"the environment has no address for the database '{name}'",
+            code="HW-O051",
+            detail="an outbox of the mesh is in it",
+            hint="add it under databases of the environment in mesh.yaml",
+        )
+    return databases[name]
+
+
 def qualified(table: str) -> str:
     """A table with its schema.
 
@@ -117,10 +144,12 @@ def source_steps(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> li
     if not parts.publication:
         steps.append(Step(f"{source.name}: create the publication", admin.create_publication))
     if not topic_there:
-        description = TopicDescription(topic, 1, dict(POSITION_TOPIC_SETTINGS))
+        description = position_topic_of(source)
         steps.append(Step(f"{source.name}: create the topic {topic}", lambda: broker.create_topic(description)))
     if position is None:
-        if parts.slot is not None and (parts.rows or (source.captured and _published(source, broker))):
+        written = parts.rows or (source.captured and _published(source, broker))
+        # A table of a service's own has rows before any slot; an outbox with rows has had one, or needs a repair.
+        if written and (parts.slot is not None or not source.captured):
             raise _position_lost(source)
         steps.append(
             Step(f"{source.name}: create the slot and its first position", lambda: _begin(source, admin, broker))
@@ -131,6 +160,11 @@ def source_steps(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> li
     elif parts.slot is None or parts.slot.lost:
         raise _slot_lost(source, parts.slot.lost if parts.slot else "")
     return steps
+
+
+def position_topic_of(source: OutboxSource) -> TopicDescription:
+    """The topic of a source's position."""
+    return TopicDescription(naming.position_topic(source.name), 1, dict(POSITION_TOPIC_SETTINGS))
 
 
 def ensure_source(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> list[str]:
@@ -183,10 +217,10 @@ def _published(source: OutboxSource, broker: Broker) -> bool:
 
 def _position_lost(source: OutboxSource) -> Fault:
     return Fault(
-        f"{source.name}: the slot is there and the table has rows, but the relay's position is gone",
+        f"{source.name}: the table has rows, but there is no position of a relay",
         code="HW-O007",
-        detail="nobody knows which rows are published; a new position would lose or repeat some",
-        hint=f"restore the topic {naming.position_topic(source.name)}, or compare table and topics by row id",
+        detail="nobody knows which rows are published; a slot made now would not send them",
+        hint=f"restore the topic {naming.position_topic(source.name)}, or: headwater relay repair",
     )
 
 
@@ -195,5 +229,5 @@ def _slot_lost(source: OutboxSource, why: str) -> Fault:
         f"{source.name}: the replication slot is gone, and rows committed since may be unpublished",
         code="HW-O006",
         detail=why or "it was dropped, or the database was restored without it",
-        hint="compare the outbox table with the topics by row id before a new slot is made",
+        hint="headwater relay repair",
     )

@@ -10,12 +10,15 @@ import psycopg
 from headwater import naming
 from headwater.errors import CallerFault, Fault
 from headwater.outbox import table as ddl
+from headwater.outbox.connection_postgres import away, connect
 from headwater.outbox.pgoutput import lsn_from_text
+from headwater.outbox.slot_postgres import SLOT_SQL, slot_state
 from headwater.outbox.store import ServerIdentity, SourceParts
-from headwater.outbox.store_postgres import SLOT_SQL, away, connect, slot_state
 
 # The days, from today on, by the database's clock and in UTC, that partitions are made for.
 DAYS_SQL = "SELECT ((now() AT TIME ZONE 'UTC')::date + ahead)::text FROM generate_series(0, %s) AS ahead"
+
+_PUBLISHED = "SELECT 1 FROM pg_publication_tables WHERE pubname = %s AND schemaname || '.' || tablename = %s"
 
 
 class PostgresAdmin:
@@ -39,7 +42,7 @@ class PostgresAdmin:
     def look(self) -> SourceParts:
         """What is there."""
         found = self._one("SELECT to_regclass(%s) IS NOT NULL", self._table)[0]
-        published = self._rows("SELECT 1 FROM pg_publication WHERE pubname = %s", self._publication)
+        published = self._rows(_PUBLISHED, self._publication, self._table)
         slots = self._rows(SLOT_SQL, self._slot)
         allowed = self._rows(
             "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = to_regclass(%s) AND conname = %s",
@@ -67,8 +70,10 @@ class PostgresAdmin:
                 self._run(statement)
 
     def create_publication(self) -> None:
-        """The publication of inserts."""
-        self._run(ddl.create_publication(self._table, self._publication))
+        """The publication of inserts, in place of one that lacks the table."""
+        with self._connection.transaction():
+            self._run(f'DROP PUBLICATION IF EXISTS "{self._publication}"')
+            self._run(ddl.create_publication(self._table, self._publication))
 
     def create_slot(self) -> int:
         """The slot; its consistent point."""

@@ -60,7 +60,7 @@ def topics_of(product: ResolvedProduct) -> list[str]:
 
 
 def check_source(source: str, session: OutboxSession, position: Position | None) -> Position:
-    """As `check_slot`, asking the database; a missing publication is refused too."""
+    """As `check_slot`, asking the database; a publication that is missing or was made anew is refused too."""
     if isinstance(session, Resuming):
         return session.resume(position)
     if position is not None and position.lane != "native":
@@ -70,44 +70,84 @@ def check_source(source: str, session: OutboxSession, position: Position | None)
             detail="its position is one of the capture topic, not of the database's log",
             hint="headwater connector move says whether the source can change lanes now, and does it",
         )
-    if not session.published():
-        raise _missing(source, "publication")
-    return check_slot(source, session.identify(), session.slot(), position)
+    publication = session.published()
+    if position is None:
+        raise _missing(source, "position")
+    position = check_slot(source, session.identify(), session.slot(), position)
+    if not publication or position.publication not in ("", publication):
+        raise publication_gone(source, anew=bool(publication))
+    return position.of_publication(publication)
 
 
-def check_slot(source: str, identity: ServerIdentity, slot: SlotState | None, position: Position | None) -> Position:
+def check_slot(source: str, identity: ServerIdentity, slot: SlotState | None, position: Position) -> Position:
     """The position to go on from, with the timeline that answers now; raises where slot and position do not agree."""
-    if slot is None or position is None:
-        raise _missing(source, "replication slot" if slot is None else "position")
+    if slot is None:
+        raise slot_gone(source)
     if slot.lost:
-        raise Fault(
-            f"{source}: the replication slot is lost ({slot.lost})",
-            code="HW-O013",
-            detail="the server has removed log that was not published",
-            hint="compare the outbox table with the topics by row id, then make a new slot",
-        )
+        raise slot_lost(source, slot.lost)
     if identity.system_id != position.system_id:
         raise Fault(
             f"{source}: another database cluster answers than the one that was published so far",
             code="HW-O014",
             detail="log positions of two clusters cannot be compared",
-            hint="point the mesh at the old cluster, or make the source anew under a new name",
+            hint="point the mesh at the old cluster; if this one holds its outbox table: headwater relay repair",
         )
     if slot.confirmed_lsn > position.end_lsn:
         raise Fault(
             f"{source}: the slot is at {lsn_text(slot.confirmed_lsn)}, ahead of what is published",
             code="HW-O015",
             detail=f"rows between {lsn_text(position.end_lsn)} and there would be lost silently",
-            hint="compare the outbox table with the topics by row id; somebody else has read or advanced the slot",
+            hint="headwater relay repair; somebody else has read, advanced or made anew the slot",
         )
-    if identity.timeline != position.timeline and identity.written_lsn < position.end_lsn:
+    if identity.timeline != position.timeline and identity.left(position.timeline) < position.end_lsn:
         raise Fault(
             f"{source}: after a fail-over the database lacks rows that are published",
             code="HW-O016",
-            detail=f"its log ends at {lsn_text(identity.written_lsn)}, published is {lsn_text(position.end_lsn)}",
-            hint="list the orphans by row id; use fail-over slots with synchronized standbys (PostgreSQL 17 or newer)",
+            detail=f"it left the old timeline at {lsn_text(identity.left(position.timeline))}, "
+            f"published is {lsn_text(position.end_lsn)}",
+            hint="headwater relay repair, which lists them; use fail-over slots with synchronized standbys",
         )
     return position.on_timeline(identity.timeline)
+
+
+def slot_gone(source: str) -> Fault:
+    """Dropped, or the database was restored without it."""
+    return Fault(
+        f"{source}: the replication slot is gone",
+        code="HW-O080",
+        detail="it was dropped, or the database was restored without it; rows committed since may be unpublished",
+        hint="headwater relay repair",
+    )
+
+
+def slot_lost(source: str, why: str) -> Fault:
+    """Invalidated by the server."""
+    return Fault(
+        f"{source}: the replication slot is lost ({why})",
+        code="HW-O013",
+        detail="the server has removed log that was not published",
+        hint="headwater relay repair; then look at max_slot_wal_keep_size",
+    )
+
+
+def publication_gone(source: str, *, anew: bool) -> Fault:
+    """Rows that were committed without it are never sent."""
+    return Fault(
+        f"{source}: the publication {'was made anew' if anew else 'is gone'}",
+        code="HW-O081",
+        detail="rows committed while there was none are not in the stream",
+        hint="headwater relay repair",
+    )
+
+
+def publication_dropped(publication: str) -> Fault:
+    """Seen by a relay that reads."""
+    return Fault(
+        f"the publication {publication} was dropped while the relay read",
+        code="HW-O037",
+        detail="rows committed while there was none were not sent",
+        hint="headwater relay repair",
+    )
 
 
 def _missing(source: str, part: str) -> CallerFault:

@@ -6,10 +6,11 @@ session is dropped after any doubt and a new one is opened: the server then send
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from headwater.outbox.pgoutput import Row
 from headwater.outbox.position import Position
 
 
@@ -20,6 +21,15 @@ class ServerIdentity:
     system_id: str
     timeline: int
     written_lsn: int
+    branches: tuple[tuple[int, int], ...] = ()  # earlier timelines, and where this server left each
+
+    def left(self, timeline: int) -> int:
+        """Where this server's history left a timeline: what was written on it behind that is not here.
+
+        >>> ServerIdentity("7", 3, 900, ((1, 400), (2, 700))).left(2)
+        700
+        """
+        return dict(self.branches).get(timeline, self.written_lsn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,16 @@ class SlotState:
     confirmed_lsn: int
     active: bool
     lost: str = ""
+    retained: int = 0  # bytes of the server's log that it holds back
+    limit: int | None = None  # how many it may, before the server lets go of it; None: without bound
+
+
+@dataclass(frozen=True, slots=True)
+class NewSlot:
+    """A slot just made: the stream begins behind `consistent_lsn`, and the snapshot sees all that is before it."""
+
+    consistent_lsn: int
+    snapshot: str
 
 
 class OutboxSession(Protocol):
@@ -43,8 +63,11 @@ class OutboxSession(Protocol):
     def slot(self) -> SlotState | None:
         """The slot's state; None where there is none."""
 
-    def published(self) -> bool:
-        """Whether the table's publication is there. Newer servers stream without it, and send nothing."""
+    def published(self) -> str:
+        """Which publication the table has: another text after it was made anew; empty where there is none.
+
+        Newer servers stream without it, and send nothing.
+        """
 
     def start(self) -> None:
         """Begin to stream, from what the slot has acknowledged. Waits a while for a predecessor's hold on the slot."""
@@ -61,7 +84,7 @@ class OutboxSession(Protocol):
     def heartbeat(self) -> None:
         """Write a small message to the server's log, so that an idle outbox moves its slot.
 
-        Raises `CallerFault` where the publication is gone meanwhile: that is why nothing came.
+        Raises `Fault` where publication or slot are not what they were at the start: that is why nothing came.
         """
 
     def close(self) -> None:
@@ -81,6 +104,55 @@ class OutboxStore(Protocol):
 
     def session(self) -> OutboxSession:
         """A new replication connection; raises `Unreachable` where the database is away."""
+
+
+class MendableSession(OutboxSession, Protocol):
+    """One that can make its slot anew."""
+
+    def renew_slot(self) -> NewSlot:
+        """Make the slot anew, dropping what is there. The next call ends the snapshot for those who did not take it."""
+
+
+class MendableStore(Protocol):
+    """A store whose table is kept, so that a gap can be filled from it."""
+
+    def session(self) -> MendableSession:
+        """A new replication connection; raises `Unreachable` where the database is away."""
+
+    def retained(self, snapshot: str = "") -> Retained:
+        """What the table holds, as a new slot's snapshot sees it, or as it is now."""
+
+
+class Retained(Protocol):
+    """The rows that the outbox table still holds, seen at one moment. Times are microseconds of the database's clock.
+
+    First tell it what is accounted for, then ask what is not: the database compares, so that neither side of it has to
+    fit in memory.
+    """
+
+    @property
+    def taken_at(self) -> int:
+        """The moment."""
+
+    @property
+    def dropped_before(self) -> int | None:
+        """Rows created before this are gone with their partitions; None where nothing was ever dropped."""
+
+    def dated(self, since: int) -> bool:
+        """Whether the server knows the commit time of every row created since then."""
+
+    def account(self, ids: Iterable[tuple[str, int]]) -> None:
+        """These rows are on the broker, recorded at these times."""
+
+    def missing(self, since: int | None, *, dated: bool) -> Iterator[tuple[int, Row]]:
+        """Rows that are not accounted for, as text, each with its time: of its commit where `dated`, in commit order,
+        of rows committed since then; else of its creation, by product, key and the key's version."""
+
+    def orphans(self, since: int, limit: int) -> tuple[int, list[str]]:
+        """Accounted rows recorded since then that the table does not hold: how many, and the first of them by id."""
+
+    def close(self) -> None:
+        """Let go."""
 
 
 @dataclass(frozen=True, slots=True)

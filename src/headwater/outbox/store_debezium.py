@@ -90,9 +90,9 @@ class DebeziumSession:
             return None
         return SlotState(self._outbox.broker.starts([place])[place], active=True)
 
-    def published(self) -> bool:
-        """Whether the lane's publication is there."""
-        return self._companion.published()
+    def published(self) -> str:
+        """The lane's publication."""
+        return "debezium" if self._companion.published() else ""
 
     def resume(self, position: Position | None) -> Position:
         """The position to go on from; raises where the capture topic cannot give what follows it."""

@@ -10,7 +10,17 @@ from headwater.errors import Unreachable
 from headwater.outbox import pgoutput, pgoutput_write
 from headwater.outbox.event import COLUMNS, OutboxEvent
 from headwater.outbox.pgoutput import LogicalMessage
-from headwater.outbox.store import OutboxSession, ServerIdentity, SlotState, SourceAdmin, SourceParts
+from headwater.outbox.retained_memory import MemoryRetained, RetainedRow
+from headwater.outbox.starting import publication_dropped
+from headwater.outbox.store import (
+    MendableSession,
+    NewSlot,
+    Retained,
+    ServerIdentity,
+    SlotState,
+    SourceAdmin,
+    SourceParts,
+)
 from headwater.timeline.clock import Clock
 from headwater.timeline.instant import Instant
 
@@ -30,7 +40,8 @@ class MemoryOutbox:
     """An `OutboxStore`. Tests write with `commit` and `roll_back`, and hurt it with `sever` and `fall_back`.
 
     A clock of the server's own may be given, so that it can step back while the relay's goes on. `columns` are those of
-    the table: change them, and the rows of later commits have the new ones.
+    the table: change them, and the rows of later commits have the new ones. What happens to a slot is told by
+    `parts`, `confirmed` and `lose`; `dated` is whether the server keeps commit times.
     """
 
     def __init__(self, clock: Clock, *, table: str = "public.outbox", system_id: str = "7000000000000000001") -> None:
@@ -42,6 +53,9 @@ class MemoryOutbox:
         self.transactions: list[_Transaction] = []
         self.holder: MemorySession | None = None
         self.away = False
+        self.dated = True
+        self.dropped_before: int | None = None
+        self.publication = 0  # its number, where there is one
         self._lsn = 0x1000
         self._row = 0
 
@@ -57,6 +71,25 @@ class MemoryOutbox:
         self.transactions.append(_Transaction(self._lsn, self._lsn + 48, moment, tuple(rows), self.columns))
         self._lsn += 48
         self.parts = replace(self.parts, rows=True)
+
+    def lose(self) -> None:
+        """Invalidate the slot, as a server does whose log has grown too large: whoever streams is cut off."""
+        self.sever()
+        assert self.parts.slot is not None
+        self._slot(replace(self.parts.slot, lost="wal_removed"))
+
+    def retained(self, snapshot: str = "") -> Retained:
+        """What the table holds."""
+        if self.away:
+            raise Unreachable("the outbox's database does not answer", code="HW-O030", hint="start it")
+        seen = self.transactions[: int(snapshot)] if snapshot else self.transactions
+        rows = [
+            RetainedRow(transaction.committed_at, place, row)
+            for place, transaction in enumerate(seen)
+            for row in transaction.rows
+            if isinstance(row, OutboxEvent)
+        ]
+        return MemoryRetained(rows, taken_at=self.clock.now(), dropped_before=self.dropped_before, dated=self.dated)
 
     def emit_outside(self, message: LogicalMessage) -> None:
         """Write a logical message that belongs to no transaction."""
@@ -79,7 +112,7 @@ class MemoryOutbox:
         assert self.parts.slot is not None
         self._slot(replace(self.parts.slot, confirmed_lsn=min(lsn, self.parts.slot.confirmed_lsn)))
 
-    def session(self) -> OutboxSession:
+    def session(self) -> MendableSession:
         """A new connection."""
         if self.away:
             raise Unreachable("the outbox's database does not answer", code="HW-O030", hint="start it")
@@ -112,6 +145,7 @@ class MemorySession:
         self._whole = 0  # the end of the last transaction that was sent whole
         self._related: tuple[str, ...] = ()  # the columns that were sent
         self._probed = False
+        self._publication = ""  # as it was at the start
 
     def take_lease(self) -> bool:
         """Only one connection holds it."""
@@ -131,16 +165,23 @@ class MemorySession:
         self._alive()
         return self._outbox.parts.slot
 
-    def published(self) -> bool:
+    def published(self) -> str:
         """The publication."""
         self._alive()
-        return self._outbox.parts.publication
+        return str(self._outbox.publication) if self._outbox.parts.publication else ""
+
+    def renew_slot(self) -> NewSlot:
+        """As of now."""
+        self._alive()
+        lsn = self._outbox.admin().create_slot()
+        return NewSlot(lsn, str(len(self._outbox.transactions)))
 
     def start(self) -> None:
         """Begin at what was acknowledged."""
         self._alive()
         slot = self._outbox.parts.slot
         assert slot is not None, "the slot is checked before the start"
+        self._publication = self.published()
         self._start = self._said = self._whole = slot.confirmed_lsn
 
     def read(self, limit: int, timeout: float) -> list[bytes]:
@@ -177,6 +218,8 @@ class MemorySession:
         """Some log."""
         self._alive()
         self._outbox.roll_back(())
+        if self.published() != self._publication:
+            raise publication_dropped(self._outbox.table)
 
     def close(self) -> None:
         """Lease and hold on the slot end."""
@@ -232,6 +275,7 @@ class _MemoryAdmin:
         self._outbox.parts = replace(self._outbox.parts, table=True, products=every)
 
     def create_publication(self) -> None:
+        self._outbox.publication += 1
         self._outbox.parts = replace(self._outbox.parts, publication=True)
 
     def create_slot(self) -> int:

@@ -7,61 +7,30 @@ middle of a large transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from headwater import naming
-from headwater.errors import CallerFault, HeadwaterError, Unreachable
+from headwater.errors import CallerFault, HeadwaterError
+from headwater.outbox import table as ddl
+from headwater.outbox.connection_postgres import CONNECT_SECONDS, away, connect
 from headwater.outbox.copy_libpq import LibpqStream, refusal
-from headwater.outbox.copy_stream import CopyStream, StreamError
+from headwater.outbox.copy_stream import PUBLICATION_SKIPPED, CopyStream, StreamError
 from headwater.outbox.pgoutput import KEEPALIVE, feedback, keepalive, lsn_from_text
-from headwater.outbox.store import ServerIdentity, SlotState
+from headwater.outbox.retained_postgres import PostgresRetained
+from headwater.outbox.slot_postgres import PUBLICATION_SQL, SLOT_SQL, branches_of, slot_state
+from headwater.outbox.starting import publication_dropped, slot_gone, slot_lost
+from headwater.outbox.store import NewSlot, ServerIdentity, SlotState
 from headwater.timeline.clock import Clock
 
-CONNECT_SECONDS = 5
 FEEDBACK_EVERY = 1_000_000  # far below any `wal_sender_timeout`, so that a busy relay is never cut off
 SLOT_PATIENCE = 30_000_000  # a walsender that decodes a large transaction notices its client's death late
 SLOT_AGAIN = 50_000
 _OBJECT_IN_USE = "55006"
-SLOT_SQL = """SELECT confirmed_flush_lsn, active, coalesce(wal_status, ''),
-  to_jsonb(s) ->> 'invalidation_reason' FROM pg_replication_slots s WHERE slot_name = %s"""
-
-
-def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
-    """An ordinary connection; raises `Unreachable` HW-O032 with the address, never the password."""
-    try:
-        return psycopg.connect(dsn, autocommit=autocommit, connect_timeout=CONNECT_SECONDS)
-    except psycopg.OperationalError as error:
-        raise away(dsn, error) from None
-
-
-@contextmanager
-def writing(dsn: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection whose transaction writes outbox rows; what the database refuses is said without a row's values."""
-    try:
-        with connect(dsn) as connection:
-            yield connection
-    except psycopg.errors.UndefinedTable:
-        raise CallerFault(
-            "the database has no outbox table for this product",
-            code="HW-O053",
-            detail="nothing but `apply` creates it; no row was written",
-            hint="headwater apply",
-        ) from None
-    except psycopg.OperationalError as error:
-        raise away(dsn, error) from None
-    except psycopg.Error as error:
-        raise CallerFault(
-            f"the database refuses the row ({error.sqlstate or type(error).__name__})",
-            code="HW-O054",
-            detail=f"constraint {error.diag.constraint_name}" if error.diag.constraint_name else "no row was written",
-            hint="headwater plan shows what of the outbox is not as the files say; look at the role's rights too",
-        ) from None
+_UNDEFINED, _CANNOT_READ = "42704", "55000"
 
 
 class PostgresOutbox:
@@ -71,12 +40,17 @@ class PostgresOutbox:
         self.dsn = dsn
         self.slot = naming.slot(database, table)
         self.publication = naming.publication(database, table)
+        self.table = ddl.quoted(table)
         self.clock = clock
         self.through_libpq = False  # also where the connection is not encrypted: for tests of that way
 
     def session(self) -> PostgresSession:
         """A new replication connection."""
         return PostgresSession(self)
+
+    def retained(self, snapshot: str = "") -> PostgresRetained:
+        """What the table holds, over an ordinary connection."""
+        return PostgresRetained(self.dsn, self.table, snapshot)
 
 
 class PostgresSession:
@@ -89,6 +63,8 @@ class PostgresSession:
         self._confirmed = 0
         self._said_at = 0
         self._beat: psycopg.Connection[Any] | None = None
+        self._publication = ""
+        self._looked: SlotState | None = None  # what the slot was when it was judged
         conninfo = make_conninfo(
             outbox.dsn, replication="database", connect_timeout=CONNECT_SECONDS, client_encoding="UTF8"
         )
@@ -108,19 +84,35 @@ class PostgresSession:
     def identify(self) -> ServerIdentity:
         """Who answers."""
         system_id, timeline, written, *_ = self._query("IDENTIFY_SYSTEM")[0]
-        return ServerIdentity(str(system_id), int(timeline or 0), lsn_from_text(written or "0/0"))
+        branches: tuple[tuple[int, int], ...] = ()
+        if int(timeline or 0) > 1:
+            history = self._query(f"TIMELINE_HISTORY {timeline}", quiet=True)
+            branches = branches_of(history[0][1] or "") if history else ()
+        return ServerIdentity(str(system_id), int(timeline or 0), lsn_from_text(written or "0/0"), branches)
 
     def slot(self) -> SlotState | None:
         """The slot's state."""
         rows = self._query(SLOT_SQL.replace("%s", f"'{self._outbox.slot}'"))
-        return slot_state(rows[0][0], rows[0][1] == "t", rows[0][2] or "", rows[0][3]) if rows else None
+        self._looked = slot_state(rows[0][0], rows[0][1] == "t", *rows[0][2:]) if rows else None
+        return self._looked
 
-    def published(self) -> bool:
-        """Whether the publication is there; from PostgreSQL 18 on a missing one is skipped with a warning."""
-        # Not pg_publication_tables: it opens the table in this very session, which then decodes rows from before an
-        # ALTER TABLE by the columns of today, and ends the stream where the type of one has changed in a partition.
-        tables = "pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
-        return bool(self._query(f"SELECT 1 FROM {tables} WHERE p.pubname = '{self._outbox.publication}'"))
+    def published(self) -> str:
+        """Which publication there is; from PostgreSQL 18 on a missing one is skipped with a warning."""
+        rows = self._query(PUBLICATION_SQL.replace("%s", f"'{self._outbox.publication}'"))
+        self._publication = str(rows[0][0]) if rows else ""
+        return self._publication
+
+    def renew_slot(self) -> NewSlot:
+        """Made by this session itself: it alone can hand out the snapshot."""
+        slot = self._outbox.slot
+        deadline = self._clock.monotonic() + SLOT_PATIENCE
+        while (found := self.slot()) is not None:
+            if found.active and self._clock.monotonic() < deadline:  # a predecessor's walsender notices its end late
+                self._clock.sleep(SLOT_AGAIN)
+                continue
+            self._query(f"SELECT pg_drop_replication_slot('{slot}')")
+        made = self._query(f"CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput (SNAPSHOT 'export')")[0]
+        return NewSlot(lsn_from_text(made[1] or "0/0"), made[2] or "")
 
     def start(self) -> None:
         """Stream from what the slot has acknowledged; "active" is tried again for a while."""
@@ -131,17 +123,43 @@ class PostgresSession:
         while True:
             try:
                 self._stream.start(command)
+                self._judged_still()
                 return
             except StreamError as error:
+                if error.state == _UNDEFINED:  # dropped since it was looked at
+                    raise slot_gone(slot) from None
+                if error.state == _CANNOT_READ:  # invalidated since
+                    raise slot_lost(slot, error.message) from None
                 if error.state != _OBJECT_IN_USE or self._clock.monotonic() > deadline:
                     raise self._failed(error, f"the replication slot {slot} cannot be read") from None
             self._clock.sleep(SLOT_AGAIN)
+
+    def _judged_still(self) -> None:
+        """Now that this session holds the slot, nobody can move it. It must be where it was when it was judged:
+        between the two it may have been dropped and made anew, and the stream would begin behind a gap."""
+        row = self._ask_beside(SLOT_SQL, self._outbox.slot)
+        slot = slot_state(*row) if row is not None else None
+        if slot is None or self._looked is None or slot.confirmed_lsn != self._looked.confirmed_lsn:
+            raise away(self._outbox.dsn, "the slot was moved while the relay started")
+
+    def _ask_beside(self, statement: str, *parameters: object) -> tuple[Any, ...] | None:
+        """Over an ordinary connection: a streaming one takes no SQL."""
+        if self._beat is None:
+            self._beat = connect(self._outbox.dsn, autocommit=True)
+        try:
+            cursor = self._beat.execute(statement, parameters)
+            return cursor.fetchone() if cursor.description else None
+        except psycopg.OperationalError as error:
+            raise away(self._outbox.dsn, error) from None
 
     def read(self, limit: int, timeout: float) -> list[bytes]:
         """Raw messages; keepalives that ask are answered with what was confirmed, whatever else goes on."""
         try:
             messages = self._stream.read(limit, timeout)
         except StreamError as error:
+            # Older servers end the stream where there was no publication, newer ones warn and pass the rows over.
+            if error.state in (PUBLICATION_SKIPPED, _UNDEFINED):
+                raise publication_dropped(self._outbox.publication) from None
             raise self._failed(error, "the server ended the replication stream") from None
         for message in messages:
             if message[0] == KEEPALIVE and keepalive(message).reply:
@@ -161,26 +179,15 @@ class PostgresSession:
         self._say(reply=True)
 
     def heartbeat(self) -> None:
-        """A logical message of its own transaction, over an ordinary connection: a streaming one takes no SQL.
+        """A logical message of its own transaction.
 
         Its commit flushes the server's log; a message outside any transaction waits there for the next flush.
         """
-        if self._beat is None:
-            self._beat = connect(self._outbox.dsn, autocommit=True)
-        try:
-            self._beat.execute("SELECT pg_logical_emit_message(true, 'headwater.heartbeat', '')")
-            query = "SELECT count(*) FROM pg_publication_tables WHERE pubname = %s"
-            row = self._beat.execute(query, [self._outbox.publication]).fetchone()
-        except psycopg.OperationalError as error:
-            raise away(self._outbox.dsn, error) from None
+        self._ask_beside("SELECT pg_logical_emit_message(true, 'headwater.heartbeat', '')")
+        row = self._ask_beside(PUBLICATION_SQL, self._outbox.publication)
 
-        if row is None or not row[0]:
-            raise CallerFault(
-                f"the publication {self._outbox.publication} was dropped while the relay read",
-                code="HW-O037",
-                detail="rows committed since then were not sent",
-                hint="headwater apply; then compare the outbox table with the topics by row id",
-            )
+        if row is None or (self._publication and row[0] != self._publication):
+            raise publication_dropped(self._outbox.publication)
 
     def close(self) -> None:
         """End the session; the server frees slot and lease."""
@@ -197,12 +204,14 @@ class PostgresSession:
             raise away(self._outbox.dsn, error.message) from None
         self._said_at = self._clock.monotonic()
 
-    def _query(self, statement: str) -> list[list[str | None]]:
+    def _query(self, statement: str, *, quiet: bool = False) -> list[list[str | None]]:
         try:
             result = self._pg.exec_(statement.encode())
         except psycopg.Error as error:
             raise away(self._outbox.dsn, error) from None
         if result.status != pq.ExecStatus.TUPLES_OK:
+            if quiet:
+                return []
             raise self._failed(refusal(result), "the database refuses what the relay asks")
         rows = range(result.ntuples)
         columns = range(result.nfields)
@@ -220,21 +229,3 @@ class PostgresSession:
             detail=why,
             hint="headwater apply; the relay's role needs REPLICATION and SELECT on the outbox table",
         )
-
-
-def slot_state(confirmed: str | None, active: bool, wal_status: str, invalidated: str | None) -> SlotState:
-    """A row of `SLOT_SQL` as a value."""
-    lost = invalidated or ("wal_status is lost" if wal_status == "lost" else "")
-    return SlotState(lsn_from_text(confirmed or "0/0"), active, lost)
-
-
-def away(dsn: str, error: object) -> Unreachable:
-    """The one message for a database that does not answer; the address, never the password."""
-    settings = conninfo_to_dict(dsn)
-    address = f"{settings.get('host', 'localhost')}:{settings.get('port', 5432)}/{settings.get('dbname', '')}"
-    return Unreachable(
-        f"PostgreSQL does not answer at {address}",
-        code="HW-O032",
-        detail=str(error).strip(),
-        hint="start it (on one machine: headwater up), or mend the address in mesh.yaml; then call again",
-    )

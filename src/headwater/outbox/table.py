@@ -1,6 +1,7 @@
 """The outbox table as DDL: columns of the Debezium outbox convention and three more, and what the database refuses.
 
-Append-only and light: the primary key is the one index, so that an insert costs little. The publication sends inserts
+Append-only and light: the primary key is the one index of rows, so that an insert costs little; that over `created_at`
+holds one entry for many pages, and lets the relay ask cheaply what waits. The publication sends inserts
 only, which is why the table needs no replica identity. One partition holds a day, so that old rows go by dropping a
 table; rows of a day that has none go to the partition `rest`, so that no insert ever fails for want of one.
 """
@@ -48,6 +49,8 @@ def create_table(table: str) -> str:
   CONSTRAINT outbox_payload_size CHECK (
     pg_column_size(payload) < {PAYLOAD_BYTES_LIMIT} AND octet_length(payload_avro) < {PAYLOAD_BYTES_LIMIT})
 ) PARTITION BY RANGE (created_at);
+CREATE INDEX IF NOT EXISTS {quoted(table).rpartition(".")[2]}_created_at ON {quoted(table)}
+  USING brin (created_at) WITH (autosummarize = on);
 CREATE TABLE IF NOT EXISTS {naming.outbox_partition(quoted(table), "rest")} PARTITION OF {quoted(table)} DEFAULT"""
 
 

@@ -18,7 +18,10 @@ def test_metrics_are_made_of_what_is_announced_and_of_fields_that_it_has() -> No
 def test_names_follow_prometheus() -> None:
     for metric in METRICS:
         assert re.fullmatch(r"headwater_[a-z_]+", metric.name)
-        assert metric.name.endswith("_total" if metric.kind == "counter" else "_seconds")
+        if metric.kind == "gauge":
+            assert metric.name.endswith(("_bytes", "_rows", "_seconds", "_readable", "_partitions"))
+        else:
+            assert metric.name.endswith("_total" if metric.kind == "counter" else "_seconds")
 
 
 def test_a_scrape_shows_what_was_announced() -> None:
@@ -28,7 +31,14 @@ def test_a_scrape_shows_what_was_announced() -> None:
         listener("relay.committed", said)
     listener("relay.quarantined", {"product": "a.b", "code": "HW-S001"})
     listener("relay.skipped", {"source": "db.t", "rows": 3})
+    pulse = {"source": "db.t", "readable": 1, "retained_bytes": 77, "waiting_rows": 4, "waiting_seconds": 2.5}
+    listener("relay.pulse", {**pulse, "oldest_seconds": 1.5, "partitions": 9})
+    listener(
+        "relay.pulse", {**pulse, "retained_bytes": 70, "waiting_rows": None, "oldest_seconds": 0.5, "partitions": 9}
+    )
     text = listener.text()
+    assert 'headwater_relay_slot_retained_bytes{source="db.t"} 70.0' in text
+    assert 'headwater_relay_waiting_rows{source="db.t"} 4.0' in text, "what is not known now stays as it was"
     assert 'headwater_relay_records_total{source="db.t"} 10.0' in text
     assert 'headwater_relay_commit_seconds_count{source="db.t"} 2.0' in text
     assert 'headwater_relay_quarantined_records_total{code="HW-S001",product="a.b"} 1.0' in text

@@ -328,9 +328,9 @@ def test_without_a_topic_the_relay_refuses_to_start(missing: str) -> None:
 def test_without_a_slot_the_relay_refuses_to_start() -> None:
     world = World()
     world.outbox.admin().drop_slot()
-    with pytest.raises(CallerFault) as caught:
+    with pytest.raises(Fault) as caught:
         world.relay().run(lambda: False)
-    assert caught.value.code == "HW-O012" and "headwater apply" in caught.value.hint
+    assert caught.value.code == "HW-O080" and "headwater relay repair" in caught.value.hint
 
 
 def test_a_slot_ahead_of_the_position_is_an_alarm() -> None:
