@@ -25,7 +25,7 @@ SABOTEURS = {"early": "tests.chaos.relay_early", "loose": "tests.chaos.relay_loo
 # kills never fall. (name, the most times it is passed before the kill)
 FAILPOINTS = (
     ("relay.in_commit", 12), ("relay.after_commit", 12), ("relay.before_begin", 12), ("relay.in_commit", 12),
-    ("relay.after_commit", 12), ("relay.after_send", 80), ("relay.in_commit", 12), ("relay.after_commit", 12),
+    ("relay.after_commit", 12), ("relay.after_send", 12), ("relay.in_commit", 12), ("relay.after_commit", 12),
     ("relay.after_position", 12), ("relay.in_commit", 12), ("relay.after_commit", 12), ("relay.after_feedback", 12),
     ("relay.in_commit", 12), ("relay.after_commit", 12),
 )  # fmt: skip
