@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headwater.outbox.change import Change as Change
     from headwater.outbox.change import Record as Record
+    from headwater.outbox.emission import Emission as Emission
+    from headwater.outbox.emission import EmitOptions as EmitOptions
     from headwater.processing.expressions import col as col
     from headwater.processing.expressions import lit as lit
     from headwater.processing.expressions import when as when
@@ -24,21 +26,31 @@ if TYPE_CHECKING:
     from headwater.processing.windows import tumbling as tumbling
     from headwater.processing.windows import whole as whole
     from headwater.sdk.emit import emit as emit
+    from headwater.sdk.emit import emit_async as emit_async
+    from headwater.sdk.emit import emit_many as emit_many
+    from headwater.sdk.emit import emit_many_async as emit_many_async
     from headwater.sdk.open import open as open
+    from headwater.sdk.outbox_session import outbox_of as outbox_of
 
 _HOMES: dict[str, str] = {
     "Change": "headwater.outbox.change",
     "Record": "headwater.outbox.change",
+    "Emission": "headwater.outbox.emission",
+    "EmitOptions": "headwater.outbox.emission",
     "Stream": "headwater.processing.flow",
     "average": "headwater.processing.flow",
     "calendar": "headwater.processing.windows",
     "col": "headwater.processing.expressions",
     "count": "headwater.processing.flow",
     "emit": "headwater.sdk.emit",
+    "emit_async": "headwater.sdk.emit",
+    "emit_many": "headwater.sdk.emit",
+    "emit_many_async": "headwater.sdk.emit",
     "lit": "headwater.processing.expressions",
     "maximum": "headwater.processing.flow",
     "minimum": "headwater.processing.flow",
     "open": "headwater.sdk.open",
+    "outbox_of": "headwater.sdk.outbox_session",
     "total": "headwater.processing.flow",
     "tumbling": "headwater.processing.windows",
     "when": "headwater.processing.expressions",
@@ -47,6 +59,8 @@ _HOMES: dict[str, str] = {
 
 __all__ = [
     "Change",
+    "Emission",
+    "EmitOptions",
     "Record",
     "Stream",
     "average",
@@ -54,10 +68,14 @@ __all__ = [
     "col",
     "count",
     "emit",
+    "emit_async",
+    "emit_many",
+    "emit_many_async",
     "lit",
     "maximum",
     "minimum",
     "open",
+    "outbox_of",
     "total",
     "tumbling",
     "when",

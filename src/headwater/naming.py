@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from zlib import crc32
 
 from headwater.errors import CallerFault
 
@@ -195,6 +196,43 @@ def schema_full_name(product: ProductName, record: str) -> str:
     return f"{product}.{record}"
 
 
+def emit_function(table: str) -> str:
+    """PostgreSQL's function that writes rows into an outbox table, `schema.table`, each identity and revision once.
+
+    >>> emit_function("public.outbox")
+    'public.outbox_emit'
+    """
+    schema, _, name = table.rpartition(".")
+    return f"{schema}.{_bounded(name + '_emit')}"
+
+
+def check_function(table: str, product: ProductName | None = None, *, part: bool = False) -> str:
+    """PostgreSQL's function that checks an outbox table's rows, or the payloads of one product in it.
+
+    >>> check_function("public.outbox"), check_function("public.outbox", ProductName("flights", "departures"))
+    ('public.outbox_check', 'public.outbox_check_flights_departures')
+    """
+    schema, _, name = table.rpartition(".")
+    rest = "" if product is None else f"_{product.domain}_{product.product}"
+    name = f"{name}_part" if part else f"{name}_check"
+    return f"{schema}.{_bounded(name + rest)}"
+
+
+def product_function(table: str, product: ProductName, verb: str) -> str:
+    """PostgreSQL's function by which SQL emits a product, `verb` being emit or message.
+
+    >>> product_function("public.outbox", ProductName("flights", "departures"), "emit")
+    'public.headwater_emit_flights_departures'
+    """
+    schema = table.rpartition(".")[0]
+    return f"{schema}.{_bounded(f'headwater_{verb}_{product.domain}_{product.product}')}"
+
+
+def message_prefix(table: str) -> str:
+    """The prefix of logical messages that stand for rows of an outbox table, `schema.table`."""
+    return f"headwater.outbox:{table}"
+
+
 def collision_key(topic_name: str) -> str:
     """Kafka holds `.` and `_` for the same letter in topic names: two topics with one collision key cannot both exist.
 
@@ -202,3 +240,8 @@ def collision_key(topic_name: str) -> str:
     True
     """
     return topic_name.replace(".", "_")
+
+
+def _bounded(name: str) -> str:
+    """At most the 63 letters of a PostgreSQL identifier; what is longer ends in a checksum of the whole."""
+    return name if len(name) <= 63 else f"{name[:54]}_{crc32(name.encode()):08x}"

@@ -18,6 +18,12 @@ def command(
     event_id: Annotated[str, typer.Option("--event-id", help="The event that is meant; needed to change one.")] = "",
     kind: Annotated[Literal["assert", "correct", "retract"], typer.Option("--kind", help="What it does.")] = "assert",
     revision: Annotated[int, typer.Option("--revision", min=1, help="1 for the first, more for each change.")] = 1,
+    key_version: Annotated[int, typer.Option("--key-version", min=0, help="The key's own count; 0: none.")] = 0,
+    encoding: Annotated[Literal["json", "avro"], typer.Option("--encoding", help="How the payload is kept.")] = "json",
+    road: Annotated[
+        Literal["table", "message"], typer.Option("--road", help="A row of the table, or a message of the log alone.")
+    ] = "table",
+    traceparent: Annotated[str, typer.Option("--traceparent", help="The W3C trace context that goes along.")] = "",
     output: Annotated[Literal["text", "json"], typer.Option("--output", help="How to print the rows' ids.")] = "text",
 ) -> None:
     """Write outbox rows, all in one transaction, as a service would with headwater.emit. Prints each row's id.
@@ -27,8 +33,9 @@ def command(
     from headwater.cli import console
     from headwater.mesh.load import load_mesh
     from headwater.outbox.connection_postgres import writing
-    from headwater.outbox.emitter import emit
+    from headwater.outbox.emission import Emission, EmitOptions
     from headwater.schemas.payload import reader
+    from headwater.sdk.emit import emit_many
     from headwater.settings import environment_of, load_settings
 
     if (not record) == (file is None):
@@ -44,11 +51,13 @@ def command(
     databases = environment_of(settings, mesh.file).databases
     if outbox.database not in databases:
         raise _wrong(f"the environment has no address for the database '{outbox.database}'")
+    options = EmitOptions(encoding=encoding, road=road, traceparent=traceparent or None)
+    emissions = [
+        Emission(item, event_id=event_id or None, kind=kind, revision=revision, key_version=key_version or None)
+        for item in records
+    ]
     with writing(databases[outbox.database]) as connection:
-        ids = [
-            emit(connection, resolved, item, event_id=event_id or None, kind=kind, revision=revision)
-            for item in records
-        ]
+        ids = emit_many(connection, resolved, emissions, options=options)
     for row_id in ids:
         if output == "json":
             console.print_json_line({"product": product, "id": row_id, "kind": kind, "revision": revision})

@@ -180,6 +180,10 @@ PRODUCT = Record(
                     "lane": Key(
                         Choice(LANES), "What reads the table: the relay itself, or Debezium for it. Default: native."
                     ),
+                    "validate": Key(
+                        Choice(("database", "relay")),
+                        "Who first checks a row against the schema: the database, before the commit, or the relay.",
+                    ),
                 },
             ),
             "Where a source-aligned product comes from.",

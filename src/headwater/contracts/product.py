@@ -86,11 +86,14 @@ class Outbox:
     """Where a source-aligned product comes from: a database of the environment, a table in it, and what reads that.
 
     The lane is how rows travel, no part of what is promised: both lanes give the same topic.
+    `validate`: who is the first to check a row against the schema: the database, before the service's transaction
+    commits, or the relay, after it.
     """
 
     database: str
     table: str
     lane: Lane = "native"
+    validate: Literal["database", "relay"] = "database"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def promises_of(product: Product) -> dict[str, Any]:
         "owner": asdict(product.owner),
         "purpose": product.purpose,
         "inputs": inputs,
-        # Without its lane: how rows travel is no part of what is promised.
+        # Without its lane and who validates: neither is part of what is promised.
         "outbox": {"database": product.outbox.database, "table": product.outbox.table} if product.outbox else None,
         "outputs": [said],
     }

@@ -17,11 +17,11 @@ from typing import Any
 from headwater.errors import Misfit
 from headwater.mesh.products import ResolvedProduct
 from headwater.outbox.change import KIND_OF, Change, Record
-from headwater.outbox.emitter import _fields as codec_fields
 from headwater.outbox.event import KINDS
 from headwater.outbox.pgoutput import Row, lsn_text
 from headwater.outbox.pgoutput_changes import RowChange
 from headwater.outbox.refused import refused_type
+from headwater.outbox.service_record import codec_fields
 from headwater.ports.keys import key_text
 from headwater.schemas.codec import RowCodec, single_object
 from headwater.timeline.instant import Instant

@@ -16,7 +16,8 @@ from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.outbox.capture_store import TableAdmin
 from headwater.outbox.position import CAPTURE_SYSTEM, Position, encode_position
 from headwater.outbox.starting import read_position
-from headwater.outbox.store import SourceAdmin
+from headwater.outbox.store import SourceAdmin, SourceParts
+from headwater.outbox.validation import validation_of
 from headwater.ports.protocol import Broker
 from headwater.ports.record import TopicDescription, TopicPartition
 
@@ -141,6 +142,8 @@ def source_steps(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> li
         missing = sorted(set(names) - set(parts.products))
         verb = "let the table take rows of" if parts.table else "create the table for rows of"
         steps.append(Step(f"{source.name}: {verb} {', '.join(missing)}", lambda: admin.create_table(names)))
+    if not source.captured:
+        steps += _validation_steps(source, admin, parts)
     if not parts.publication:
         steps.append(Step(f"{source.name}: create the publication", admin.create_publication))
     if not topic_there:
@@ -173,6 +176,18 @@ def ensure_source(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> l
     for step in steps:
         step.do()
     return [step.text for step in steps]
+
+
+def _validation_steps(source: OutboxSource, admin: SourceAdmin, parts: SourceParts) -> list[Step]:
+    validation = validation_of(source.table, source.products)
+    lacking = validation.missing(parts.routines, trigger=parts.checked)
+    text = f"{source.name}: let the database check and emit rows: {_listed(lacking)}"
+    return [Step(text, lambda: admin.create_validation(validation))] if lacking else []
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
 
 
 def _begin(source: OutboxSource, admin: SourceAdmin, broker: Broker) -> None:

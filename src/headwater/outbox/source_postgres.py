@@ -14,6 +14,13 @@ from headwater.outbox.connection_postgres import away, connect
 from headwater.outbox.pgoutput import lsn_from_text
 from headwater.outbox.slot_postgres import SLOT_SQL, slot_state
 from headwater.outbox.store import ServerIdentity, SourceParts
+from headwater.outbox.validation import TRIGGER, Validation
+
+# Only what this package has made: the mark at the end of a body tells.
+_ROUTINES_SQL = """SELECT n.nspname || '.' || p.proname, p.prosrc
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+  WHERE n.nspname = %s AND strpos(p.prosrc, '-- headwater ') > 0"""
+_TRIGGER_SQL = "SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s AND NOT tgisinternal"
 
 # The days, from today on, by the database's clock and in UTC, that partitions are made for.
 DAYS_SQL = "SELECT ((now() AT TIME ZONE 'UTC')::date + ahead)::text FROM generate_series(0, %s) AS ahead"
@@ -54,6 +61,8 @@ class PostgresAdmin:
             publication=bool(published),
             slot=slot_state(*slots[0]) if slots else None,
             products=tuple(ddl.products_in(str(allowed[0][0]))) if allowed else (),
+            routines=self._routines(),
+            checked=bool(self._rows(_TRIGGER_SQL, self._table, TRIGGER)),
             rows=bool(found) and bool(self._one(f"SELECT EXISTS (SELECT FROM {self._table})")[0]),
         )
 
@@ -67,6 +76,12 @@ class PostgresAdmin:
             made += [statement for day in days for statement in ddl.create_partition(self._table, day)]
         with self._connection.transaction():
             for statement in (*made, *ddl.allow_products(self._table, every)):
+                self._run(statement)
+
+    def create_validation(self, validation: Validation) -> None:
+        """Functions and trigger, all or none."""
+        with self._connection.transaction():
+            for statement in validation.statements:
                 self._run(statement)
 
     def create_publication(self) -> None:
@@ -95,6 +110,10 @@ class PostgresAdmin:
     def close(self) -> None:
         """Let go."""
         self._connection.close()
+
+    def _routines(self) -> dict[str, str]:
+        found = self._rows(_ROUTINES_SQL, self._table.partition(".")[0])
+        return {str(name): str(source) for name, source in found}
 
     def _rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         return self._run(statement, *parameters).fetchall()

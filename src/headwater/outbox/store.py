@@ -6,12 +6,13 @@ session is dropped after any doubt and a new one is opened: the server then send
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from headwater.outbox.pgoutput import Row
 from headwater.outbox.position import Position
+from headwater.outbox.validation import Validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,10 @@ class SourceParts:
     products: tuple[str, ...]
     rows: bool
     whole_rows: bool = True  # of a captured table: the log carries whole old rows, where they are asked for
+    routines: Mapping[str, str] = field(default_factory=dict)
+    """The bodies of the functions beside the table, by `schema.name`."""
+    checked: bool = False
+    """Whether a trigger checks its rows."""
 
 
 class SourceAdmin(Protocol):
@@ -178,6 +183,9 @@ class SourceAdmin(Protocol):
 
     def create_table(self, products: Sequence[str]) -> None:
         """Create the table, or let it take rows for these products too."""
+
+    def create_validation(self, validation: Validation) -> None:
+        """Make the functions and the trigger that check and emit rows, over those that are there."""
 
     def create_publication(self) -> None:
         """Create the publication of the table's inserts."""

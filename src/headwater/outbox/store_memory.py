@@ -21,6 +21,7 @@ from headwater.outbox.store import (
     SourceAdmin,
     SourceParts,
 )
+from headwater.outbox.validation import Validation
 from headwater.timeline.clock import Clock
 from headwater.timeline.instant import Instant
 
@@ -273,6 +274,10 @@ class _MemoryAdmin:
     def create_table(self, products: Sequence[str]) -> None:
         every = tuple(sorted({*self._outbox.parts.products, *products}))
         self._outbox.parts = replace(self._outbox.parts, table=True, products=every)
+
+    def create_validation(self, validation: Validation) -> None:
+        routines = {routine.name: routine.source for routine in validation.routines}
+        self._outbox.parts = replace(self._outbox.parts, routines=routines, checked=validation.checked)
 
     def create_publication(self) -> None:
         self._outbox.publication += 1

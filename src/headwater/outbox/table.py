@@ -50,7 +50,7 @@ def create_table(table: str) -> str:
     pg_column_size(payload) < {PAYLOAD_BYTES_LIMIT} AND octet_length(payload_avro) < {PAYLOAD_BYTES_LIMIT})
 ) PARTITION BY RANGE (created_at);
 CREATE INDEX IF NOT EXISTS {quoted(table).rpartition(".")[2]}_created_at ON {quoted(table)}
-  USING brin (created_at) WITH (autosummarize = on);
+  USING BRIN (created_at) WITH (autosummarize = on);
 CREATE TABLE IF NOT EXISTS {naming.outbox_partition(quoted(table), "rest")} PARTITION OF {quoted(table)} DEFAULT"""
 
 

@@ -11,6 +11,7 @@ from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.outbox.debezium import CAPTURE_TOPIC_SETTINGS
 from headwater.outbox.source import OutboxSource, sources_of
+from headwater.outbox.validation import validation_of
 from headwater.plan.resource import Holds, Resource, Source, Subject, Topic
 from headwater.processing.steps import Plan, internal_topics
 from headwater.timeline.instant import Duration
@@ -114,7 +115,8 @@ def _capture(source: OutboxSource) -> Topic:
 
 def _source(source: OutboxSource) -> Source:
     names = tuple(str(product.name) for product in source.products)
-    return Source(source.name, source.database, source.table, names, _file(source.products[0]))
+    checks = "" if source.captured else validation_of(source.table, source.products).digest
+    return Source(source.name, source.database, source.table, names, _file(source.products[0]), checks)
 
 
 def _file(product: ResolvedProduct) -> str:

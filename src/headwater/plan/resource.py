@@ -55,13 +55,17 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An outbox table with its publication, slot and first position, and the products whose rows it takes."""
+    """An outbox table with its publication, slot and first position, and the products whose rows it takes.
+
+    `checks` is the digest of the functions that check and emit its rows: they follow from the products' schemas.
+    """
 
     name: str
     database: str
     table: str
     products: tuple[str, ...]
     file: str
+    checks: str = ""
 
     @property
     def id(self) -> str:
@@ -70,7 +74,7 @@ class Source:
 
     def applied(self) -> Mapping[str, str]:
         """What is remembered of it once it is as it should be."""
-        return {"products": " ".join(self.products)}
+        return {"products": " ".join(self.products), "checks": self.checks}
 
 
 Resource = Topic | Subject | Source

@@ -143,7 +143,7 @@ class _Comparison:
     def source(self, source: Source, missing: tuple[str, ...]) -> None:
         if missing:
             remembered = self.applied.get(source.id)
-            same = remembered is not None and remembered.get("products") == " ".join(source.products)
+            same = remembered is not None and dict(remembered) == dict(source.applied())
             if same:
                 self._drift("HW-D009", source, "parts of the outbox are gone", "; ".join(missing))
             reason: Reason = "missing" if remembered is None else "drift" if same else "contract"

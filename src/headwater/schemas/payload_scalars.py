@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -16,6 +17,13 @@ from headwater.schemas.wire import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN, Damage
 Converter = Callable[[Any], Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT_LENGTH_LIMIT = 40  # characters; ISO 8601 with six decimals and a zone has 32
+# The forms that the database's own check knows too (`outbox/check_scalars.py`): Python alone would take far more, such
+# as week dates, or a space before the zone.
+_INSTANT_FORM = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:[0-5][0-9])\Z"
+)
+_DATE_FORM = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+_DECIMAL_FORM = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
 _DECIMAL_LENGTH_LIMIT = 200
 
 
@@ -46,6 +54,11 @@ def _instant(value: Any) -> int:
         return value
     if type(value) is not str or len(value) > _INSTANT_LENGTH_LIMIT:
         raise Wrong("not an instant: ISO 8601 text with a zone, or integer microseconds")
+    length, marks = len(value), value[4:20:3]
+    # The two usual forms are known by their marks alone; the digits between them are the parser's to judge.
+    usual = (length == 27 and marks == "--T::." and value[26] == "Z") or (length == 20 and marks == "--T::Z")
+    if not usual and not _INSTANT_FORM.match(value):
+        raise Wrong("not an instant: ISO 8601 text with a zone, or integer microseconds")
     try:
         delta = datetime.fromisoformat(value) - _EPOCH
     except (ValueError, TypeError, OverflowError):
@@ -64,7 +77,7 @@ def _instant_of_milliseconds(value: Any) -> int:
 
 def _date(value: Any) -> date:
     try:
-        if type(value) is str and len(value) == 10:
+        if type(value) is str and _DATE_FORM.match(value):
             return date.fromisoformat(value)
     except ValueError:
         pass
@@ -84,6 +97,8 @@ def _decimal(precision: int, scale: int) -> Converter:
             raise Wrong("not a decimal: it is written as text")
         if type(value) is str and len(value) > _DECIMAL_LENGTH_LIMIT:
             raise Wrong("a decimal is too long")
+        if type(value) is str and not _DECIMAL_FORM.match(value):
+            raise Wrong("not a decimal: it is written as text")
         try:
             number = Decimal(value)
             decimal_to_unscaled(number, precision, scale)

@@ -29,7 +29,7 @@ version: 1.0.0
 type: source-aligned
 owner: {team: departure-control, contact: departures@example.org}
 purpose: Each departure, as it happened.
-outbox: {database: operations, table: public.outbox}
+outbox: {database: operations, table: public.outbox, validate: relay}
 outputs:
   - name: events
     schema: Departure

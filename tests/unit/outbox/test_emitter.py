@@ -15,10 +15,12 @@ from pydantic import BaseModel
 
 from headwater.contracts.product import Outbox
 from headwater.errors import CallerFault, Misfit
-from headwater.outbox.emitter import emit, event_of
+from headwater.outbox.emitter import event_of
 from headwater.schemas.generate import Root, Style, generate
+from headwater.sdk.emit import emit
 from headwater.testing.source_products import order_events, stock_facts
 
+paramstyle = "format"  # this module is the driver of the connection below
 RECORD = {"customer": "ada", "number": 7, "occurred_at": datetime(2026, 1, 2, tzinfo=UTC), "note": "x"}
 LEVEL = {"place": "NYC", "article": "ä", "valid_from": 1, "valid_to": None, "count": 3}
 

@@ -65,7 +65,9 @@ class World:
 
     def level(self, place: str) -> OutboxEvent:
         record = {"place": place, "article": "x", "valid_from": 1, "valid_to": None, "count": 3}
-        return event_of(self.products[1], record)
+        # A revision of its own for each, since one that is emitted twice is one row.
+        number = self.numbers[f"level {place}"] = self.numbers.get(f"level {place}", 0) + 1
+        return event_of(self.products[1], record, revision=number)
 
     def message(self, row: OutboxEvent) -> LogicalMessage:
         """The same row as a service writes it that has no outbox table."""

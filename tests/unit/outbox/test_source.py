@@ -28,7 +28,7 @@ def outbox() -> MemoryOutbox:
 
 
 def test_everything_is_made_once(broker: MemoryBroker, outbox: MemoryOutbox) -> None:
-    assert len(ensure_source(SOURCE, outbox.admin(), broker)) == 4
+    assert len(ensure_source(SOURCE, outbox.admin(), broker)) == 5
     position = read_position(broker, SOURCE.name)
     slot = outbox.parts.slot
     assert position is not None and slot is not None and position.end_lsn == slot.confirmed_lsn
@@ -38,9 +38,11 @@ def test_everything_is_made_once(broker: MemoryBroker, outbox: MemoryOutbox) -> 
 def test_a_new_product_is_let_into_the_table(broker: MemoryBroker, outbox: MemoryOutbox) -> None:
     ensure_source(SOURCE, outbox.admin(), broker)
     wider = OutboxSource("operations", "public.outbox", (order_events(), stock_facts()))
-    (step,) = source_steps(wider, outbox.admin(), broker)
-    assert "stock.levels" in step.text
+    step, checks = source_steps(wider, outbox.admin(), broker)
+    assert "stock.levels" in step.text and "outbox_check_stock_levels" in checks.text
     step.do()
+    checks.do()
+    assert source_steps(wider, outbox.admin(), broker) == []
     assert outbox.parts.products == ("orders.placed", "stock.levels")
 
 

@@ -205,6 +205,8 @@ def _root_own(contract: Product) -> Mapping[str, Any]:
     own: JsonObject = {"productType": str(contract.type), "ports": list(output.ports)}
     if contract.outbox is not None:
         own["outbox"] = {"database": contract.outbox.database, "table": contract.outbox.table}
+        if contract.outbox.validate != "database":
+            own["outbox"]["validate"] = contract.outbox.validate
     if contract.capture is not None:
         own["capture"] = asdict(contract.capture)
     if contract.inputs:

@@ -105,7 +105,7 @@ class _Reading:
 
     def origin(self, own: JsonObject) -> JsonObject:
         said = own.get("outbox")
-        if isinstance(said, dict) and set(said) == {"database", "table"}:
+        if isinstance(said, dict) and set(said) - {"validate"} == {"database", "table"}:
             return {"outbox": said}
         captured = own.get("capture")
         if isinstance(captured, dict) and set(captured) == {part.name for part in fields(Capture)}:

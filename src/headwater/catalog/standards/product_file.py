@@ -35,6 +35,8 @@ def product_values(product: Product) -> JsonObject:
         ]
     if product.outbox is not None:
         values["outbox"] = {"database": product.outbox.database, "table": product.outbox.table}
+        if product.outbox.validate != "database":
+            values["outbox"]["validate"] = product.outbox.validate
     if product.capture is not None:
         values["capture"] = asdict(product.capture)
     values["outputs"] = [_output(output) for output in product.outputs]
