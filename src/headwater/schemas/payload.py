@@ -108,7 +108,7 @@ class _Readers:
         def convert(value: Any) -> dict[str, Any]:
             if type(value) is not dict:
                 raise Wrong("not an object")
-            result = {}
+            result, absent = {}, 0
             for name, convert_field in fields:
                 try:
                     result[name] = convert_field(value[name])
@@ -116,9 +116,10 @@ class _Readers:
                     if name not in defaults:
                         raise _named(Wrong("missing, and without a default"), name) from None
                     result[name] = defaults[name]()
+                    absent += 1
                 except Wrong as wrong:
                     raise _named(wrong, name) from None
-            if len(value) != count and not names >= value.keys():
+            if len(value) + absent != count:
                 other = next(name for name in value if name not in names)
                 raise Wrong(f"a field that the schema does not have: '{str(other)[:60]}'")
             return result
