@@ -28,7 +28,7 @@ version: 1.0.0
 type: source-aligned
 owner: {team: chaos, contact: chaos@example.org}
 purpose: What the relay is killed over.
-outbox: {database: DATABASE, table: public.outbox, lane: LANE}
+outbox: {database: DATABASE, table: public.outbox, lane: LANE, validate: relay}
 outputs:
   - name: events
     schema: Order

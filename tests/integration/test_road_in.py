@@ -55,7 +55,7 @@ version: VERSION.0.0
 type: source-aligned
 owner: {team: tests, contact: tests@example.org}
 purpose: What both lanes bring.
-outbox: {database: DATABASE, table: public.outbox, lane: LANE}
+outbox: {database: DATABASE, table: public.outbox, lane: LANE, validate: relay}
 outputs:
   - {name: records, schema: SCHEMA, key: [KEY], retention: forever, ports: [topic, current]}
 """
