@@ -19,6 +19,7 @@ ROOTS = {
     "debezium": ("io.debezium:debezium-connector-postgres:3.7.0.Final",),
     "streams": ("org.apache.kafka:kafka-streams:4.3.1",),
     "avro": ("org.apache.avro:avro:1.12.1",),
+    "jdbc": ("org.postgresql:postgresql:42.7.13",),  # for the example service in Java
     "compiler": ("org.eclipse.jdt:ecj:3.41.0",),
 }
 
