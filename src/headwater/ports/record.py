@@ -11,6 +11,9 @@ Header = tuple[str, bytes]
 Outgoing = tuple[str, int, bytes | None, bytes | None, int, Sequence[Header]]
 
 
+TRACEPARENT = "traceparent"  # the header of W3C trace context: the work that the record comes from
+
+
 class Message(NamedTuple):
     """One record of a topic, as bytes. `timestamp` is milliseconds since the epoch, as the broker holds it."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.protocol import GroupSource, TransactionalSink
-from headwater.ports.record import TopicPartition
+from headwater.ports.record import TRACEPARENT, TopicPartition
 from headwater.processing.records import Letter, RecordWriter
 from headwater.processing.state_changelog import mirror
 from headwater.processing.steps import Stage
@@ -74,12 +74,20 @@ class Checkpoint:
         stage, writer = self._targets.stage, self._targets.writer
         if writer is not None:
             encode, topic, current = writer.encode, writer.topic, writer.current
-            for key, record, recorded_at in commit.records:
+            for key, record, recorded_at, traceparent in commit.records:
                 value = encode(record)
-                send(topic, key, value, timestamp=recorded_at // 1_000, partition=partition)
+                headers = () if traceparent is None else ((TRACEPARENT, traceparent),)
+                send(topic, key, value, timestamp=recorded_at // 1_000, partition=partition, headers=headers)
                 if current:
                     current_key = writer.current_key(record)
-                    send(current, current_key, value, timestamp=recorded_at // 1_000, partition=partition)
+                    send(
+                        current,
+                        current_key,
+                        value,
+                        timestamp=recorded_at // 1_000,
+                        partition=partition,
+                        headers=headers,
+                    )
         topic = stage.output.topic
         for message in commit.messages:
             send(

@@ -3,7 +3,7 @@
 The caller (`runners/memory`, `task` of the kafka runner) drives a task so:
 
     task = new_task(stage, partition=p, store=store)      # the store restored to what was last committed
-    task.record(topic, offset, key, record)               # of a product input: the decoded record
+    task.record(topic, offset, key, record, headers)      # of a product input: the decoded record
     task.exchange(topic, offset, key, value, headers)     # of a rekey input: the message as it is, marks included
     task.mark(topic, through)                             # of a product input: a mark whose offset has been reached
     task.refuse(topic, offset, letter)                    # what could not be decoded, or `record` raised Misfit for
@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headwater.errors import Fault
-from headwater.ports.record import Header
+from headwater.ports.record import TRACEPARENT, Header
 from headwater.processing.chain import Chain
 from headwater.processing.lanes import NEVER, Lane, Position, frontier_of
 from headwater.processing.operators.changes import ChangesSpec, Intake
@@ -63,7 +63,9 @@ class StageTask:
         self._messages: list[ExchangeMessage] = []
         self._asked = False
 
-    def record(self, topic: str, offset: int, key: bytes, record: Mapping[str, Any]) -> None:
+    def record(
+        self, topic: str, offset: int, key: bytes, record: Mapping[str, Any], headers: Sequence[Header] = ()
+    ) -> None:
         """Take a decoded record of a product input."""
         entry = self._inputs[topic]
         recorded_at = record["recorded_at"]
@@ -185,7 +187,9 @@ class PassTask:
         self._last = NEVER
         self._moved = False
 
-    def record(self, topic: str, offset: int, key: bytes, record: Mapping[str, Any]) -> None:
+    def record(
+        self, topic: str, offset: int, key: bytes, record: Mapping[str, Any], headers: Sequence[Header] = ()
+    ) -> None:
         """Take a decoded record."""
         made = self._passing(record)
         recorded_at: int = record["recorded_at"]
@@ -195,7 +199,7 @@ class PassTask:
             )
         self._last = recorded_at
         if made is not None:
-            self._records.append(OutputRecord(key, made, recorded_at))
+            self._records.append(OutputRecord(key, made, recorded_at, _traceparent(headers) if headers else None))
             self.counts.wrote(made["kind"])
         self.counts.folded += 1
         self._reached(offset)
@@ -240,6 +244,13 @@ class PassTask:
         if self._position is None:
             self._position = Position(offset + 1)
         self._position.next_offset = offset + 1
+
+
+def _traceparent(headers: Sequence[Header]) -> bytes | None:
+    for name, content in headers:
+        if name == TRACEPARENT:
+            return content
+    return None
 
 
 class _Input:

@@ -151,7 +151,7 @@ class StagePartition:
                 refuse(topic, offset, Letter(message, error, "decode", "poison"))
             else:
                 try:
-                    record(topic, offset, message.key or b"", decoded)
+                    record(topic, offset, message.key or b"", decoded, message.headers)
                 except Misfit as error:
                     refuse(topic, offset, Letter(message, error, "process", "contract"))
             marks.position = offset + 1

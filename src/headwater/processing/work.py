@@ -13,12 +13,14 @@ from headwater.processing.state import Change
 class OutputRecord(NamedTuple):
     """A record for the product's topic, partition = the task's. `record` has every field of the schema, platform's too.
 
-    The Kafka timestamp is `recorded_at` in milliseconds. Already in the order to be written.
+    The Kafka timestamp is `recorded_at` in milliseconds. Already in the order to be written. `traceparent` is that of
+    the one input record it comes from; what folds or joins comes from many, and has none.
     """
 
     key: bytes
     record: dict[str, Any]
     recorded_at: int
+    traceparent: bytes | None = None
 
 
 class ExchangeMessage(NamedTuple):
@@ -81,7 +83,9 @@ class Task(Protocol):
 
     counts: Counts
 
-    def record(self, topic: str, offset: int, key: bytes, record: Mapping[str, Any]) -> None:
+    def record(
+        self, topic: str, offset: int, key: bytes, record: Mapping[str, Any], headers: Sequence[Header] = ()
+    ) -> None:
         """Take a decoded record of a product input; raises `Misfit` for what cannot be processed (then `refuse`)."""
 
     def exchange(self, topic: str, offset: int, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:

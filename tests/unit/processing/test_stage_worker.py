@@ -8,12 +8,17 @@ import pytest
 
 from headwater.errors import CallerFault
 from headwater.hooks import Hooks
+from headwater.plan.desired import desired
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.progress import decode_mark
 from headwater.ports.quarantine import PREFIX
+from headwater.ports.record import TopicDescription
 from headwater.processing.runners.kafka import KafkaRunner
+from headwater.processing.runners.memory import Entry, MemoryRunner
 from headwater.processing.stage_worker import StageWorker
-from headwater.testing.broker_mesh import BrokerMesh, random_batches
+from headwater.schemas.codec import RowCodec, frame
+from headwater.testing.broker_mesh import BrokerMesh, random_batches, write_renamed_mesh
+from headwater.testing.small_mesh import DEPARTURE_SCHEMA, FILES, edit, write
 from headwater.timeline.clock import ManualClock
 
 
@@ -90,3 +95,43 @@ def test_a_missing_topic_is_refused_by_name(small: BrokerMesh, tmp_path: Path) -
         KafkaRunner([small.plan], small.surroundings(tmp_path))
     assert refused.value.code == "HW-P020" and refused.value.hint == "headwater apply"
     assert small.plan.stages[0].changelog in refused.value.detail
+
+
+def test_what_only_maps_and_filters_carries_the_trace_of_its_input_on_in_both_runners(tmp_path: Path) -> None:
+    folder = write_renamed_mesh(tmp_path / "mesh", "x")
+    schema = (
+        FILES[DEPARTURE_SCHEMA].replace('"Departure"', '"Hourly"').replace("flights.departures", "airportsx.hourly")
+    )
+    write(folder, "schemas/avro/airportsx/hourly/Hourly.avsc", schema)
+    contract = "streams/airportsx/hourly/product.yaml"
+    edit(folder, contract, "key: [origin]", "key: [flight_id]")
+    edit(folder, contract, "reads: [origin, occurred_at]", "reads: [flight_id, origin, occurred_at, delay_minutes]")
+    flow = 'from headwater import Stream, col\n\n\ndef flow(d: Stream) -> Stream:\n    return d.filter(col("origin") != "LAX")\n'  # noqa: E501
+    write(folder, "streams/airportsx/hourly/flow.py", flow)
+    small = BrokerMesh.loaded(MemoryBroker(ManualClock()), folder, "x")
+    for topic in desired(small.mesh, {small.plan.product: small.plan}).topics:
+        small.broker.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
+    output, memory = small.source.output, MemoryRunner(small.plan)
+    registered = small.registry.find(output.subject, output.schema)
+    assert registered is not None
+    encode, trace = RowCodec(output.schema).encode, [("id", b"1"), ("traceparent", b"00-a-b-01")]
+    sink = small.broker.sink("feed")
+    sink.open()
+    sink.begin()
+    for number, origin in enumerate(["JFK", "LAX", "EWR", "LGA"]):
+        event = {"event_id": str(number), "flight_id": str(number), "origin": origin, "occurred_at": 1}
+        event |= {"delay_minutes": None, "recorded_at": 10 + number, "kind": "assert", "revision": 1}
+        headers = trace if number != 3 else [("id", b"2")]
+        value, key = frame(registered.id, encode(event)), str(number).encode()
+        sink.send(output.topic, key, value, timestamp=0, partition=0, headers=headers)
+        memory.topics[output.topic][0].append(Entry(key, event, headers=tuple(headers)))
+    sink.commit()
+    work(small, tmp_path / "state")
+    memory.run()
+    carried = (("traceparent", b"00-a-b-01"),)
+    expected = [(b"0", carried), (b"2", carried), (b"3", ())]
+    assert [(one.key, tuple(one.headers)) for one in small.written()] == expected
+    current = small.written(f"{small.product.output.topic}.current")
+    assert [tuple(one.headers) for one in current] == [headers for _, headers in expected]
+    log = memory.topics[small.product.output.topic][0]
+    assert [(entry.key, entry.headers) for entry in log if entry.record is not None] == expected

@@ -13,7 +13,7 @@ from typing import Any
 
 from headwater.errors import Misfit
 from headwater.ports.keys import key_bytes, partition_of
-from headwater.ports.record import Header
+from headwater.ports.record import TRACEPARENT, Header
 from headwater.processing.engine import Commit, Task, new_task
 from headwater.processing.state import MemoryStore, StateStore
 from headwater.processing.steps import Plan, Stage
@@ -24,7 +24,8 @@ Choose = Callable[[int], int]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record or a mark of a topic. A mark has `through`; messages of rekey topics have bytes and headers."""
+    """A record or a mark of a topic. A mark has `through`; messages of rekey topics have bytes; records have headers
+    where they have a traceparent."""
 
     key: bytes
     record: Mapping[str, Any] | None = None
@@ -83,11 +84,13 @@ class MemoryRunner:
                 task = new_task(stage, partition=partition, store=store)
                 self._tasks.append(_Running(stage, partition, store, task, topics, dict(topics)))
 
-    def write(self, topic: str, key: Sequence[object], record: Mapping[str, Any]) -> None:
+    def write(
+        self, topic: str, key: Sequence[object], record: Mapping[str, Any], headers: Sequence[Header] = ()
+    ) -> None:
         """A record of an input; `key` are the values of its key fields."""
         partitions = self.topics[topic]
         text = key_bytes(key)
-        partitions[partition_of(text, len(partitions))].append(Entry(text, record))
+        partitions[partition_of(text, len(partitions))].append(Entry(text, record, headers=tuple(headers)))
 
     def mark(self, topic: str, through: int, *, partition: int | None = None) -> None:
         """A progress mark of an input, in one partition or in all."""
@@ -152,7 +155,7 @@ class MemoryRunner:
         task = running.task
         if entry.record is not None:
             try:
-                task.record(topic, offset, entry.key, entry.record)
+                task.record(topic, offset, entry.key, entry.record, entry.headers)
             except Misfit as error:
                 task.refuse(topic, offset, Quarantined(topic, entry.record, error))
         elif entry.through is not None:
@@ -162,8 +165,9 @@ class MemoryRunner:
 
     def _publish(self, running: _Running, commit: Commit) -> None:
         output = self.topics[running.stage.output.topic]
-        for key, record, _ in commit.records:
-            output[running.partition].append(Entry(key, record))
+        for key, record, _, traceparent in commit.records:
+            headers = () if traceparent is None else ((TRACEPARENT, traceparent),)
+            output[running.partition].append(Entry(key, record, headers=headers))
         for message in commit.messages:
             output[message.partition].append(Entry(message.key, None, message.value, message.headers))
         if commit.through is not None and running.stage.output.kind == "product":
