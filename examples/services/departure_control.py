@@ -44,19 +44,14 @@ class DepartureControl:
         new = [report for report in reports if _revision(report) > self._known.get(_flight_id(report), -1)]
         if not new:
             return 0
-        with self._connection.transaction(), self._connection.pipeline():
-            with self._connection.cursor() as cursor:
-                cursor.executemany(WRITE, [_row(report) for report in new])
-            for report in new:
-                if isinstance(report, Report):
-                    headwater.emit(
-                        self._connection,
-                        self.product,
-                        report.record,
-                        event_id=report.event_id,
-                        kind=report.kind,
-                        revision=report.revision,
-                    )
+        emissions = [
+            headwater.Emission(report.record, event_id=report.event_id, kind=report.kind, revision=report.revision)
+            for report in new
+            if isinstance(report, Report)
+        ]
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            cursor.executemany(WRITE, [_row(report) for report in new])
+            headwater.emit_many(self._connection, self.product, emissions)
         self._known.update((_flight_id(report), _revision(report)) for report in new)
         return len(new)
 

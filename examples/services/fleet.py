@@ -42,13 +42,10 @@ class Fleet:
         new = unreported(reports, self._known)
         if not new:
             return 0
-        with self._connection.transaction(), self._connection.pipeline():
-            with self._connection.cursor() as cursor:
-                cursor.executemany(WRITE, [_row(report) for report in new])
-            for report in new:
-                headwater.emit(
-                    self._connection, self.product, report.record, kind=report.kind, revision=report.revision
-                )
+        emissions = [headwater.Emission(report.record, kind=report.kind, revision=report.revision) for report in new]
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            cursor.executemany(WRITE, [_row(report) for report in new])
+            headwater.emit_many(self._connection, self.product, emissions)
         self._known.update((report.identity, report.revision) for report in new)
         return len(new)
 

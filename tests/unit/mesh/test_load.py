@@ -71,7 +71,7 @@ WRONG = {
         (DEPARTURES, "type: source-aligned", "type: aggregate"),
         (
             DEPARTURES,
-            "outbox: {database: operations, table: public.outbox}",
+            "outbox: {database: operations, table: public.outbox, validate: relay}",
             "inputs: [{product: airports.hourly, major: 1}]",
         ),
     ],
