@@ -17,13 +17,13 @@ from headwater.errors import CallerFault
 from headwater.mesh.load import load_mesh, survey
 from headwater.outbox import pgoutput_changes, pgoutput_write
 from headwater.outbox.change import Change, Record
-from headwater.outbox.emitter import emit
 from headwater.outbox.mapper import Mapper, Place
 from headwater.outbox.mapping_file import load_mapping, mapping_findings
 from headwater.outbox.pg_values import converter
 from headwater.outbox.pgoutput_changes import UNSENT, RowChange, Table
 from headwater.outbox.refused import refusal
 from headwater.plan.check import check
+from headwater.sdk.emit import emit
 from headwater.testing.captured_mesh import FILES, MAPPING, PRODUCT, write_captured_mesh
 from headwater.testing.small_mesh import edit, release, write
 from headwater.testing.source_products import captured_items, stock_facts
