@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 RUN_MARK := $(VENV)/.installed-run
 DEV_MARK := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
-.PHONY: help install dev up down demo check test docs bench chaos format browser jars-lock clean
+.PHONY: help install dev up down demo check test docs bench chaos chaos-short format browser jars-lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,7 +56,10 @@ check: $(DEV_MARK)  ## shape, types, import rules, the style law, spelling, gene
 	$(BIN)/headwater check
 
 test: check  ## make check, then every test, on a real Kafka and a real PostgreSQL
-	$(BIN)/python -m pytest --ignore=tests/tidy
+	$(BIN)/python -m pytest --ignore=tests/tidy -m "not long"
+
+chaos-short: $(DEV_MARK)  ## the short tiers of R2, R3, R5, R6, R8, R9, R11 and K2 (about ten minutes)
+	$(BIN)/python -m pytest tests/chaos -m long
 
 docs: $(DEV_MARK)  ## regenerate the reference
 	$(BIN)/python docs/generate.py

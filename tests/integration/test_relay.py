@@ -165,12 +165,12 @@ def test_a_restarted_relay_goes_on_where_it_was_and_stops_within_a_second(road: 
     eventually(lambda: road.flights() == ["F1", "F2", "F3"])
 
 
-def test_without_its_slot_the_relay_refuses_and_says_apply(road: Road) -> None:
+def test_without_its_slot_the_relay_refuses_and_names_the_repair(road: Road) -> None:
     with psycopg.connect(road.dsn, autocommit=True) as connection:
         connection.execute("SELECT pg_drop_replication_slot(%s)", [road.slot])
     done = road.cli("relay")
-    assert done.returncode == 2
-    assert "replication slot is missing" in done.stderr and "headwater apply" in done.stderr
+    assert done.returncode == 70
+    assert "HW-O080" in done.stderr and "headwater relay repair" in done.stderr
 
 
 def test_a_connection_that_is_cut_is_said_once_and_mended(road: Road) -> None:

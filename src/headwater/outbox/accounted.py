@@ -1,6 +1,6 @@
 """Which rows of a source are on the broker: the ids that stand in its topics and quarantines.
 
-A record's id is the header `id`; a record that repairs one in quarantine bears that one's too, as `replay.id`. What is
+A record's id is the header `id`; a record that repairs one in quarantine bears that one's too, as `replay.id`, a command that was done as `quarantine.command`. What is
 in quarantine is accounted for, whatever became of it there.
 """
 
@@ -65,7 +65,7 @@ def _ids(broker: Broker, topic: str, since_ms: int | None) -> Iterator[tuple[str
                         left.discard(item.partition)
                     continue
                 for name, value in item.headers:
-                    if name in ("id", "replay.id"):
+                    if name in ("id", "replay.id", "quarantine.command"):
                         yield value.decode(errors="replace"), item.timestamp * 1_000
     finally:
         reader.close()

@@ -119,6 +119,8 @@ class PostgresSession:
         slot, publication = self._outbox.slot, self._outbox.publication
         options = f"proto_version '1', publication_names '\"{publication}\"', messages 'true'"
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 ({options})'
+        if self._looked is None:
+            self.slot()
         deadline = self._clock.monotonic() + SLOT_PATIENCE
         while True:
             try:
