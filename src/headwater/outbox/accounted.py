@@ -1,7 +1,7 @@
 """Which rows of a source are on the broker: the ids that stand in its topics and quarantines.
 
-A record's id is the header `id`; a record that repairs one in quarantine bears that one's too, as `replay.id`, a command that was done as `quarantine.command`. What is
-in quarantine is accounted for, whatever became of it there.
+A record's id is the header `id`; one that repairs a row in quarantine bears that row's too, as `replay.id`, and what a
+command did bears the command's, as `quarantine.command`. What is in quarantine is accounted for, whatever became of it.
 """
 
 from __future__ import annotations
