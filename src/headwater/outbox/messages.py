@@ -34,7 +34,7 @@ def prefix_of(table: str) -> str:
 def content_of(row: OutboxEvent) -> str:
     """The content of the message that is this row.
 
-    >>> content_of(OutboxEvent("7f3f8f86-6a53-4a0c-9d2b-0a3f5d6b8c11", "a.b", "k", "a.b.C", '{"x":1}'))[-48:]
+    >>> content_of(OutboxEvent("7f3f8f86-6a53-4a0c-9d2b-0a3f5d6b8c11", "a.b", "k", "a.b.C", '{"x":1}'))[-49:]
     '"kind":"assert","revision":"1","payload":{"x":1}}'
     """
     cells = {name: value for name, value in zip(COLUMNS, row.values(), strict=True) if value is not None}
