@@ -10,7 +10,8 @@ from headwater.local.stack import LocalStack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 KILLS = 20
-SABOTEUR_KILLS = 4
+SABOTEUR_KILLS = 6
+LOOSE_KILLS = 20
 SEED = 20130101
 
 
@@ -21,10 +22,13 @@ def test_twenty_kills_lose_double_and_disorder_nothing(running: LocalStack) -> N
 
 
 @pytest.mark.timeout(300)
-def test_relays_that_commit_in_another_order_are_found_out(running: LocalStack) -> None:
-    early, loose = side_by_side(
-        lambda: r1.run(trials=SABOTEUR_KILLS, seed=SEED, stack=running, saboteur="early"),
-        lambda: r1.run(trials=SABOTEUR_KILLS, seed=SEED, stack=running, saboteur="loose"),
-    )
+def test_a_relay_that_acknowledges_before_it_commits_is_found_out(running: LocalStack) -> None:
+    (early,) = side_by_side(lambda: r1.run(trials=SABOTEUR_KILLS, seed=SEED, stack=running, saboteur="early"))
     assert early["lost"] > 0 and not early["passed"], early
+
+
+@pytest.mark.long  # which kills fall between its two commits is chance: four were seen to miss
+@pytest.mark.timeout(300)
+def test_a_relay_that_commits_its_position_apart_is_found_out(running: LocalStack) -> None:
+    (loose,) = side_by_side(lambda: r1.run(trials=LOOSE_KILLS, seed=SEED, stack=running, saboteur="loose"))
     assert loose["lost"] > 0 and not loose["passed"], loose

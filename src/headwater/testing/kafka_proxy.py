@@ -188,6 +188,8 @@ class KafkaProxy:
             task = self._loop.create_task(self._join((reader, writer), broker))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            # Whatever ended it, before its first step too, the client's side is closed with it.
+            task.add_done_callback(lambda _: writer.transport.abort())
 
         async with await asyncio.start_server(accept, sock=listener) as server:
             await server.serve_forever()
@@ -207,6 +209,7 @@ class KafkaProxy:
             await link.run()
         finally:
             self._links.discard(link)
+            there[1].transport.abort()
 
     def _write(self, rule: str, frame: Frame, connection: int, deed: str) -> None:
         with self._heard:
