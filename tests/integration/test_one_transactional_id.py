@@ -14,6 +14,7 @@ from headwater.outbox.relay import Relay
 from headwater.outbox.source import OutboxSource, ensure_source
 from headwater.outbox.store_memory import MemoryOutbox
 from headwater.ports.kafka import KafkaBroker
+from headwater.ports.memory import MemoryBroker
 from headwater.schemas.registry_memory import MemoryRegistry
 from headwater.testing.source_products import make_topics, order_events
 from headwater.timeline.clock import SystemClock
@@ -33,8 +34,16 @@ def test_two_relays_that_fence_each_other_do_not_go_on_for_ever(stack: Stack) ->
     fences: list[str] = []
     failures: dict[str, BaseException] = {}
     ended = threading.Event()
+    # Two copies of one cluster, each with its slot; the position is the first one's.
+    outboxes = {"one": MemoryOutbox(clock), "other": MemoryOutbox(clock)}
+    ensure_source(source, outboxes["one"].admin(), KafkaBroker({"bootstrap.servers": stack.kafka}))
+    elsewhere = MemoryBroker(clock)
+    make_topics(source.products, elsewhere, registry)
+    ensure_source(source, outboxes["other"].admin(), elsewhere)
 
     def serve(name: str) -> None:
+        outbox = outboxes[name]
+
         def heard(happening: str, fields: dict[str, object]) -> None:
             if happening == "relay.waiting" and fields["code"] == "HW-R003":
                 fences.append(name)
@@ -44,8 +53,6 @@ def test_two_relays_that_fence_each_other_do_not_go_on_for_ever(stack: Stack) ->
             return ended.is_set()
 
         broker = KafkaBroker({"bootstrap.servers": stack.kafka})
-        outbox = MemoryOutbox(clock)  # a copy of the same cluster: the same identity
-        ensure_source(source, outbox.admin(), broker)
         try:
             Relay(source, outbox, broker, registry, clock=clock, hooks=Hooks([heard])).run(stopping)
         except BaseException as error:
@@ -53,11 +60,14 @@ def test_two_relays_that_fence_each_other_do_not_go_on_for_ever(stack: Stack) ->
             time.sleep(3)  # the other is left alone, and must go on
             ended.set()
 
-    threads = [threading.Thread(target=serve, args=[name], daemon=True) for name in ("one", "other")]
+    threads = [threading.Thread(target=serve, args=[name], daemon=True) for name in outboxes]
     for thread in threads:
         thread.start()
-    assert ended.wait(90), "they fence each other still"
-    for thread in threads:
-        thread.join(20)
+    try:
+        assert ended.wait(90), "they fence each other still"
+    finally:
+        ended.set()  # or they go on under all tests that follow
+        for thread in threads:
+            thread.join(20)
     assert [getattr(error, "code", error) for error in failures.values()] == ["HW-R018"]
     assert len(fences) + 1 <= FENCES_MOST, fences

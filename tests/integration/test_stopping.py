@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -155,3 +156,12 @@ def test_while_the_database_is_away(road: Road) -> None:
     away = Told(road, dsn=f"postgresql://postgres:x@127.0.0.1:9/{road.database}")
     away.says("PostgreSQL does not answer")
     away.stops()
+
+
+def test_while_the_database_accepts_and_says_nothing(road: Road) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # its backlog takes the connection, and nobody answers
+        port = mute.getsockname()[1]
+        told = Told(road, dsn=f"postgresql://postgres:x@127.0.0.1:{port}/{road.database}")
+        told.says("relaying")
+        time.sleep(1.5)  # inside the call that connects
+        told.stops()

@@ -18,7 +18,7 @@ from headwater import naming
 from headwater.errors import CallerFault, HeadwaterError
 from headwater.outbox import table as ddl
 from headwater.outbox.capture_store import KeyColumns, TableSnapshot
-from headwater.outbox.connection_postgres import CONNECT_SECONDS, away, connect
+from headwater.outbox.connection_postgres import away, connect, connect_walsender
 from headwater.outbox.load_state import Key
 from headwater.outbox.pg_values import BPCHAR, WHOLE
 from headwater.outbox.pgoutput import lsn_from_text
@@ -62,23 +62,19 @@ class PostgresTable(PostgresOutbox):
     @contextmanager
     def snapshot(self, after: Key | None) -> Iterator[TableSnapshot]:
         """Read over an ordinary connection, in one transaction."""
-        exporter = pq.PGconn.connect(
-            make_conninfo(self.dsn, replication="database", connect_timeout=CONNECT_SECONDS).encode()
-        )
+        exporter = connect_walsender(self.dsn)
         connection: psycopg.Connection[Any] | None = None
         try:
-            if exporter.status != pq.ConnStatus.OK:
-                raise away(self.dsn, exporter.error_message.decode(errors="replace"))
-            point, exported = self._exported(exporter)
+            point, exported = self._exported(exporter.pgconn)
             connection = connect(self.dsn, autocommit=True)
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported)))
-            exporter.finish()  # the transaction has it now
+            exporter.close()  # the transaction has it now
             yield _PostgresSnapshot(connection, self.dsn, self._quoted, point, after)
         except psycopg.Error as error:
             raise refused(self.dsn, self._quoted, error) from None
         finally:
-            exporter.finish()
+            exporter.close()
             if connection is not None:
                 connection.close()
 

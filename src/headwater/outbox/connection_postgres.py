@@ -16,8 +16,20 @@ CONNECT_SECONDS = 5
 
 def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
     """An ordinary connection; raises `Unreachable` HW-O032 with the address, never the password."""
+    return _connected(dsn, autocommit=autocommit)
+
+
+def connect_walsender(dsn: str) -> psycopg.Connection[Any]:
+    """One that takes replication commands; its `pgconn` is what to talk to. Raises as `connect` does.
+
+    Not `PGconn.connect`: it holds the interpreter's lock while a server is silent, and no signal gets through.
+    """
+    return _connected(dsn, autocommit=True, replication="database", client_encoding="UTF8")
+
+
+def _connected(dsn: str, **settings: Any) -> psycopg.Connection[Any]:
     try:
-        return psycopg.connect(dsn, autocommit=autocommit, connect_timeout=CONNECT_SECONDS)
+        return psycopg.connect(dsn, connect_timeout=CONNECT_SECONDS, **settings)
     except psycopg.OperationalError as error:
         raise away(dsn, error) from None
 

@@ -20,6 +20,7 @@ class LibpqStream:
         self._poll.register(connection.socket, select.POLLIN)
         self._size = 0
         self._notices: list[StreamError] = []
+        self._ended: StreamError | None = None
         connection.notice_handler = lambda result: self._notices.append(refusal(result))
 
     def start(self, command: str) -> None:
@@ -31,6 +32,8 @@ class LibpqStream:
 
     def read(self, limit: int, timeout: float) -> list[bytes]:
         """Up to `limit` messages, waiting up to `timeout` seconds for the first; raises `StreamError`."""
+        if self._ended is not None:
+            raise self._ended
         messages: list[bytes] = []
         self._size = 0
         try:
@@ -41,10 +44,14 @@ class LibpqStream:
                 self._pg.consume_input()
                 self._take(messages, limit)
         except psycopg.Error as error:
-            raise StreamError("", str(error)) from None
+            self._ended = StreamError("", str(error))
+        except StreamError as error:
+            self._ended = error
         while self._notices:
             noticed(self._notices.pop())
-        return messages
+        if self._ended is not None and not messages:
+            raise self._ended
+        return messages  # what came before an end is handed over first
 
     def send(self, message: bytes) -> None:
         """Say something within the stream: feedback."""

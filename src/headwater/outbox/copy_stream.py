@@ -42,6 +42,7 @@ class CopyStream:
         self._room.register(self._socket, select.POLLOUT)
         self._data = b""
         self._at = 0
+        self._ended: StreamError | None = None
 
     def start(self, command: str) -> None:
         """Ask for the stream; raises `StreamError`, after which it may be asked for again."""
@@ -58,15 +59,26 @@ class CopyStream:
                 raise refused or StreamError("", "the server answers, but with no stream")
 
     def read(self, limit: int, timeout: float) -> list[bytes]:
-        """Up to `limit` messages, waiting up to `timeout` seconds for the first; raises `StreamError`."""
+        """Up to `limit` messages, waiting up to `timeout` seconds for the first; raises `StreamError`.
+
+        What came before an end is handed over first: a server that cannot decode a transaction says so each time,
+        and those before it would never be published.
+        """
+        if self._ended is not None:
+            raise self._ended
         messages: list[bytes] = []
-        self._take(messages, limit)
         received = 0
-        while len(messages) < limit and received < READ_BYTES:
-            if not self._poll.poll(0 if messages else int(timeout * 1_000)):
-                break
-            received += self._receive()
+        try:
             self._take(messages, limit)
+            while len(messages) < limit and received < READ_BYTES:
+                if not self._poll.poll(0 if messages else int(timeout * 1_000)):
+                    break
+                received += self._receive()
+                self._take(messages, limit)
+        except StreamError as error:
+            if not messages:
+                raise
+            self._ended = error
         return messages
 
     def send(self, message: bytes) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import make_conninfo
 
 from headwater import naming
 from headwater.errors import CallerFault, HeadwaterError
 from headwater.outbox import table as ddl
-from headwater.outbox.connection_postgres import CONNECT_SECONDS, away, connect
+from headwater.outbox.connection_postgres import away, connect, connect_walsender
 from headwater.outbox.copy_libpq import LibpqStream, refusal
 from headwater.outbox.copy_stream import PUBLICATION_SKIPPED, CopyStream, StreamError
 from headwater.outbox.pgoutput import KEEPALIVE, feedback, keepalive, lsn_from_text
@@ -65,14 +64,8 @@ class PostgresSession:
         self._beat: psycopg.Connection[Any] | None = None
         self._publication = ""
         self._looked: SlotState | None = None  # what the slot was when it was judged
-        conninfo = make_conninfo(
-            outbox.dsn, replication="database", connect_timeout=CONNECT_SECONDS, client_encoding="UTF8"
-        )
-        self._pg = pq.PGconn.connect(conninfo.encode())
-        if self._pg.status != pq.ConnStatus.OK:
-            error = self._pg.error_message.decode(errors="replace")
-            self._pg.finish()
-            raise away(outbox.dsn, error)
+        self._walsender = connect_walsender(outbox.dsn)
+        self._pg = self._walsender.pgconn
         bare = not (self._pg.ssl_in_use or self._pg.used_gssapi or outbox.through_libpq)
         self._stream = CopyStream(self._pg.socket) if bare else LibpqStream(self._pg)
 
@@ -197,7 +190,7 @@ class PostgresSession:
             self._beat.close()
             self._beat = None
         self._stream.close()
-        self._pg.finish()
+        self._walsender.close()
 
     def _say(self, *, reply: bool = False) -> None:
         try:

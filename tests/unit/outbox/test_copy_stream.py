@@ -71,3 +71,16 @@ def test_the_end_of_a_stream_is_an_error(ends: tuple[CopyStream, socket.socket],
         for _ in range(3):
             stream.read(10, 1)
     assert caught.value.state == ("57P01" if b"57P01" in end else "")
+
+
+@pytest.mark.parametrize("end", [frame(b"E", b"C22P05\0Mcannot decode\0\0"), frame(b"c"), b""])
+def test_what_came_before_the_end_is_handed_over_once_and_then_the_end(
+    ends: tuple[CopyStream, socket.socket], end: bytes
+) -> None:
+    stream, server = ends
+    server.sendall(frame(b"d", b"first") + frame(b"d", b"second") + end)
+    server.shutdown(socket.SHUT_WR)
+    assert stream.read(10, 1) == [b"first", b"second"]
+    for _ in range(2):
+        with pytest.raises(StreamError):
+            stream.read(10, 1)
