@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from headwater import naming
-from headwater.errors import Unreachable
 from headwater.mesh.products import ResolvedProduct
 from headwater.ports.protocol import Broker
+from headwater.ports.reading import read_to_end
 from headwater.ports.record import EndOfPartition, Message, TopicPartition
 
 _AT_ONCE = 10_000
-_SILENT_POLLS_LIMIT = 60
 
 
 def accounted_ids(products: Sequence[ResolvedProduct], broker: Broker, since: int | None) -> Iterator[tuple[str, int]]:
@@ -51,24 +50,11 @@ def _ids(broker: Broker, topic: str, since_ms: int | None) -> Iterator[tuple[str
     starts, ends = broker.starts(places), broker.ends(places)
     if since_ms is not None:
         starts = {place: _first(broker, place, starts[place], ends[place], since_ms) for place in places}
-    reader = broker.reader({place: starts[place] for place in places})
-    left, silent = {place.partition for place in places}, 0
-    try:
-        while left:
-            items = reader.poll(_AT_ONCE, 1.0)
-            silent = 0 if items else silent + 1
-            if silent > _SILENT_POLLS_LIMIT:
-                raise _end_not_reached(topic)
-            for item in items:
-                if isinstance(item, EndOfPartition):
-                    if item.offset >= ends[TopicPartition(topic, item.partition)]:
-                        left.discard(item.partition)
-                    continue
-                for name, value in item.headers:
-                    if name in ("id", "replay.id", "quarantine.command"):
-                        yield value.decode(errors="replace"), item.timestamp * 1_000
-    finally:
-        reader.close()
+    for item in read_to_end(broker, starts, ends):
+        if isinstance(item, Message):
+            for name, value in item.headers:
+                if name in ("id", "replay.id", "quarantine.command"):
+                    yield value.decode(errors="replace"), item.timestamp * 1_000
 
 
 def _first(broker: Broker, place: TopicPartition, low: int, high: int, since_ms: int) -> int:
@@ -85,20 +71,6 @@ def _first(broker: Broker, place: TopicPartition, low: int, high: int, since_ms:
 
 def _at(broker: Broker, place: TopicPartition, offset: int) -> Message | None:
     """The first record at or behind an offset; None where there is none."""
-    reader = broker.reader({place: offset})
-    try:
-        for _ in range(_SILENT_POLLS_LIMIT):
-            for item in reader.poll(1, 1.0):
-                return None if isinstance(item, EndOfPartition) else item
-    finally:
-        reader.close()
-    raise _end_not_reached(place.topic)
-
-
-def _end_not_reached(topic: str) -> Unreachable:
-    return Unreachable(
-        f"the end of the topic {topic} was not reached",
-        code="HW-O017",
-        detail="a transaction in it may still be open, or the broker is slow",
-        hint="try again; if it stays so, look for a hanging transaction",
-    )
+    for item in read_to_end(broker, {place: offset}):
+        return None if isinstance(item, EndOfPartition) else item
+    return None

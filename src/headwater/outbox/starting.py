@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headwater import naming
-from headwater.errors import CallerFault, Fault, Unreachable
+from headwater.errors import CallerFault, Fault
 from headwater.mesh.products import ResolvedProduct
 from headwater.outbox.encode import Target
 from headwater.outbox.pgoutput import lsn_text
 from headwater.outbox.position import Position, decode_position
 from headwater.outbox.store import OutboxSession, Resuming, ServerIdentity, SlotState
 from headwater.ports.protocol import Broker
-from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.ports.reading import read_to_end
+from headwater.ports.record import Message, TopicPartition
 from headwater.schemas.registry import Registry
 
-_POLLS_LIMIT = 60
 _TAIL = 1_000  # offsets at the end that are read first: nearly always the newest position is among them
 
 
@@ -173,22 +173,6 @@ def _target(product: ResolvedProduct, partitions: int, registry: Registry) -> Ta
 
 def _last_message(broker: Broker, place: TopicPartition, start: int, end: int) -> Message | None:
     newest: Message | None = None
-    if start >= end:
-        return None
-    reader = broker.reader({place: start})
-    try:
-        for _ in range(_POLLS_LIMIT):
-            for item in reader.poll(1_000, 1.0):
-                if isinstance(item, EndOfPartition):
-                    if item.offset >= end:
-                        return newest
-                else:
-                    newest = item
-    finally:
-        reader.close()
-    raise Unreachable(
-        f"the end of the topic {place.topic} was not reached",
-        code="HW-O017",
-        detail="a transaction in it may still be open, or the broker is slow",
-        hint="try again; if it stays so, look for a hanging transaction",
-    )
+    for item in read_to_end(broker, {place: start}, {place: end}):
+        newest = item if isinstance(item, Message) else newest
+    return newest

@@ -5,24 +5,23 @@ Every answer tells up to which recorded moment it is settled: what was asked up 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headwater import naming
-from headwater.errors import Misfit, Unreachable
+from headwater.errors import Misfit
 from headwater.mesh.products import ResolvedProduct
 from headwater.ports.kafka_errors import topic_missing
 from headwater.ports.keys import key_bytes, partition_of
 from headwater.ports.progress import Settled, decode_mark
 from headwater.ports.protocol import Broker
+from headwater.ports.reading import read_to_end
 from headwater.ports.record import EndOfPartition, Message, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.schemas.registry import Registry
 from headwater.timeline.bitemporal import Known, KnownEvents, KnownFacts, Record
 from headwater.timeline.instant import Instant
 
-_POLL = 5_000
-_SILENT_LIMIT = 30  # polls of a second each: a broker that restarts needs some
 _MARKS_TAIL = 500  # offsets at the end of the marks' topic: the newest mark of a partition is among them
 
 
@@ -88,7 +87,7 @@ class TopicAnswers:
         numbers = range(partitions) if wanted is None else [partition_of(wanted, partitions)]
         settled = {number: Settled(self._tick) for number in numbers}
         newest, unreadable = -1, 0
-        for item in self._committed({TopicPartition(topic, number): None for number in numbers}):
+        for item in read_to_end(self._broker, self._broker.starts([TopicPartition(topic, one) for one in numbers])):
             if isinstance(item, EndOfPartition):
                 settled[item.partition].reached(item.offset)
                 continue
@@ -114,31 +113,8 @@ class TopicAnswers:
         places = [TopicPartition(topic, number) for number in numbers]
         starts, ends = self._broker.starts(places), self._broker.ends(places)
         newest: dict[int, tuple[Instant, int]] = {}
-        for item in self._committed({place: max(starts[place], ends[place] - _MARKS_TAIL) for place in places}):
+        tails = {place: max(starts[place], ends[place] - _MARKS_TAIL) for place in places}
+        for item in read_to_end(self._broker, tails):
             if isinstance(item, Message) and item.value is not None:
                 newest[item.partition] = decode_mark(item.value)
         return newest
-
-    def _committed(self, places: Mapping[TopicPartition, int | None]) -> Iterator[Message | EndOfPartition]:
-        """What is committed now, from these offsets on or from the first: each partition to its end, in its order."""
-        left = set(places)
-        starts = self._broker.starts([place for place, offset in places.items() if offset is None])
-        reader = self._broker.reader({place: starts[place] if at is None else at for place, at in places.items()})
-        silent = 0
-        try:
-            while left:
-                items = reader.poll(_POLL, 1.0)
-                silent = 0 if items else silent + 1
-                if silent > _SILENT_LIMIT:
-                    raise Unreachable(
-                        f"the end of {next(iter(left)).topic} was not reached",
-                        code="HW-R020",
-                        detail=f"Kafka sent nothing for {silent} s",
-                        hint="try again; headwater status shows whether Kafka answers",
-                    )
-                for item in items:
-                    if isinstance(item, EndOfPartition):
-                        left.discard(TopicPartition(item.topic, item.partition))
-                    yield item
-        finally:
-            reader.close()

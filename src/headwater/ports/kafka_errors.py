@@ -55,6 +55,7 @@ AWAY = frozenset(
         "UNSTABLE_OFFSET_COMMIT",
         "NOT_ENOUGH_REPLICAS",
         "NOT_CONTROLLER",
+        "INVALID_REPLICATION_FACTOR",  # said by a cluster that starts: brokers that are fenced do not count
     }
 )
 TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_MSG_SIZE", "RECORD_LIST_TOO_LARGE"})

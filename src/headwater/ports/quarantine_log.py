@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from headwater.errors import Unreachable
 from headwater.ports.protocol import Broker
 from headwater.ports.quarantine import PARKS, PREFIX, Outcome, resolution_headers
-from headwater.ports.record import EndOfPartition, Header, Message, TopicPartition
+from headwater.ports.reading import read_to_end
+from headwater.ports.record import Header, Message, TopicPartition
 
 State = Literal["open", "parked", "repaired", "released", "discarded"]
 _STATES: Mapping[str, State] = {
@@ -23,7 +23,6 @@ _STATES: Mapping[str, State] = {
     "released": "released",
     "discarded": "discarded",
 }
-_POLLS_LIMIT = 300
 
 
 @dataclass(slots=True)
@@ -108,7 +107,7 @@ def committed(
 ) -> Iterator[Message]:
     """The committed records of a topic up to its present end, each partition in order; or within `start` and `ends`.
 
-    Raises `Unreachable` HW-O101 where the end is not reached: a transaction is open, or the broker is slow.
+    Raises as `read_to_end` does.
     """
     if start is None:
         described = broker.describe([topic])
@@ -116,35 +115,7 @@ def committed(
         start = broker.starts(places)
     if ends is None:
         ends = broker.ends(list(start))
-    left = {place for place, first in start.items() if first < ends.get(place, 0)}
-    if not left:
-        return
-    reader = broker.reader({place: start[place] for place in left})
-    idle = 0
-    try:
-        while left:
-            found = reader.poll(2_000, 0.2)
-            idle = 0 if found else idle + 1
-            for item in found:
-                place = TopicPartition(item.topic, item.partition)
-                if place not in left:
-                    continue
-                if isinstance(item, EndOfPartition):
-                    if item.offset >= ends[place]:
-                        left.discard(place)
-                elif item.offset < ends[place]:
-                    yield item
-                else:
-                    left.discard(place)
-            if idle > _POLLS_LIMIT:
-                raise Unreachable(
-                    f"the end of the topic {topic} was not reached",
-                    code="HW-O101",
-                    detail="a transaction in it may still be open, or the broker is slow",
-                    hint="try again; if it stays so, look for a hanging transaction",
-                )
-    finally:
-        reader.close()
+    return (item for item in read_to_end(broker, start, ends) if isinstance(item, Message))
 
 
 def entries(broker: Broker, topic: str, *, resolved: bool = False) -> list[Entry]:
