@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headwater.processing.compiler import Operation
@@ -56,7 +56,7 @@ class Chain:
                 changes.extend(items)
                 counts["folded"] += len(items)
         for operator, step, right in self._operations:
-            if isinstance(operator, Join):
+            if right is not None:
                 changes, became = operator.tick(changes, _items(arrivals, right))
                 _add(counts, became)
             else:
@@ -73,17 +73,20 @@ class Chain:
         return [] if self._rekey is None else self._rekey.marks()
 
 
-def _operation(
-    operation: Operation, overlay: Overlay, *, numbered: bool
-) -> tuple[Fold | Join, RowStep | None, FactsSpec | None]:
+# What runs each kind of operation; `numbered` where the operation is the last one before the product. One that also
+# takes arrivals of an input of its own says so by `right` of its spec.
+_OPERATORS: Mapping[type, Callable[[Any, Overlay, bool], Any]] = {
+    FoldSpec: lambda spec, overlay, numbered: Fold(spec, overlay, numbered=numbered),
+    JoinSpec: lambda spec, overlay, numbered: Join(spec, overlay),
+}
+
+
+def _operation(operation: Operation, overlay: Overlay, *, numbered: bool) -> tuple[Any, RowStep | None, Any]:
     spec = operation.spec
-    if isinstance(spec, FoldSpec):
-        return Fold(spec, overlay, numbered=numbered), operation.step, None
-    assert isinstance(spec, JoinSpec)
-    return Join(spec, overlay), operation.step, spec.right
+    return _OPERATORS[type(spec)](spec, overlay, numbered), operation.step, getattr(spec, "right", None)
 
 
-def _items(arrivals: Arrivals, right: FactsSpec | None) -> list[Any]:
+def _items(arrivals: Arrivals, right: Any) -> list[Any]:
     return [item for entry, items in arrivals if entry.logic is right for item in items]
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from headwater import naming
 from headwater.errors import InvalidFiles
-from headwater.processing.field_types import FieldType
+from headwater.processing.compile_aggregate import AGGREGATE_RULE
+from headwater.processing.compile_join import JOIN_RULE
 from headwater.processing.graph import (
-    EVENT_TIMES,
-    FACT_TIMES,
     HIDDEN,
     Aggregate,
     Filter,
@@ -21,26 +20,26 @@ from headwater.processing.graph import (
     JoinAsOf,
     Map,
     Node,
-    Port,
-    Relation,
     Source,
+    Stateful,
     main_line,
     step_name,
 )
-from headwater.processing.operators.aggregate import FoldSpec
 from headwater.processing.operators.changes import ChangesSpec
 from headwater.processing.operators.core import RowStep
-from headwater.processing.operators.join_as_of import FactsSpec, JoinSpec
 from headwater.processing.operators.passing import PassSpec
 from headwater.processing.operators.publish import PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
 from headwater.processing.operators.rows import carried, compile_rows, needed
 from headwater.processing.packing import RowForm
+from headwater.processing.step_rules import Given, StepRule, times_of, types_of
 from headwater.processing.steps import Plan, Stage, StageInput, StageOutput
 from headwater.processing.validation import relate, validate
 
-Stateful = Aggregate | JoinAsOf
 Rows = Map | Filter
+
+# How each step that is kept is compiled; the chain finds what runs it by the class of what this makes.
+STEP_RULES: Mapping[type, StepRule] = {Aggregate: AGGREGATE_RULE, JoinAsOf: JOIN_RULE}
 
 
 # How operators lay out what they keep. Raise it with each change of that: a stage then refuses state of another layout
@@ -52,7 +51,7 @@ STATE_LAYOUT = 2
 class Operation:
     """One operator of a stage, and what is done row by row to what it gives."""
 
-    spec: FoldSpec | JoinSpec
+    spec: Any
     step: RowStep | None
 
 
@@ -127,7 +126,7 @@ class _Stages:
             self._graph.output.accept_late,
         )
         source = self._source
-        fields = tuple(sorted({*part.given, *HIDDEN, *_times(source)}))
+        fields = tuple(sorted({*part.given, *HIDDEN, *times_of(source)}))
         entry = StageInput(source.topic, "changes", 1, fields, source.product, source.major, spec)
         self._inputs, self._name = [entry], "map"
         self._close(StageOutput(self._graph.output.topic, "product", self._partitions, spec), ticks=False)
@@ -139,7 +138,7 @@ class _Stages:
             assert part.step is not None
             for step in before.rows:
                 self._kept_by = carried(self._kept_by, step)
-            key, partitions = self._home(part.step)
+            key, partitions = STEP_RULES[type(part.step)].home(self._graph, part.step)
             if (key, partitions) != (self._kept_by, self._partitions):
                 self._hand_over(before, key, partitions)
             self._operate(before, part)
@@ -153,72 +152,28 @@ class _Stages:
 
     def _read_source(self, part: _Part) -> None:
         source, relation = self._source, relate(self._graph, part.last)
-        types = _types(relation, part.wanted)
+        types = types_of(relation, part.wanted)
         name = f"versions.{source.product}"
         spec = ChangesSpec(
             name, source.shape, part.given, part.compiled(), types, source.corrections, self._graph.output.accept_late
         )
-        fields = tuple(sorted({*part.given, *HIDDEN, *_times(source)}))
+        fields = tuple(sorted({*part.given, *HIDDEN, *times_of(source)}))
         self._inputs = [StageInput(source.topic, "changes", 1, fields, source.product, source.major, spec)]
         self._forms.append(f"{name}:{part.wanted}:{types}")
 
-    def _home(self, step: Stateful) -> tuple[tuple[str, ...], int]:
-        """By which columns, in how many partitions, rows must lie for a step."""
-        if isinstance(step, Aggregate):
-            return step.by, self._graph.output.partitions
-        right = self._right(step)
-        left_of = {right_name: left_name for left_name, right_name in step.on}
-        return tuple(left_of[name] for name in relate(self._graph, step.right).key), right.partitions
-
-    def _right(self, step: JoinAsOf) -> Port:
-        source = main_line(step.right)[0]
-        assert isinstance(source, Source)
-        return self._graph.inputs[source.index]
-
     def _operate(self, before: _Part, part: _Part) -> None:
-        relation = relate(self._graph, before.last)
-        types = _types(relation, before.wanted)
         step = part.step
         assert step is not None
-        name = step_name(self._graph, step)
-        if isinstance(step, Aggregate):
-            instant = relation.instant
-            spec: FoldSpec | JoinSpec = FoldSpec(
-                name, before.wanted, types, step.by, instant, step.window, step.measures, part.given
-            )
-            self._forms.append(f"{spec.name}:{spec.columns}:{types}:{step.by}:{step.window}:{step.measures}")
-        else:
-            spec = self._join(step, before, part, relation)
-            self._forms.append(f"{spec.name}:{spec.columns}:{types}:{spec.right.fields}:{spec.right.types}")
-        self._operations.append(Operation(spec, part.compiled()))
-        self._name = name
-
-    def _join(self, step: JoinAsOf, before: _Part, part: _Part, relation: Relation) -> JoinSpec:
-        name = step_name(self._graph, step)
-        port, right = self._right(step), relate(self._graph, step.right)
-        rows = tuple(node for node in main_line(step.right) if isinstance(node, Rows))
-        taken = tuple(name for _, name in step.take)
-        fields = needed(rows, taken)
-        facts = FactsSpec(f"{name}.facts", fields, compile_rows(rows, fields, taken), _types(right, taken))
-        read = tuple(sorted({*fields, *HIDDEN, *_times(port)}))
-        self._inputs.append(StageInput(port.topic, "facts", 1, read, port.product, port.major, facts))
-        positions = {name: index for index, name in enumerate(before.wanted)}
-        positions |= {name: len(before.wanted) + index for index, (name, _) in enumerate(step.take)}
-        return JoinSpec(
-            name,
-            relation.shape,
-            before.wanted,
-            _types(relation, before.wanted),
-            relation.key,
-            relation.instant,
-            self._home(step)[0],
-            facts,
-            tuple(positions[name] for name in part.given),
-        )
+        given = Given(step_name(self._graph, step), relate(self._graph, before.last), before.wanted, part.given)
+        made = STEP_RULES[type(step)].made(self._graph, step, given)
+        self._inputs.extend(made.inputs)
+        self._forms.append(made.form)
+        self._operations.append(Operation(made.spec, part.compiled()))
+        self._name = given.name
 
     def _hand_over(self, part: _Part, key: tuple[str, ...], partitions: int) -> None:
         """End the open stage with a rekey, and begin the next one with what it hands over."""
-        types = _types(relate(self._graph, part.last), part.wanted)
+        types = types_of(relate(self._graph, part.last), part.wanted)
         output, name = self._graph.output, self._name or "changes"
         topic = naming.rekey_topic(output.product, output.major, name)
         rekey = RekeySpec(part.wanted, types, key, partitions)
@@ -265,28 +220,9 @@ def _parts(graph: Graph) -> list[_Part]:
         if isinstance(step, Source):
             parts.insert(0, _Part(None, tuple(rows), (), given, wanted, last))
             return parts
-        taken = _taken(graph, step, given)  # type: ignore[arg-type]
+        taken = STEP_RULES[type(step)].taken(graph, step, given)
         parts.insert(0, _Part(step, tuple(rows), taken, given, wanted, last))  # type: ignore[arg-type]
         wanted = taken
-
-
-def _taken(graph: Graph, step: Stateful, given: Sequence[str]) -> tuple[str, ...]:
-    before = relate(graph, step.source)
-    if isinstance(step, Aggregate):
-        fields = {measure.field for _, measure in step.measures if measure.field is not None}
-        return tuple(sorted({*step.by, *fields, before.instant}))
-    joined = {name for name, _ in step.take}
-    return tuple(
-        sorted({*given, *(name for name, _ in step.on), *before.key, *before.identity, before.instant} - joined)
-    )
-
-
-def _types(relation: Relation, names: Sequence[str]) -> tuple[FieldType, ...]:
-    return tuple(relation.fields[name] for name in names)
-
-
-def _times(port: Port) -> tuple[str, ...]:
-    return EVENT_TIMES if port.shape == "event" else FACT_TIMES
 
 
 def _conversions(graph: Graph) -> tuple[tuple[str, Callable[[Any], Any]], ...]:

@@ -104,7 +104,10 @@ class JoinAsOf:
     line: int = 0
 
 
-Node = Source | Map | Filter | Aggregate | JoinAsOf
+Stateful = Aggregate | JoinAsOf
+"""Steps that keep something, so that a flow with one of them ticks."""
+
+Node = Source | Map | Filter | Stateful
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class Graph:
     file: str = "flow.py"
 
 
-def step_name(graph: Graph, step: Aggregate | JoinAsOf) -> str:
+def step_name(graph: Graph, step: Stateful) -> str:
     """What state and topics of a step are named by: its own name, else for a join what it joins."""
     if step.name or isinstance(step, Aggregate):
         return step.name
@@ -165,3 +168,15 @@ def main_line(node: Node) -> list[Node]:
         node = node.source
         line.append(node)
     return line[::-1]
+
+
+def before_of(node: Node) -> tuple[Node, ...]:
+    """The steps whose rows a step takes, in the order of its rule's arguments."""
+    if isinstance(node, Source):
+        return ()
+    return (node.source, node.right) if isinstance(node, JoinAsOf) else (node.source,)
+
+
+def stateful(node: Node) -> bool:
+    """Whether anything is kept on the way to a step."""
+    return any(isinstance(step, Stateful) for step in main_line(node))

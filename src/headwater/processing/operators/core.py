@@ -19,6 +19,28 @@ RowStep = Callable[[Row], Row | None]
 OPEN = 0x7FFFFFFFFFFFFFFF  # the end of an open interval, above every instant
 
 
+class Pool(list[Row]):
+    """The rows of one place while changes of several lanes come and go: what goes may come later."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        super().__init__(rows)
+        self.owed: list[Row] = []
+
+    def append(self, row: Row) -> None:
+        """A row comes."""
+        if row in self.owed:
+            self.owed.remove(row)
+        else:
+            super().append(row)
+
+    def remove(self, row: Row) -> None:
+        """A row goes."""
+        if row in self:
+            super().remove(row)
+        else:
+            self.owed.append(row)
+
+
 def key_function(positions: Sequence[int]) -> Callable[[Row], bytes]:
     """A function from a row to the Kafka key of these columns.
 

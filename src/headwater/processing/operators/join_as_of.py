@@ -17,6 +17,7 @@ from headwater.processing.field_types import FieldType
 from headwater.processing.operators.core import (
     OPEN,
     Change,
+    Pool,
     Row,
     RowStep,
     checked_interval,
@@ -89,7 +90,7 @@ class _Left:
 
     key: bytes
     before: Row | None
-    after: _Pool
+    after: Pool
     given: Row | None = None
 
 
@@ -137,7 +138,7 @@ class Join:
             )
             for place, row in self._rows.scan(start, end):
                 if place not in lefts:
-                    lefts[place] = _Left(fact.key, row, _Pool([row]))
+                    lefts[place] = _Left(fact.key, row, Pool([row]))
         for left in lefts.values():
             if left.before is not None:
                 left.given = self._joined(left.key, left.before)
@@ -150,7 +151,7 @@ class Join:
         left = lefts.get(place)
         if left is None:
             known = self._rows.get(place)
-            left = lefts[place] = _Left(key, known, _Pool([] if known is None else [known]))
+            left = lefts[place] = _Left(key, known, Pool([] if known is None else [known]))
         return left
 
     def _settle(self, place: bytes, left: _Left) -> Change | None:
@@ -209,25 +210,3 @@ class Join:
                 self._pieces.put(end, (piece_end, row))
         if fact.row is not None:
             self._pieces.put(start, (fact.valid_to, fact.row))
-
-
-class _Pool(list[Row]):
-    """The rows of one place while changes of several lanes come and go: what goes may come later."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        super().__init__(rows)
-        self.owed: list[Row] = []
-
-    def append(self, row: Row) -> None:
-        """A row comes."""
-        if row in self.owed:
-            self.owed.remove(row)
-        else:
-            super().append(row)
-
-    def remove(self, row: Row) -> None:
-        """A row goes."""
-        if row in self:
-            super().remove(row)
-        else:
-            self.owed.append(row)
