@@ -13,6 +13,7 @@ from pathlib import Path
 
 from headwater.local import processes
 from headwater.local.java import Java
+from headwater.local.java_log import FILE_APPENDER
 from headwater.local.processes import Process
 from headwater.local.stack import HOST, LocalStack
 
@@ -50,25 +51,17 @@ WORKER = {
     "heartbeat.interval.ms": "1500",
 }
 
-_LOGGING = """\
+_LOGGING = (
+    """\
 rootLogger.level=WARN
 rootLogger.appenderRef.file.ref=file
 logger.connect.name=org.apache.kafka.connect.runtime
 logger.connect.level=INFO
 logger.debezium.name=io.debezium
 logger.debezium.level=INFO
-appender.file.type=RollingFile
-appender.file.name=file
-appender.file.fileName={file}
-appender.file.filePattern={file}.%i
-appender.file.layout.type=PatternLayout
-appender.file.layout.pattern=[%d{{ISO8601}}] %p %m (%c)%n
-appender.file.policies.type=Policies
-appender.file.policies.size.type=SizeBasedTriggeringPolicy
-appender.file.policies.size.size=8MB
-appender.file.strategy.type=DefaultRolloverStrategy
-appender.file.strategy.max=2
 """
+    + FILE_APPENDER
+)
 
 
 def properties(stack: LocalStack) -> str:

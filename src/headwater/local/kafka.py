@@ -10,6 +10,7 @@ from pathlib import Path
 from headwater.errors import Fault
 from headwater.local import processes
 from headwater.local.java import Java
+from headwater.local.java_log import FILE_APPENDER
 from headwater.local.processes import Process
 from headwater.local.stack import HOST, LocalStack
 from headwater.timeline.clock import Clock, SystemClock
@@ -54,21 +55,13 @@ broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 """
 
-_LOGGING = """\
+_LOGGING = (
+    """\
 rootLogger.level=INFO
 rootLogger.appenderRef.file.ref=file
-appender.file.type=RollingFile
-appender.file.name=file
-appender.file.fileName={file}
-appender.file.filePattern={file}.%i
-appender.file.layout.type=PatternLayout
-appender.file.layout.pattern=[%d{{ISO8601}}] %p %m (%c)%n
-appender.file.policies.type=Policies
-appender.file.policies.size.type=SizeBasedTriggeringPolicy
-appender.file.policies.size.size=8MB
-appender.file.strategy.type=DefaultRolloverStrategy
-appender.file.strategy.max=2
 """
+    + FILE_APPENDER
+)
 
 
 def properties(stack: LocalStack) -> str:

@@ -15,7 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from headwater.errors import HeadwaterError
-from headwater.hooks import FailpointReached, Hooks, arm
+from headwater.hooks import Hooks, arm
 from headwater.mesh.products import ResolvedProduct
 from headwater.outbox import desk, parked, resolving
 from headwater.outbox.batching import Limits
@@ -27,9 +27,10 @@ from headwater.outbox.source import OutboxSource, ensure_source
 from headwater.outbox.store_memory import MemoryOutbox
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.progress import decode_mark
-from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.ports.record import Message
 from headwater.schemas.codec import RowCodec, unframe
 from headwater.schemas.registry_memory import MemoryRegistry
+from headwater.testing.lives import live, messages_of
 from headwater.testing.source_products import make_topics, order_events, source_product
 from headwater.timeline.clock import ManualClock
 from headwater.timeline.instant import Instant
@@ -186,29 +187,10 @@ class World:
         )  # fmt: skip
 
     def live(self, turns: int = 1_000, failpoint: str = "") -> None:
-        left = [turns]
-
-        def stopping() -> bool:
-            left[0] -= 1
-            return left[0] < 0
-
-        try:
-            self.relay(failpoint).serve(stopping)
-        except FailpointReached:
-            self.outbox.sever()
+        live(self.relay(failpoint), self.outbox, turns)
 
     def messages(self, topic: str) -> list[Message]:
-        count = self.broker.describe([topic])[topic].partitions
-        reader = self.broker.reader({TopicPartition(topic, number): 0 for number in range(count)})
-        found: list[Message] = []
-        ended: set[int] = set()
-        while len(ended) < count:
-            for item in reader.poll(1_000, 1.0):
-                if isinstance(item, EndOfPartition):
-                    ended.add(item.partition)
-                else:
-                    found.append(item)
-        return sorted(found, key=lambda message: (message.partition, message.offset))
+        return messages_of(self.broker, topic)
 
 
 def check(world: World) -> None:
