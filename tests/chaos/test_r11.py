@@ -7,7 +7,7 @@ from tests.chaos import r11
 
 from headwater.local.stack import LocalStack
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.slow]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 KILLS = 2
 SEED = 20130101
 

@@ -10,7 +10,7 @@ from tests.chaos.stacks import own_stack
 
 from headwater.local.stack import LocalStack
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
 SEED = 20130103
 
 

@@ -8,7 +8,7 @@ from tests.chaos.pairs import side_by_side
 
 from headwater.local.stack import LocalStack
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
 SEED = 20130106
 
 
