@@ -9,6 +9,7 @@ from headwater.processing.compiler import Operation
 from headwater.processing.operators.aggregate import Fold, FoldSpec
 from headwater.processing.operators.changes import Changes, ChangesSpec
 from headwater.processing.operators.core import Change, RowStep
+from headwater.processing.operators.explode import Explode, ExplodeSpec
 from headwater.processing.operators.join_as_of import FactsSpec, Join, JoinSpec
 from headwater.processing.operators.publish import Numbered, Publish
 from headwater.processing.operators.rekey import Moved, Rekey
@@ -77,6 +78,7 @@ class Chain:
 # takes arrivals of an input of its own says so by `right` of its spec.
 _OPERATORS: Mapping[type, Callable[[Any, Overlay, bool], Any]] = {
     FoldSpec: lambda spec, overlay, numbered: Fold(spec, overlay, numbered=numbered),
+    ExplodeSpec: lambda spec, overlay, numbered: Explode(spec),
     JoinSpec: lambda spec, overlay, numbered: Join(spec, overlay),
 }
 

@@ -11,17 +11,19 @@ from typing import Any
 from headwater import naming
 from headwater.errors import InvalidFiles
 from headwater.processing.compile_aggregate import AGGREGATE_RULE
+from headwater.processing.compile_explode import EXPLODE_RULE
 from headwater.processing.compile_join import JOIN_RULE
 from headwater.processing.graph import (
     HIDDEN,
     Aggregate,
+    Explode,
     Filter,
     Graph,
     JoinAsOf,
     Map,
     Node,
     Source,
-    Stateful,
+    Step,
     main_line,
     step_name,
 )
@@ -39,7 +41,11 @@ from headwater.processing.validation import relate, validate
 Rows = Map | Filter
 
 # How each step that is kept is compiled; the chain finds what runs it by the class of what this makes.
-STEP_RULES: Mapping[type, StepRule] = {Aggregate: AGGREGATE_RULE, JoinAsOf: JOIN_RULE}
+STEP_RULES: Mapping[type, StepRule] = {
+    Aggregate: AGGREGATE_RULE,
+    JoinAsOf: JOIN_RULE,
+    Explode: EXPLODE_RULE,
+}
 
 
 # How operators lay out what they keep. Raise it with each change of that: a stage then refuses state of another layout
@@ -64,13 +70,13 @@ class StageLogic:
 
 @dataclass(frozen=True)
 class _Part:
-    """A stretch of the flow: a stateful step (None at the source) and the row steps after it.
+    """A stretch of the flow: a step that is not row by row (None at the source) and the row steps after it.
 
-    `taken` are the columns that the stateful step reads, `given` those it gives to the row steps, `wanted` those that
+    `taken` are the columns that the step reads, `given` those it gives to the row steps, `wanted` those that
     leave the stretch.
     """
 
-    step: Stateful | None
+    step: Step | None
     rows: tuple[Rows, ...]
     taken: tuple[str, ...]
     given: tuple[str, ...]
@@ -138,9 +144,9 @@ class _Stages:
             assert part.step is not None
             for step in before.rows:
                 self._kept_by = carried(self._kept_by, step)
-            key, partitions = STEP_RULES[type(part.step)].home(self._graph, part.step)
-            if (key, partitions) != (self._kept_by, self._partitions):
-                self._hand_over(before, key, partitions)
+            home = STEP_RULES[type(part.step)].home
+            if home is not None and (needs := home(self._graph, part.step)) != (self._kept_by, self._partitions):
+                self._hand_over(before, *needs)
             self._operate(before, part)
         for step in parts[-1].rows:
             self._kept_by = carried(self._kept_by, step)
@@ -169,7 +175,7 @@ class _Stages:
         self._inputs.extend(made.inputs)
         self._forms.append(made.form)
         self._operations.append(Operation(made.spec, part.compiled()))
-        self._name = given.name
+        self._name = given.name or self._name
 
     def _hand_over(self, part: _Part, key: tuple[str, ...], partitions: int) -> None:
         """End the open stage with a rekey, and begin the next one with what it hands over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _PRIMITIVES = {
@@ -20,10 +20,10 @@ _LOGICAL = {"timestamp-micros": "instant", "date": "date", "decimal": "decimal"}
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """A kind (integer, decimal, double, string, boolean, bytes, instant, date, other), and whether it may be null.
+    """A kind (integer, decimal, double, string, boolean, bytes, instant, date, array, record, other), null or not.
 
-    Decimals have precision and scale. `other` is an Avro type that expressions cannot compute with, only carry;
-    `avro` then says which.
+    Decimals have precision and scale, arrays the type of their `items`, records their `members` by name. Arrays,
+    records and `other` Avro types are carried, not computed with; `avro` then says which type it is.
 
     >>> INTEGER.or_null().text()
     'integer or null'
@@ -34,6 +34,9 @@ class FieldType:
     precision: int = 0
     scale: int = 0
     avro: str = ""
+    # Both follow from `avro`; the form of kept state is made of what is shown here, and would change for nothing.
+    items: FieldType | None = field(default=None, repr=False)
+    members: tuple[tuple[str, FieldType], ...] = field(default=(), repr=False)
 
     def or_null(self, nullable: bool = True) -> FieldType:
         """The same, null allowed (where the argument says so)."""
@@ -45,7 +48,12 @@ class FieldType:
 
     def text(self) -> str:
         """As messages name it."""
-        name = f"decimal({self.precision},{self.scale})" if self.kind == "decimal" else self.avro or self.kind
+        if self.items is not None:
+            name = f"array of {self.items.text()}"
+        elif self.kind == "decimal":
+            name = f"decimal({self.precision},{self.scale})"
+        else:
+            name = self.avro if self.kind == "other" else self.kind
         return f"{name} or null" if self.nullable else name
 
 
@@ -79,7 +87,13 @@ def from_avro(type_json: Any) -> FieldType:
             return STRING
         if isinstance(type_json["type"], str) and type_json["type"] in _PRIMITIVES and "logicalType" not in type_json:
             return FieldType(_PRIMITIVES[type_json["type"]])
-        return FieldType("other", avro=json.dumps(type_json, sort_keys=True))
+        avro = json.dumps(type_json, sort_keys=True)
+        if type_json["type"] == "array":
+            return FieldType("array", avro=avro, items=from_avro(type_json["items"]))
+        if type_json["type"] == "record":
+            members = tuple((member["name"], from_avro(member["type"])) for member in type_json["fields"])
+            return FieldType("record", avro=avro, members=members)
+        return FieldType("other", avro=avro)
     if type_json in _PRIMITIVES:
         return FieldType(_PRIMITIVES[type_json])
     return FieldType("other", avro=json.dumps(type_json))
@@ -97,7 +111,7 @@ def misfit(given: FieldType, wanted: FieldType) -> str:
         return f"is {given.required().text()}, and the field is {wanted.required().text()}"
     if given.kind == "decimal" and given.scale > wanted.scale:
         return f"has {given.scale} decimal places, and the field {wanted.scale}"
-    if given.kind == "other" and given.avro != wanted.avro:
+    if given.avro != wanted.avro:
         return "is of another Avro type than the field"
     return "may be null, and the field may not" if given.nullable and not wanted.nullable else ""
 

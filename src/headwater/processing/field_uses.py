@@ -7,7 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from headwater.lineage.fields import Edge, Use, field, product
 from headwater.naming import ProductName
 from headwater.processing.compiler import compile_plan
-from headwater.processing.graph import HIDDEN, Aggregate, Field, Filter, Graph, JoinAsOf, Node, Relation, Source
+from headwater.processing.graph import (
+    HIDDEN,
+    Aggregate,
+    Explode,
+    Field,
+    Filter,
+    Graph,
+    JoinAsOf,
+    Node,
+    Relation,
+    Source,
+)
 from headwater.processing.validation import lineage, relate
 
 
@@ -41,6 +52,8 @@ def _deciding(graph: Graph, node: Node) -> Iterator[tuple[Field, Use]]:
     before = relate(graph, node.source)
     if isinstance(node, Filter):
         yield from _of(before, node.condition.reads(), "filter")
+    elif isinstance(node, Explode):
+        yield from _of(before, [node.field], "filter")
     elif isinstance(node, Aggregate):
         yield from _of(before, node.by, "group")
         yield from _of(before, [before.instant], "time")

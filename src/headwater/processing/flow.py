@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from headwater.errors import CallerFault
 from headwater.processing.expressions import Expression, Literal
-from headwater.processing.graph import Aggregate, Filter, JoinAsOf, Map, Measure, Node, Source
+from headwater.processing.graph import Aggregate, Explode, Filter, JoinAsOf, Map, Measure, Node, Source
 from headwater.processing.windows import Window
 
 
@@ -60,6 +60,24 @@ class Stream:
         """
         return Stream(Map(self.node, _named(fields), tuple(names), _line()))
 
+    def explode(
+        self, field: str, *, into: str = "", take: Mapping[str, str] | None = None, position: str = ""
+    ) -> Stream:
+        """One row for each element of an array; no row where it is empty or null.
+
+        Elements become the column `into` (the array's own name unless said). Of elements that are records `take` names
+        new fields by theirs; unless said, all of them under their own names. `position` names a column for the place,
+        from 0. A row's `event_id` is its parent's with the position: a correction with a shorter array takes back the
+        rest, and an element that stays as it is says nothing.
+
+        >>> source(0).explode("legs", take={"leg_origin": "origin"}, position="leg")
+        Stream(explode <- input 0)
+        """
+        if not isinstance(field, str) or not (take is None or (isinstance(take, Mapping) and take)):
+            raise _refused("explode takes a field's name, and pairs of fields", 'for example .explode("legs")')
+        pairs = None if take is None else tuple(take.items())
+        return Stream(Explode(self.node, field, into, pairs, position, _line()))
+
     def aggregate(self, *, by: Sequence[str], window: Window, name: str = "aggregate", **measures: Measure) -> Stream:
         """Fold rows by fields and intervals of valid time into facts with one field for each measure.
 
@@ -99,7 +117,13 @@ class Stream:
         return Stream(JoinAsOf(self.node, other.node, tuple(on.items()), tuple(take.items()), name, _line()))
 
     def __repr__(self) -> str:
-        words = {Filter: "filter", Map: "map", Aggregate: "aggregate", JoinAsOf: "join_as_of"}
+        words = {
+            Filter: "filter",
+            Map: "map",
+            Explode: "explode",
+            Aggregate: "aggregate",
+            JoinAsOf: "join_as_of",
+        }
         steps, node = [], self.node
         while not isinstance(node, Source):
             steps.append(words[type(node)])

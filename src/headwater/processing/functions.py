@@ -59,10 +59,13 @@ def _whole_type(first: FieldType, second: FieldType) -> FieldType | None:
     return INTEGER.or_null() if first.kind == second.kind == "integer" else None
 
 
+_CARRIED = frozenset({"array", "record", "other"})
+
+
 def _comparable(first: FieldType, second: FieldType) -> FieldType | None:
     pair = {first.kind, second.kind}
     fits = common(first, second) is not None or pair == {"instant", "integer"}
-    return BOOLEAN.or_null(first.nullable or second.nullable) if fits and "other" not in pair else None
+    return BOOLEAN.or_null(first.nullable or second.nullable) if fits and not pair & _CARRIED else None
 
 
 def _logical(*types: FieldType) -> FieldType | None:

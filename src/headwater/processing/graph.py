@@ -81,6 +81,21 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Explode:
+    """One row for each element of an array; `take` None takes all fields of elements that are records.
+
+    `into` names the column of elements that are none ("" the array's own), `position` one for their place ("" none).
+    """
+
+    source: Node
+    field: str
+    into: str
+    take: tuple[tuple[str, str], ...] | None
+    position: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Aggregate:
     """A fold over key and interval: events by `occurred_at`, facts by `valid_from`."""
 
@@ -105,9 +120,12 @@ class JoinAsOf:
 
 
 Stateful = Aggregate | JoinAsOf
-"""Steps that keep something, so that a flow with one of them ticks."""
+"""Steps with state of their own, by which they are named."""
 
-Node = Source | Map | Filter | Stateful
+Step = Explode | Stateful
+"""Steps that are not row by row: they work on what is known of a row's earlier version."""
+
+Node = Source | Map | Filter | Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +169,10 @@ class Graph:
     file: str = "flow.py"
 
 
-def step_name(graph: Graph, step: Stateful) -> str:
-    """What state and topics of a step are named by: its own name, else for a join what it joins."""
+def step_name(graph: Graph, step: Step) -> str:
+    """What state and topics of a step are named by: its own name, else for a join what it joins; "" if it has none."""
+    if isinstance(step, Explode):
+        return ""
     if step.name or isinstance(step, Aggregate):
         return step.name
     right = main_line(step.right)[0]
@@ -178,5 +198,5 @@ def before_of(node: Node) -> tuple[Node, ...]:
 
 
 def stateful(node: Node) -> bool:
-    """Whether anything is kept on the way to a step."""
-    return any(isinstance(step, Stateful) for step in main_line(node))
+    """Whether anything is kept on the way to a step, so that the flow ticks."""
+    return any(isinstance(step, Step) for step in main_line(node))

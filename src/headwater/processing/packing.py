@@ -18,7 +18,8 @@ from headwater.processing.field_types import FieldType
 
 Row = tuple[Any, ...]
 _DECODE = json.JSONDecoder().decode
-_FORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+Form = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+_FORMS: dict[str, Form] = {
     "decimal": (str, Decimal),
     "bytes": (lambda value: base64.b64encode(value).decode(), base64.b64decode),
     "date": (date.isoformat, date.fromisoformat),
@@ -72,7 +73,8 @@ class RowForm:
     """
 
     def __init__(self, types: Sequence[FieldType]) -> None:
-        self._special = tuple((index, *_FORMS[type_.kind]) for index, type_ in enumerate(types) if type_.kind in _FORMS)
+        forms = [(index, _form(type_)) for index, type_ in enumerate(types)]
+        self._special = tuple((index, *form) for index, form in forms if form is not None)
 
     def write(self, row: Row | None) -> Any:
         """A row, or None, as a value that JSON has a form for."""
@@ -92,6 +94,34 @@ class RowForm:
             if values[index] is not None:
                 values[index] = backward(values[index])
         return tuple(values)
+
+
+def _form(type_: FieldType) -> Form | None:
+    """How a value stands in JSON and comes back; None where it stands as it is."""
+    if type_.items is not None:
+        return _array_form(_form(type_.items))
+    return _record_form(type_.members) if type_.members else _FORMS.get(type_.kind)
+
+
+def _array_form(items: Form | None) -> Form | None:
+    if items is None:
+        return None
+    write, read = items
+
+    def through(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda values: [None if value is None else change(value) for value in values]
+
+    return through(write), through(read)
+
+
+def _record_form(members: Sequence[tuple[str, FieldType]]) -> Form:
+    # A record is a row of its members: their names are part of the plan, and not said again with each value.
+    names = [name for name, _ in members]
+    row = RowForm([type_ for _, type_ in members])
+    return (
+        lambda value: row.write(tuple([value[name] for name in names])),
+        lambda values: dict(zip(names, row.read(values) or (), strict=True)),
+    )
 
 
 def ordered_integer(value: int) -> bytes:

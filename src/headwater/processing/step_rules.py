@@ -39,11 +39,11 @@ class StepRule(NamedTuple):
     """How a kind of step is compiled.
 
     `taken` gives the columns that it reads, from those wanted of it; `home` the columns and the number of partitions
-    that its rows must lie by; `made` compiles it.
+    that its rows must lie by (None where they may lie anyhow); `made` compiles it.
     """
 
     taken: Callable[[Graph, Any, Sequence[str]], tuple[str, ...]]
-    home: Callable[[Graph, Any], tuple[tuple[str, ...], int]]
+    home: Callable[[Graph, Any], tuple[tuple[str, ...], int]] | None
     made: Callable[[Graph, Any, Given], Made]
 
 

@@ -9,6 +9,7 @@ from headwater.errors import Finding
 from headwater.processing.field_types import misfit
 from headwater.processing.graph import (
     Aggregate,
+    Explode,
     Field,
     Filter,
     Graph,
@@ -26,6 +27,7 @@ from headwater.processing.graph import (
 )
 from headwater.processing.refusals import Wrong, fields_of, finding
 from headwater.processing.validation_aggregate import aggregate_rule
+from headwater.processing.validation_explode import explode_rule
 from headwater.processing.validation_join import join_rule
 from headwater.processing.validation_rows import filter_rule, map_rule, source_rule
 
@@ -37,6 +39,7 @@ _RULES: Mapping[type, Callable[..., Relation]] = {
     Source: source_rule,
     Map: map_rule,
     Filter: filter_rule,
+    Explode: explode_rule,
     Aggregate: aggregate_rule,
     JoinAsOf: join_rule,
 }

@@ -32,6 +32,20 @@ def events_as_of(history: Iterable[Record], recorded_at: int) -> list[Record]:
     return [record for record in newest.values() if record["kind"] != "retract"]
 
 
+def exploded(records: Iterable[Record], field: str) -> list[dict[str, Any]]:
+    """A record for each element of an array: the element in place of the array, its place as `position`.
+
+    >>> [(row["event_id"], row["tags"]) for row in exploded([{"event_id": "a", "tags": ["x", "y"]}], "tags")]
+    [('a:0', 'x'), ('a:1', 'y')]
+    """
+    rows = []
+    for record in records:
+        for place in range(len(record[field] or [])):
+            name = str(record["event_id"]) + ":" + str(place)
+            rows.append({**record, "event_id": name, field: record[field][place], "position": place})
+    return rows
+
+
 def grid_as_of(history: Iterable[Record], key: Sequence[str], recorded_at: int) -> list[Record]:
     """The facts of a grid that are known at an instant: as for events, with key and interval in place of the id."""
     named = [
