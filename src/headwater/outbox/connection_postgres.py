@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from headwater.errors import CallerFault, Unreachable
 
 CONNECT_SECONDS = 5
+_NO_DATABASE = re.compile(r'database ".*" does not exist')  # libpq gives no SQLSTATE of a connection that fails
 
 
 def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
@@ -62,9 +64,10 @@ def away(dsn: str, error: object) -> Unreachable:
     """The one message for a database that does not answer; the address, never the password."""
     settings = conninfo_to_dict(dsn)
     address = f"{settings.get('host', 'localhost')}:{settings.get('port', 5432)}/{settings.get('dbname', '')}"
-    return Unreachable(
-        f"PostgreSQL does not answer at {address}",
-        code="HW-O032",
-        detail=str(error).strip(),
-        hint="start it (on one machine: headwater up), or mend the address in mesh.yaml; then call again",
-    )
+    why = str(error).strip()
+    hint = "start it (on one machine: headwater up), or mend the address in mesh.yaml; then call again"
+    if _NO_DATABASE.search(why):
+        hint = (
+            "create the database (on one machine: headwater up in the mesh's folder), or mend the address in mesh.yaml"
+        )
+    return Unreachable(f"PostgreSQL does not answer at {address}", code="HW-O032", detail=why, hint=hint)
