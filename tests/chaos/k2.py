@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos import verdict
+from tests.chaos.counted import counted
 from tests.chaos.scene import RELAY, Scene, scene
 from tests.chaos.watch import Sight
 
@@ -44,7 +45,7 @@ def _result(made: Scene, trials: int) -> dict[str, Any]:
             from_ = time.monotonic()
             time.sleep(WORKS_SECONDS + chance.random())
             before, peak = _resident_mb(relay.pid), 0.0
-            for trial in range(trials):
+            for trial in counted("K2", trials):
                 pauses.append(PAUSES_SECONDS[trial % 2] if trials >= LONG_FROM else PAUSES_SECONDS[0])
                 os.kill(broker.pid, signal.SIGSTOP)
                 until = time.monotonic() + pauses[-1]

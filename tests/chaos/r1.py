@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos import verdict
+from tests.chaos.counted import counted
 from tests.chaos.scene import RELAY, Scene, scene
 from tests.chaos.watch import Sight, percentiles
 
@@ -54,7 +55,7 @@ def _result(made: Scene, trials: int) -> dict[str, Any]:
     with made.watch() as watch:
         with made.load() as written:
             from_ = time.monotonic()
-            for trial in range(trials):
+            for trial in counted("R1", trials):
                 restarts.append(time.monotonic())
                 kills.append(_kill(made, chance, trial, trials))
             earlier = verdict.early_reading(made)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos import topics, verdict
+from tests.chaos.counted import counted
 from tests.chaos.r1 import FAILPOINTS
 from tests.chaos.scene import Scene, scene
 
@@ -133,7 +134,7 @@ def _result(made: Scene, lane: Lane, trials: int) -> dict[str, Any]:
     with made.watch() as watch:
         with made.load(rate=RATE) as written:
             relay = made.relay()
-            for trial in range(trials):
+            for trial in counted("R11", trials):
                 if trial % 2:
                     kills.append(_kill_relay(made, chance, trial, relay))
                     relay = made.relay()

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from tests.chaos import stacks, verdict
+from tests.chaos.counted import counted
 from tests.chaos.scene import RELAY, Scene, free_port, metric, scene
 
 from headwater.local.stack import LocalStack
@@ -39,7 +40,7 @@ def _result(made: Scene, trials: int) -> dict[str, Any]:
     port, relay, skipped, went_back, crashes = free_port(), None, 0.0, [], []
     with made.watch() as watch:
         with made.load() as written:
-            for trial in range(trials):
+            for trial in counted("R2", trials):
                 if relay is None:
                     relay = made.relay(metrics_port=port)
                 made.reads(relay)

@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 from tests.chaos import stacks, verdict
+from tests.chaos.counted import counted
 from tests.chaos.scene import RELAY, Scene, scene
 
 from headwater.local.stack import LocalStack
@@ -58,7 +59,7 @@ def run(*, trials: int = 40, seed: int = 1, stack: LocalStack | None = None, sab
 def _result(made: Scene, plan: list[tuple[str, bool]]) -> dict[str, Any]:
     started, chance = time.monotonic(), random.Random(made.seed)
     with made.load(rate=RATE):
-        trials = [_trial(made, chance, number, *one) for number, one in enumerate(plan)]
+        trials = [_trial(made, chance, number, *plan[number]) for number in counted("R3", len(plan))]
     made.drain()
     evidence = verdict.Evidence(made)
     return verdict.answer(

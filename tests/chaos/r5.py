@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 from tests.chaos import stacks, verdict
 from tests.chaos.awkward import HUGE, Lane, schedule
+from tests.chaos.counted import counted
 from tests.chaos.scene import RELAY, Scene, scene
 
 from headwater.local.stack import LocalStack
@@ -61,8 +62,8 @@ def _result(made: Scene, trials: int, huge: int, last: str) -> dict[str, Any]:
     with made.watch() as watch:
         with ExitStack() as held:
             lanes = [_lane(made, held, place, did) for place in range(LANES)]
-            for life, first in enumerate(range(0, trials, SCHEDULES_A_LIFE)):
-                count = min(SCHEDULES_A_LIFE, trials - first)
+            for life in counted("R5 lives", -(-trials // SCHEDULES_A_LIFE)):
+                count = min(SCHEDULES_A_LIFE, trials - life * SCHEDULES_A_LIFE)
                 kills.append(_life(made, lanes, chance, count, life))
         spilled = _spilled(made)
         resident = _huge(made, huge, last)

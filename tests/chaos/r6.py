@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from tests.chaos import stacks, verdict
+from tests.chaos.counted import counted
 from tests.chaos.scene import RELAY, Scene, free_port, metric, scene
 from tests.chaos.segments import fence_breaks
 from tests.chaos.service import PARTITIONS
@@ -46,7 +47,7 @@ def _result(made: Scene, trials: int, second: str) -> dict[str, Any]:
     # Small transactions: the second relay has its thousand soon.
     with made.watch() as watch:
         with made.load(rows=1, rate=600.0, long=False) as written:
-            for _ in range(trials):
+            for _ in counted("R6", trials):
                 opened, taken, woken = _round(made, chance, second)
                 left_open += opened
                 taken_over.append(taken)

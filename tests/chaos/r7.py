@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos import r7_relay, stacks
+from tests.chaos.counted import counted
 from tests.chaos.r7_reader import COUNTS, Reader, judge
 from tests.chaos.r7_writer import PARTITIONS, UnsuspectingProducer, Writer, Written, normal_cost
 
@@ -84,7 +85,7 @@ def trials_of(bootstrap: str, kind: str, ending: str, *, trials: int, seed: int)
     topic, chance = _topic(bootstrap), random.Random(f"{seed} {ending}")
     reader, ledger, outcome = Reader(bootstrap, topic), [], Outcome(Counter(), trials=trials)
     with KafkaProxy(bootstrap, seed=seed) as proxy:
-        for number in range(trials):
+        for number in counted(f"R7 {kind} {ending}", trials):
             ledger += _trial(proxy, f"{topic}-{number}", topic, (kind, ending), number, chance, outcome)
     outcome.counts = judge(reader.finish(), ledger)
     return outcome

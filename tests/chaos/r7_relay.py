@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos import verdict
+from tests.chaos.counted import counted
 from tests.chaos.scene import RELAY, Scene, scene
 
 from headwater import naming
@@ -113,7 +114,7 @@ def _result(name: str, chaos: Struck, trial: Any, trials: int, steady: bool) -> 
     started, frames, made = time.monotonic(), Counter[str](), chaos.scene
     with made.load(rate=RATE):
         relay = made.relay() if steady else None
-        for number in range(trials):
+        for number in counted(f"{name} relay", trials):
             trial(chaos, number, frames)
         if relay is not None:
             relay.kill()

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 from tests.chaos import stacks, verdict
+from tests.chaos.counted import counted
 from tests.chaos.scene import RELAY, Scene, scene
 
 from headwater.local.stack import LocalStack
@@ -43,7 +44,7 @@ def _result(made: Scene, trials: int) -> dict[str, Any]:
     killed = terminated = busy = 0
     with made.watch() as watch:
         made.reads(relay)
-        for trial in range(trials):
+        for trial in counted("R9", trials):
             time.sleep(chance.uniform(*LIVES_SECONDS))
             if trial % 2:
                 ended = _terminate(made)
