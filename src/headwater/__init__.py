@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headwater.processing.flow import minimum as minimum
     from headwater.processing.flow import total as total
     from headwater.processing.windows import calendar as calendar
+    from headwater.processing.windows import hopping as hopping
     from headwater.processing.windows import tumbling as tumbling
     from headwater.processing.windows import whole as whole
     from headwater.sdk.emit import emit as emit
@@ -46,6 +47,7 @@ _HOMES: dict[str, str] = {
     "emit_async": "headwater.sdk.emit",
     "emit_many": "headwater.sdk.emit",
     "emit_many_async": "headwater.sdk.emit",
+    "hopping": "headwater.processing.windows",
     "lit": "headwater.processing.expressions",
     "maximum": "headwater.processing.flow",
     "minimum": "headwater.processing.flow",
@@ -71,6 +73,7 @@ __all__ = [
     "emit_async",
     "emit_many",
     "emit_many_async",
+    "hopping",
     "lit",
     "maximum",
     "minimum",

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headwater.testing.conformance.explode_cases import EXPLODE_CASES
+from headwater.testing.conformance.fold_cases import FOLD_CASES
 from headwater.testing.conformance.runner_cases import CASES, TICK, Case, Histories, Run, log_of
 
-EVERY_CASE = pytest.mark.parametrize("case", (*CASES, *EXPLODE_CASES), ids=lambda case: case.name)
+EVERY_CASE = pytest.mark.parametrize("case", (*CASES, *EXPLODE_CASES, *FOLD_CASES), ids=lambda case: case.name)
 PROFILE = settings(
     max_examples=40,
     derandomize=True,

@@ -1,6 +1,8 @@
-"""Valid-time intervals that an aggregate folds over: a window is a value, `start_of` and `end_of` are built from it.
+"""Valid-time intervals that an aggregate folds over: a window is a value, which makes the function that finds them.
 
-Intervals are half-open and lie side by side, so any two of one window are equal or disjoint (a grid).
+Intervals are half-open and lie side by side, so any two of one window are equal or disjoint (a grid). Those of a
+hopping window too: a fact holds for the last hop of the time that it measures, where with all of that time as its
+interval neighbours would override each other, and what a reader sees would hang on which was recorded last.
 """
 
 from __future__ import annotations
@@ -16,22 +18,25 @@ from headwater.timeline.instant import Duration, Instant
 
 WHOLE_START = int(Instant.parse("0001-01-01T00:00:00Z"))  # the first instant that ISO 8601 text can say
 Unit = Literal["hour", "day", "month"]
+HOPS_LIMIT = 1_440  # intervals that one row counts in: each is a cell that the row changes
 _CACHE_LIMIT = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How an instant finds its interval. Made by `tumbling`, `calendar` and `whole`.
+    """How an instant finds its interval. Made by `tumbling`, `hopping`, `calendar` and `whole`.
 
-    `length` is in microseconds (tumbling), `unit` and `zone` say a calendar's; both empty: all of time.
+    `length` is in microseconds (tumbling), `unit` and `zone` say a calendar's; both empty: all of time. An instant
+    counts in `hops` intervals: its own and those of the same length that follow it (more than one: hopping).
     """
 
     length: int = 0
     unit: str = ""
     zone: str = ""
+    hops: int = 1
 
     def intervals(self) -> Callable[[int], tuple[int, int | None]]:
-        """A function from an instant to its interval: start and end, the end None where it is open."""
+        """A function from an instant to the interval it lies in: start and end, the end None where it is open."""
         length = self.length
         if length:
             return lambda at: ((start := at // length * length), start + length)
@@ -41,6 +46,8 @@ class Window:
 
     def text(self) -> str:
         """As plans show it."""
+        if self.hops > 1:
+            return f"hopping {Duration(self.length * self.hops).text()} every {Duration(self.length).text()}"
         if self.length:
             return f"tumbling {Duration(self.length).text()}"
         return f"calendar {self.unit} {self.zone}" if self.unit else "whole"
@@ -57,6 +64,36 @@ def tumbling(length: str) -> Window:
     if duration <= 0:
         raise CallerFault("a window has a length above zero", code="HW-P014", hint='for example tumbling("1h")')
     return Window(length=int(duration))
+
+
+def hopping(length: str, *, every: str) -> Window:
+    """What the last `length` held, said anew `every` so often: `hopping("1h", every="15min")`.
+
+    A fact holds for one step of `every`, and its measures are over the `length` that ends with that step; so facts lie
+    side by side, and at any instant one of them holds. A row counts in length / every of them.
+
+    >>> window = hopping("1h", every="15min")
+    >>> start, end = window.intervals()(Instant.parse("2013-01-05T14:05:00Z"))
+    >>> Instant(start).iso()[11:16], Instant(end).iso()[11:16], window.hops
+    ('14:00', '14:15', 4)
+    """
+    whole_length, step = Duration.parse(length), Duration.parse(every)
+    if step <= 0 or whole_length < step or whole_length % step:
+        raise CallerFault(
+            f"a window of {length} does not hop every {every}",
+            code="HW-P120",
+            detail="its length is a whole number of steps, one or more, so that each row counts in as many intervals",
+            hint='for example hopping("1h", every="15min")',
+        )
+    hops = int(whole_length // step)
+    if hops > HOPS_LIMIT:
+        raise CallerFault(
+            f"each row would count in {hops} intervals",
+            code="HW-P121",
+            detail=f"a row changes every interval that it counts in; {HOPS_LIMIT} are the most",
+            hint="take a longer step",
+        )
+    return Window(length=int(step), hops=hops)
 
 
 def calendar(unit: Unit, *, zone: str = "UTC") -> Window:

@@ -99,6 +99,37 @@ def aggregate_as_of(
     return {identity: value(group_members) for identity, group_members in members.items()}
 
 
+def rolling_as_of(
+    records: Iterable[Record],
+    *,
+    group: Callable[[Record], Identity],
+    length: int,
+    every: int,
+    value: Callable[[list[Record]], Any],
+) -> Snapshot:
+    """Fold what is known over the last `length`, every so often: for each step, those of the time that ends with it.
+
+    Identity is (group, start of the step, end of the step).
+
+    >>> rows = [{"k": "a", "occurred_at": 3}, {"k": "a", "occurred_at": 12}]
+    >>> rolling_as_of(rows, group=lambda row: (row["k"],), length=20, every=10, value=len)
+    {(('a',), 0, 10): 1, (('a',), 10, 20): 2, (('a',), 20, 30): 1}
+    """
+    known = list(records)
+    instants = [record["occurred_at"] for record in known]
+    snapshot: Snapshot = {}
+    end = min(instants, default=0) // every * every
+    while end <= max(instants, default=0) + length + every:
+        for key in sorted({group(record) for record in known}):
+            members = [
+                record for record in known if group(record) == key and end - length <= record["occurred_at"] < end
+            ]
+            if members:
+                snapshot[(key, end - every, end)] = value(members)
+        end += every
+    return snapshot
+
+
 def expected_log(
     snapshot: Callable[[int], Snapshot], recorded: Iterable[int], *, tick: int, order: Callable[[Identity], Any]
 ) -> list[dict[str, Any]]:

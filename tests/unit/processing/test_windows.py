@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.errors import CallerFault
-from headwater.processing.windows import Window, calendar, tumbling, whole
+from headwater.processing.windows import Window, calendar, hopping, tumbling, whole
 from headwater.timeline.instant import Instant
 
 WINDOWS = [
     tumbling("1h"),
     tumbling("7s"),
+    hopping("1h", every="15min"),
     calendar("hour", zone="Asia/Kathmandu"),
     calendar("hour", zone="Australia/Lord_Howe"),
     calendar("day"),
@@ -65,6 +66,11 @@ def test_hours_meet_where_a_clock_is_set_by_half_an_hour() -> None:
     assert interval(change) == (change, change + 1_800_000_000)
 
 
+def test_a_window_that_hops_by_its_own_length_tumbles() -> None:
+    assert hopping("1h", every="1h") == tumbling("1h")
+    assert hopping("1h", every="15min").text() == "hopping 1h every 15min"
+
+
 def test_the_whole_of_time_is_open() -> None:
     assert whole().intervals()(5)[1] is None
 
@@ -74,6 +80,10 @@ def test_the_whole_of_time_is_open() -> None:
     [
         lambda: tumbling("0s"),
         lambda: tumbling("an hour"),
+        lambda: hopping("1h", every="25min"),
+        lambda: hopping("15min", every="1h"),
+        lambda: hopping("1h", every="0s"),
+        lambda: hopping("1d", every="1s"),
         lambda: calendar("week"),
         lambda: calendar("day", zone="Moon"),
     ],  # type: ignore[arg-type]

@@ -56,6 +56,7 @@ class Fold:
         columns = {name: index for index, name in enumerate(spec.columns)}
         self._instant = columns[spec.instant]
         self._interval = spec.window.intervals()
+        self._step, self._further = spec.window.length, range(spec.window.hops - 1)
         self._by = tuple(columns[name] for name in spec.by)
         self._members = len(self._by)
         self._slots: list[Slot] = []
@@ -104,13 +105,22 @@ class Fold:
 
     def _fold(self, touched: dict[tuple[bytes, int], _Cell], key: bytes, row: Row, sign: int) -> None:
         start, end = self._interval(row[self._instant])
-        cell = touched.get((key, start))
+        self._count(touched, (key, start), end, row, sign)
+        for _ in self._further:  # a hopping window: the row counts in the intervals that follow, too
+            start += self._step
+            self._count(touched, (key, start), start + self._step, row, sign)
+
+    def _count(
+        self, touched: dict[tuple[bytes, int], _Cell], where: tuple[bytes, int], end: int | None, row: Row, sign: int
+    ) -> None:
+        cell = touched.get(where)
         if cell is None:
+            key, start = where
             place = sized(key) + ordered_integer(start)
             known = self._table.get(place)
             values = list(known) if known else [*(row[index] for index in self._by), 0, *self._starting]
             cell = _Cell(place, key, start, end, known, values, {} if self._extremes else None)
-            touched[key, start] = cell
+            touched[where] = cell
         values = cell.values
         values[self._members] += sign
         for update in self._updates:
