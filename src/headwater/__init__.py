@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from headwater.processing.flow import Stream as Stream
     from headwater.processing.flow import average as average
     from headwater.processing.flow import count as count
+    from headwater.processing.flow import count_distinct as count_distinct
+    from headwater.processing.flow import first as first
+    from headwater.processing.flow import last as last
     from headwater.processing.flow import maximum as maximum
     from headwater.processing.flow import minimum as minimum
     from headwater.processing.flow import total as total
@@ -43,11 +46,14 @@ _HOMES: dict[str, str] = {
     "calendar": "headwater.processing.windows",
     "col": "headwater.processing.expressions",
     "count": "headwater.processing.flow",
+    "count_distinct": "headwater.processing.flow",
     "emit": "headwater.sdk.emit",
     "emit_async": "headwater.sdk.emit",
     "emit_many": "headwater.sdk.emit",
     "emit_many_async": "headwater.sdk.emit",
+    "first": "headwater.processing.flow",
     "hopping": "headwater.processing.windows",
+    "last": "headwater.processing.flow",
     "lit": "headwater.processing.expressions",
     "maximum": "headwater.processing.flow",
     "minimum": "headwater.processing.flow",
@@ -69,11 +75,14 @@ __all__ = [
     "calendar",
     "col",
     "count",
+    "count_distinct",
     "emit",
     "emit_async",
     "emit_many",
     "emit_many_async",
+    "first",
     "hopping",
+    "last",
     "lit",
     "maximum",
     "minimum",

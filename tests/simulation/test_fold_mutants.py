@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from headwater.errors import Fault
+from headwater.processing.multisets import Distinct, Edge, Moved
+from headwater.processing.operators import aggregate
 from headwater.processing.operators.aggregate import Fold
-from headwater.testing.conformance.fold_cases import HOPPING, HOPPING_PEAKS
+from headwater.testing.conformance.fold_cases import FIRST_AND_LAST, FIRST_OF_FACTS, HOPPING, HOPPING_PEAKS
 from headwater.testing.conformance.runner_cases import Case, Histories, Run, log_of
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -49,12 +51,60 @@ def take_out_of_the_own_interval_only(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Fold, "_fold", fold)
 
 
+def keep_a_set(patch: pytest.MonkeyPatch) -> None:
+    """Values without how often: the first of two that goes takes both."""
+    whole = Distinct.settle
+
+    def settle(self: Distinct, values: Any, moved: Any, ends: Any) -> None:
+        whole(self, values, [m._replace(was=m.was > 0, now=m.now >= m.was > 0 or m.was == 0) for m in moved], ends)
+
+    patch.setattr(Distinct, "settle", settle)
+
+
+def count_all_that_come(patch: pytest.MonkeyPatch) -> None:
+    def settle(self: Distinct, values: Any, moved: list[Moved], ends: Any) -> None:
+        values[self.position] += sum(m.now - m.was for m in moved)
+
+    patch.setattr(Distinct, "settle", settle)
+
+
+def take_the_last_that_came(patch: pytest.MonkeyPatch) -> None:
+    """`last` by arrival, as a fold does that thinks of a log as of time."""
+
+    def settle(self: Edge, values: Any, moved: list[Moved], ends: Any) -> None:
+        for m in moved:
+            if m.now:
+                values[self.position : self.position + 2] = m.place, m.entry[1]
+
+    patch.setattr(Edge, "settle", settle)
+
+
+def keep_the_first_for_good(patch: pytest.MonkeyPatch) -> None:
+    """The row at the edge goes, and what it said stays."""
+    whole = Edge.settle
+    patch.setattr(
+        Edge, "settle", lambda self, values, moved, ends: whole(self, values, [m for m in moved if m.now], ends)
+    )
+
+
+def forget_who_they_were(patch: pytest.MonkeyPatch) -> None:
+    """Rows of one instant in the order of their values."""
+    whole = aggregate.row_order
+    patch.setattr(aggregate, "row_order", lambda instant, identity: whole(instant, []))
+
+
 @pytest.mark.parametrize(
     ("case", "break_it"),
     [
         (HOPPING, count_in_the_own_interval_only),
         (HOPPING, take_out_of_the_own_interval_only),
         (HOPPING_PEAKS, take_out_of_the_own_interval_only),
+        (FIRST_AND_LAST, keep_a_set),
+        (FIRST_AND_LAST, count_all_that_come),
+        (FIRST_AND_LAST, take_the_last_that_came),
+        (FIRST_AND_LAST, keep_the_first_for_good),
+        (FIRST_AND_LAST, forget_who_they_were),
+        (FIRST_OF_FACTS, forget_who_they_were),
     ],
     ids=lambda value: value.__name__ if callable(value) else value.name,
 )

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headwater.processing.graph import Aggregate, Graph
+from headwater.processing.graph import Aggregate, Graph, Relation
+from headwater.processing.measures import ordered_kind
 from headwater.processing.operators.aggregate import FoldSpec
 from headwater.processing.step_rules import Given, Made, StepRule
 from headwater.processing.validation import relate
 
 
 def _taken(graph: Graph, step: Aggregate, wanted: Sequence[str]) -> tuple[str, ...]:
+    before = relate(graph, step.source)
     fields = {measure.field for _, measure in step.measures if measure.field is not None}
-    return tuple(sorted({*step.by, *fields, relate(graph, step.source).instant}))
+    return tuple(sorted({*step.by, *fields, before.instant, *_order(step, before)}))
+
+
+def _order(step: Aggregate, before: Relation) -> tuple[str, ...]:
+    """What rows of one instant are told apart by, where it counts: the identity, then what is left of the key."""
+    if not any(measure.function in ("first", "last") for _, measure in step.measures):
+        return ()
+    names = (*before.identity, *before.key)
+    return tuple(name for name in names if name not in ("", before.instant) and ordered_kind(before.fields[name]))
 
 
 def _home(graph: Graph, step: Aggregate) -> tuple[tuple[str, ...], int]:
@@ -29,8 +39,9 @@ def _made(graph: Graph, step: Aggregate, given: Given) -> Made:
         step.window,
         step.measures,
         given.gives,
+        _order(step, given.relation),
     )
-    return Made(spec, f"{spec.name}:{spec.columns}:{spec.types}:{step.by}:{step.window}:{step.measures}")
+    return Made(spec, f"{spec.name}:{spec.columns}:{spec.types}:{step.by}:{step.window}:{step.measures}:{spec.order}")
 
 
 AGGREGATE_RULE = StepRule(_taken, _home, _made)

@@ -161,6 +161,35 @@ def average(field: str) -> Measure:
     return Measure("average", field)
 
 
+def count_distinct(field: str) -> Measure:
+    """How many different values a field has; exact, for each value is kept with how often it is in. Nulls do not count.
+
+    >>> count_distinct("tailnum").function
+    'count_distinct'
+    """
+    return Measure("count_distinct", field)
+
+
+def first(field: str) -> Measure:
+    """The field's value in the first row that has one: by valid time, then by event_id (facts: by key).
+
+    The order in which rows were recorded does not count, so that a late row may become the first.
+
+    >>> first("gate").function
+    'first'
+    """
+    return Measure("first", field)
+
+
+def last(field: str) -> Measure:
+    """The field's value in the last row that has one, in the same order as `first`.
+
+    >>> last("gate").function
+    'last'
+    """
+    return Measure("last", field)
+
+
 def _named(fields: Mapping[str, object]) -> tuple[tuple[str, Expression], ...]:
     return tuple((name, value if isinstance(value, Expression) else Literal(value)) for name, value in fields.items())
 

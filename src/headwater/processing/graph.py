@@ -47,9 +47,9 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One aggregate: `function` is count, total, minimum, maximum or average; `field` is None for a count of rows."""
+    """One aggregate: `function` over a field; `field` is None for a count of rows."""
 
-    function: Literal["count", "total", "minimum", "maximum", "average"]
+    function: Literal["count", "total", "minimum", "maximum", "average", "count_distinct", "first", "last"]
     field: str | None = None
 
 

@@ -11,43 +11,28 @@ from typing import Any
 
 from headwater.processing.field_types import DOUBLE, INTEGER, FieldType, decimal_of
 from headwater.processing.graph import Measure
+from headwater.processing.multisets import Distinct, Edge, Extreme, Multiset, closed, edge_entry
 from headwater.processing.packing import RowForm, ordered_integer
 
 Values = Sequence[Any]
 Update = Callable[[list[Any], tuple[Any, ...], int], None]
 _EXACT = decimal.Context(prec=100)
+_PLACE = FieldType("bytes", nullable=True)
 _ORDERED_KINDS = ("integer", "instant", "decimal", "string", "double", "boolean", "date", "bytes")
 
 
 @dataclass(frozen=True)
-class Extreme:
-    """A measure that needs an ordered multiset: the row's field, the cell's slot, and the order of values as bytes."""
-
-    field: int
-    position: int
-    greatest: bool
-    ordered: Callable[[Any], bytes]
-    write: Callable[[Any], Any]
-    read: Callable[[Any], Any]
-
-    def better(self, first: Any, second: Any) -> Any:
-        """The one of two values that the measure wants."""
-        if isinstance(first, float):  # not a number is in order with nothing, save as bytes
-            above = self.ordered(second) > self.ordered(first)
-        else:
-            above = second > first
-        return second if above is self.greatest else first
-
-
-@dataclass(frozen=True)
 class Slot:
-    """A measure's slots in a cell: their types and first values, how a row changes them, what they amount to."""
+    """A measure's slots in a cell: their types and first values, how a row changes them, what they amount to.
+
+    `kept` is what lies beside the cell where the slots alone could not be taken back.
+    """
 
     types: tuple[FieldType, ...]
     starting: tuple[Any, ...]
     update: Update | None
     result: Callable[[Values], Any]
-    extreme: Extreme | None = None
+    kept: Multiset | None = None
 
 
 def measure_type(function: str, field: FieldType | None) -> FieldType | None:
@@ -60,7 +45,9 @@ def measure_type(function: str, field: FieldType | None) -> FieldType | None:
         return INTEGER
     if field is None:
         return None
-    if function in ("minimum", "maximum"):
+    if function == "count_distinct":
+        return INTEGER if field.kind in _ORDERED_KINDS else None
+    if function in ("minimum", "maximum", "first", "last"):
         return field if field.kind in _ORDERED_KINDS else None
     if field.kind == "decimal":
         sums = decimal_of(field.precision + 12, field.scale)
@@ -70,26 +57,46 @@ def measure_type(function: str, field: FieldType | None) -> FieldType | None:
     return None
 
 
-def slot_of(function: str, field: int | None, type_: FieldType | None, at: int) -> Slot:
-    """The slots of a measure over the row's column `field`, from position `at` of a cell."""
+def slot_of(
+    function: str, field: int | None, type_: FieldType | None, at: int, order: Callable[[Any], bytes] | None = None
+) -> Slot:
+    """The slots of a measure over the row's column `field`, from position `at` of a cell.
+
+    `order` gives bytes that rows lie in order by, for `first` and `last`.
+    """
     if field is None or type_ is None:
         return Slot((), (), None, lambda values: None)
     if function == "count":
         return Slot((INTEGER,), (0,), _counting(field, at), lambda values: values[at])
-    if function in ("minimum", "maximum"):
-        form = RowForm([type_])
-        extreme = Extreme(
-            field,
-            at,
-            function == "maximum",
-            _ordering(type_),
-            lambda value: form.write((value,))[0],
-            lambda value: (form.read([value]) or (None,))[0],
-        )
-        return Slot((type_.or_null(),), (None,), None, lambda values: values[at], extreme)
+    if function == "count_distinct":
+        return Slot((INTEGER,), (0,), None, _at(at), Distinct(at, itemgetter(field), _ordering(type_)))
+    if function in ("minimum", "maximum", "first", "last"):
+        return _end_slot(function, field, type_, at, order)
     exact = type_.kind == "decimal"
     result = _mean(at, type_) if function == "average" else lambda values: values[at] if values[at + 1] else None
     return Slot((type_, INTEGER), (decimal.Decimal(0) if exact else 0, 0), _adding(field, at, exact), result)
+
+
+def row_order(instant: int, identity: Sequence[tuple[int, FieldType]]) -> Callable[[Any], bytes]:
+    """A function from a row to bytes that rows lie in order by: its instant, then these columns, null last."""
+    parts = [(column, _ordering(type_), type_.kind in ("string", "bytes")) for column, type_ in identity]
+
+    def order(row: Any) -> bytes:
+        found = [ordered_integer(row[instant])]
+        for column, ordered, ends in parts:
+            value = row[column]
+            if value is None:
+                found.append(b"\2")
+            else:
+                found.append(b"\1" + (closed(ordered(value)) if ends else ordered(value)))
+        return b"".join(found)
+
+    return order
+
+
+def ordered_kind(type_: FieldType) -> bool:
+    """Whether values of a type have an order."""
+    return type_.kind in _ORDERED_KINDS
 
 
 def result_function(
@@ -111,6 +118,23 @@ def result_function(
         return tuple([column(whole) for column in columns])
 
     return result
+
+
+def _end_slot(function: str, field: int, type_: FieldType, at: int, order: Callable[[Any], bytes] | None) -> Slot:
+    form, ordered = RowForm([type_]), _ordering(type_)
+
+    def write(value: Any) -> Any:
+        return form.write((value,))[0]
+
+    def read(stored: Any) -> Any:
+        return (form.read([stored]) or (None,))[0]
+
+    if function in ("minimum", "maximum"):
+        extreme = Extreme(at, function == "maximum", itemgetter(field), ordered, write, read)
+        return Slot((type_.or_null(),), (None,), None, _at(at), extreme)
+    assert order is not None, "first and last are by the order of rows"
+    edge = Edge(at, function == "last", edge_entry(field, order, ordered), lambda entry: write(entry[1]), read)
+    return Slot((_PLACE, type_.or_null()), (None, None), None, _at(at + 1), edge)
 
 
 def _at(index: int) -> Callable[[Values], Any]:

@@ -99,6 +99,17 @@ def aggregate_as_of(
     return {identity: value(group_members) for identity, group_members in members.items()}
 
 
+def edge_of(records: Iterable[Record], name: str, order: Sequence[str], *, last: bool = False) -> Any:
+    """The value of a field in the first (or last) record that has one, in the order of these fields; None if none has.
+
+    >>> edge_of([{"at": 2, "n": 7}, {"at": 1, "n": None}, {"at": 3, "n": 9}], "n", ["at"])
+    7
+    """
+    known = [record for record in records if record[name] is not None]
+    known.sort(key=lambda record: tuple(record[part] for part in order), reverse=last)
+    return known[0][name] if known else None
+
+
 def rolling_as_of(
     records: Iterable[Record],
     *,

@@ -8,7 +8,7 @@ import pytest
 
 from headwater.errors import CallerFault, InvalidFiles
 from headwater.processing.expressions import col, when
-from headwater.processing.flow import Stream, average, count, maximum, source, total
+from headwater.processing.flow import Stream, average, count, count_distinct, first, last, maximum, source, total
 from headwater.processing.graph import Graph, Port
 from headwater.processing.validation import lineage, validate
 from headwater.processing.windows import tumbling, whole
@@ -62,6 +62,12 @@ def test_a_right_flow_has_no_findings() -> None:
         (lambda s: s.aggregate(by=["origin"], window=whole(), n=count()), "HW-P051"),
         (lambda s: s.aggregate(by=["origin"], window=whole(), n=count(), delay=average("delay")), "HW-P052"),
         (lambda s: s.aggregate(by=["origin"], window=whole(), n=count(), delay=maximum("gate")), "HW-P052"),
+        (lambda s: s.aggregate(by=["origin"], window=whole(), n=count_distinct("gait"), delay=count()), "HW-P010"),
+        (
+            lambda s: s.aggregate(by=["origin"], window=whole(), n=count_distinct("gate"), delay=first("gate")),
+            "HW-P052",
+        ),
+        (lambda s: s.aggregate(by=["origin"], window=whole(), n=count(), delay=last("origin")), "HW-P052"),
         (lambda s: s, "HW-P050"),
         (lambda s: s.aggregate(by=["origin", "gate"], window=whole(), n=count(), delay=total("delay")), "HW-P053"),
         (lambda s: hourly(s).aggregate(by=["origin"], window=whole(), n=count(), delay=total("delay")), "HW-P070"),

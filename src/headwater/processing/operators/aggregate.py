@@ -1,21 +1,23 @@
 """`aggregate`: fold rows over a key and intervals of valid time; what comes is added, what goes is taken out again.
 
 Per key and interval one cell is kept: the fields it is grouped by, the number of members, and the accumulators. Sums
-and counts are un-folded by subtraction, exact on integers and decimals. Least and greatest keep an ordered multiset of
-values beside the cell, read only where a value that goes may have been the extreme. A cell without members is gone;
-where what the fold gives is published as it is, the cell also counts the revisions, and then it stays.
+and counts are un-folded by subtraction, exact on integers and decimals. Least and greatest, first and last, and how
+many are different keep a multiset beside the cell, read in order only where what goes may have been the one. A cell
+without members is gone; where what the fold gives is published as it is, the cell also counts the revisions, and then
+it stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from headwater.errors import Fault
 from headwater.processing.field_types import INTEGER, FieldType
 from headwater.processing.graph import Measure
-from headwater.processing.measures import Extreme, Slot, result_function, slot_of
+from headwater.processing.measures import Slot, result_function, row_order, slot_of
+from headwater.processing.multisets import Moved, Multiset
 from headwater.processing.operators.core import Change, Row
 from headwater.processing.packing import RowForm, after, ordered_integer, pack, sized, unpack
 from headwater.processing.state import Overlay, Table
@@ -24,7 +26,10 @@ from headwater.processing.windows import Window
 
 @dataclass(frozen=True)
 class FoldSpec:
-    """A fold: columns and types of the rows it takes, what it groups and measures, the columns it gives."""
+    """A fold: columns and types of the rows it takes, what it groups and measures, the columns it gives.
+
+    `order` are the columns that rows of one instant lie in order by, where a measure asks for the first or the last.
+    """
 
     name: str
     columns: tuple[str, ...]
@@ -34,6 +39,7 @@ class FoldSpec:
     window: Window
     measures: tuple[tuple[str, Measure], ...]
     gives: tuple[str, ...]
+    order: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -61,9 +67,10 @@ class Fold:
         self._members = len(self._by)
         self._slots: list[Slot] = []
         types = [spec.types[index] for index in self._by] + [INTEGER]
+        order = row_order(self._instant, [(columns[name], spec.types[columns[name]]) for name in spec.order])
         for _, measure in spec.measures:
             field = None if measure.field is None else columns[measure.field]
-            slot = slot_of(measure.function, field, None if field is None else spec.types[field], len(types))
+            slot = slot_of(measure.function, field, None if field is None else spec.types[field], len(types), order)
             self._slots.append(slot)
             types.extend(slot.types)
         self._starting = [value for slot in self._slots for value in slot.starting]
@@ -72,7 +79,7 @@ class Fold:
             types.append(INTEGER)
             self._starting.append(0)
         self._updates = [slot.update for slot in self._slots if slot.update is not None]
-        self._extremes = [slot.extreme for slot in self._slots if slot.extreme is not None]
+        self._kept = [slot.kept for slot in self._slots if slot.kept is not None]
         self._result = result_function(spec.by, spec.measures, spec.gives, self._slots, len(types))
         form = RowForm(types)
         self._table = Table(
@@ -119,23 +126,23 @@ class Fold:
             place = sized(key) + ordered_integer(start)
             known = self._table.get(place)
             values = list(known) if known else [*(row[index] for index in self._by), 0, *self._starting]
-            cell = _Cell(place, key, start, end, known, values, {} if self._extremes else None)
+            cell = _Cell(place, key, start, end, known, values, {} if self._kept else None)
             touched[where] = cell
         values = cell.values
         values[self._members] += sign
         for update in self._updates:
             update(values, row, sign)
         if cell.moved is not None:
-            for extreme in self._extremes:
-                value = row[extreme.field]
-                if value is not None:
-                    moved = (extreme.position, value)
+            for multiset in self._kept:
+                entry = multiset.entry(row)
+                if entry is not None:
+                    moved = (multiset.position, entry)
                     cell.moved[moved] = cell.moved.get(moved, 0) + sign
 
     def _settle(self, cell: _Cell) -> tuple[Row | None, Row | None]:
         if cell.moved:
-            for extreme in self._extremes:
-                self._move(cell, extreme)
+            for multiset in self._kept:
+                self._move(cell, multiset)
         members = cell.values[self._members]
         if members < 0:
             raise Fault(
@@ -151,25 +158,26 @@ class Fold:
     def _given(self, cell: _Cell, values: Row | None) -> Row | None:
         return self._result(values, cell.start, cell.end) if values and values[self._members] else None
 
-    def _move(self, cell: _Cell, extreme: Extreme) -> None:
-        """Bring a multiset up to date, and with it the extreme that the cell holds."""
-        prefix = cell.place + bytes([extreme.position])
-        best, gone = cell.values[extreme.position], False
+    def _move(self, cell: _Cell, multiset: Multiset) -> None:
+        """Bring a multiset up to date, and with it the slots that the cell holds of it."""
+        prefix = cell.place + bytes([multiset.position])
+        changed: list[Moved] = []
         assert cell.moved is not None
-        for (position, value), moved in cell.moved.items():
-            if position != extreme.position or not moved:
+        for (position, entry), moved in cell.moved.items():
+            if position != multiset.position or not moved:
                 continue
-            where = prefix + extreme.ordered(value)
-            known = self._values.get(where)
-            count = (known[1] if known else 0) + moved
-            if count < 0:
+            place = multiset.place(entry)
+            known = self._values.get(prefix + place)
+            was = known[1] if known else 0
+            now = was + moved
+            if now < 0:
                 raise Fault("a value was taken out that was not in", code="HW-P041", detail="the input lost records")
-            self._values.put(where, [extreme.write(value), count] if count else None)
-            if count:
-                best = value if best is None else extreme.better(best, value)
-            elif value == best:
-                gone = True
-        if gone:
-            ends = self._values.scan(prefix, after(prefix), reverse=extreme.greatest)
-            best = next((extreme.read(entry[0]) for _, entry in ends), None)
-        cell.values[extreme.position] = best
+            self._values.put(prefix + place, [multiset.write(entry), now] if now else None)
+            changed.append(Moved(entry, place, was, now))
+
+        def ends(greatest: bool) -> Iterator[tuple[bytes, Any]]:
+            for where, (stored, _) in self._values.scan(prefix, after(prefix), reverse=greatest):
+                yield where[len(prefix) :], stored
+
+        if changed:
+            multiset.settle(cell.values, changed, ends)

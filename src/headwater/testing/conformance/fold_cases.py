@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from headwater.processing.flow import count, maximum, total
+from headwater.processing.expressions import lit
+from headwater.processing.flow import count, count_distinct, first, last, maximum, total
 from headwater.processing.windows import hopping, tumbling
-from headwater.testing.conformance.runner_cases import DEPARTURES, NULLABLE, Case, Histories, departures
+from headwater.testing.conformance.runner_cases import (
+    DEPARTURES,
+    HOURLY,
+    NULLABLE,
+    WIDTH,
+    Case,
+    Histories,
+    departures,
+    hourly,
+    small,
+)
 from headwater.testing.harness import product
-from headwater.testing.oracles import Record, Snapshot, aggregate_as_of, events_as_of, rolling_as_of
+from headwater.testing.oracles import (
+    Record,
+    Snapshot,
+    aggregate_as_of,
+    edge_of,
+    events_as_of,
+    grid_as_of,
+    rolling_as_of,
+)
+from headwater.testing.strategies import event_histories
 
 LENGTH, EVERY = 30, 10
 ROLLING = product(
@@ -87,4 +107,129 @@ HOPPING_PEAKS = Case(
     _peaks,
 )
 
-FOLD_CASES = (HOPPING, HOPPING_PEAKS)
+TEXT = ["null", "string"]
+ENDS = product(
+    "airports.ends",
+    shape="fact",
+    key=["origin"],
+    fields={
+        "origin": "string",
+        "planes": "long",
+        "delays": "long",
+        "first_plane": TEXT,
+        "last_plane": TEXT,
+        "first_delay": NULLABLE,
+        "last_delay": NULLABLE,
+    },
+)
+# Many events of few instants, so that identities decide which is the first.
+crowded = event_histories(
+    {
+        "origin": st.sampled_from(["JFK", "LGA"]),
+        "tailnum": st.sampled_from(["N1", "N2", None]),
+        "delay": st.one_of(st.none(), small),
+        "number": small,
+    },
+    key="flight_id",
+    events=6,
+    occurred=st.sampled_from([0, 3, 25]),
+)
+
+
+def _ends(histories: Histories, at: int) -> Snapshot:
+    def ends(members: list[Record]) -> tuple[object, ...]:
+        order = ("occurred_at", "event_id")
+        return (
+            len({event["tailnum"] for event in members} - {None}),
+            len({event["delay"] for event in members} - {None}),
+            edge_of(members, "tailnum", order),
+            edge_of(members, "tailnum", order, last=True),
+            edge_of(members, "delay", order),
+            edge_of(members, "delay", order, last=True),
+        )
+
+    folded = aggregate_as_of(
+        events_as_of(histories[DEPARTURES.topic], at),
+        group=lambda event: (event["origin"],),
+        interval=lambda event: (event["occurred_at"] // WIDTH * WIDTH, event["occurred_at"] // WIDTH * WIDTH + WIDTH),
+        value=ends,
+    )
+    names = ("planes", "delays", "first_plane", "last_plane", "first_delay", "last_delay")
+    return {
+        (group, start, end): {
+            "origin": group[0],
+            "valid_from": start,
+            "valid_to": end,
+            **dict(zip(names, value, strict=True)),
+        }
+        for (group, start, end), value in folded.items()
+    }
+
+
+FIRST_AND_LAST = Case(
+    "first, last and how many are different",
+    lambda stream: stream.aggregate(
+        by=["origin"],
+        window=tumbling(f"{WIDTH}us"),
+        planes=count_distinct("tailnum"),
+        delays=count_distinct("delay"),
+        first_plane=first("tailnum"),
+        last_plane=last("tailnum"),
+        first_delay=first("delay"),
+        last_delay=last("delay"),
+    ),
+    (DEPARTURES,),
+    ENDS,
+    st.fixed_dictionaries({DEPARTURES.topic: crowded}),
+    _ends,
+)
+
+EVERYWHERE = product(
+    "airports.everywhere",
+    shape="fact",
+    key=["place"],
+    fields={"place": "string", "first_flights": "long", "last_origin": "string", "origins": "long"},
+)
+
+
+def _everywhere(histories: Histories, at: int) -> Snapshot:
+    order = ("valid_from", "valid_to", "origin")
+    folded = aggregate_as_of(
+        grid_as_of(histories[HOURLY.topic], ["origin"], at),
+        group=lambda fact: ("all",),
+        interval=lambda fact: (fact["valid_from"] // 60 * 60, fact["valid_from"] // 60 * 60 + 60),
+        value=lambda facts: (
+            edge_of(facts, "flights", order),
+            edge_of(facts, "origin", order, last=True),
+            len({fact["origin"] for fact in facts}),
+        ),
+    )
+    return {
+        (group, start, end): {
+            "place": "all",
+            "valid_from": start,
+            "valid_to": end,
+            "first_flights": flights,
+            "last_origin": origin,
+            "origins": origins,
+        }
+        for (group, start, end), (flights, origin, origins) in folded.items()
+    }
+
+
+FIRST_OF_FACTS = Case(
+    "the first and last of facts of several keys",
+    lambda facts: facts.map(place=lit("all")).aggregate(
+        by=["place"],
+        window=tumbling("60us"),
+        first_flights=first("flights"),
+        last_origin=last("origin"),
+        origins=count_distinct("origin"),
+    ),
+    (HOURLY,),
+    EVERYWHERE,
+    st.fixed_dictionaries({HOURLY.topic: hourly}),
+    _everywhere,
+)
+
+FOLD_CASES = (HOPPING, HOPPING_PEAKS, FIRST_AND_LAST, FIRST_OF_FACTS)
