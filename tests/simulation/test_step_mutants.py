@@ -1,4 +1,4 @@
-"""A test of the tests of `explode`: with one of its rules broken, the named property turns red."""
+"""A test of the tests of `explode` and `union`: with one rule broken, the named property turns red."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from hypothesis import given
 from tests.simulation.test_mutants import HUNT, RUNS, Break
 
 from headwater.errors import Fault
+from headwater.processing import engine
+from headwater.processing.compile_inputs import OfInput
 from headwater.processing.operators import explode
 from headwater.processing.operators.explode import Explode
 from headwater.testing.conformance.explode_cases import FOLDED, JOINED, SCALARS
 from headwater.testing.conformance.runner_cases import Case, Histories, Run, log_of
+from headwater.testing.conformance.union_cases import EVENTS, FACTS, UNITED
 
 
 def leave_the_rest_of_a_shorter_array(patch: pytest.MonkeyPatch) -> None:
@@ -32,6 +35,14 @@ def count_positions_from_the_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Explode, "_rows", lambda self, row: whole(self, row)[::-1])
 
 
+def forget_whose_event_it_is(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(OfInput, "compile", lambda self, getters: getters["event_id"])
+
+
+def close_a_tick_by_the_first_input(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(engine, "frontier_of", lambda lanes: max(lane.passed for lane in lanes))
+
+
 @pytest.mark.parametrize(
     ("case", "break_it"),
     [
@@ -40,6 +51,10 @@ def count_positions_from_the_end(patch: pytest.MonkeyPatch) -> None:
         (SCALARS, give_every_element_the_id_of_its_parent),
         (JOINED, give_every_element_the_id_of_its_parent),
         (SCALARS, count_positions_from_the_end),
+        (UNITED, forget_whose_event_it_is),
+        (EVENTS, forget_whose_event_it_is),
+        (UNITED, close_a_tick_by_the_first_input),
+        (FACTS, close_a_tick_by_the_first_input),
     ],
     ids=lambda value: value.__name__ if callable(value) else value.name,
 )

@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from headwater.testing.conformance.explode_cases import EXPLODE_CASES
 from headwater.testing.conformance.fold_cases import FOLD_CASES
 from headwater.testing.conformance.runner_cases import CASES, TICK, Case, Histories, Run, log_of
+from headwater.testing.conformance.union_cases import UNION_CASES
 
-EVERY_CASE = pytest.mark.parametrize("case", (*CASES, *EXPLODE_CASES, *FOLD_CASES), ids=lambda case: case.name)
+ALL_CASES = (
+    *CASES,
+    *EXPLODE_CASES,
+    *FOLD_CASES,
+    *UNION_CASES,
+)
+EVERY_CASE = pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
 PROFILE = settings(
     max_examples=40,
     derandomize=True,

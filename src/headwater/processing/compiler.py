@@ -12,6 +12,7 @@ from headwater import naming
 from headwater.errors import InvalidFiles
 from headwater.processing.compile_aggregate import AGGREGATE_RULE
 from headwater.processing.compile_explode import EXPLODE_RULE
+from headwater.processing.compile_inputs import branches_of, changes_inputs, lies_by
 from headwater.processing.compile_join import JOIN_RULE
 from headwater.processing.graph import (
     HIDDEN,
@@ -22,12 +23,12 @@ from headwater.processing.graph import (
     JoinAsOf,
     Map,
     Node,
-    Source,
+    Start,
     Step,
     main_line,
+    stateful,
     step_name,
 )
-from headwater.processing.operators.changes import ChangesSpec
 from headwater.processing.operators.core import RowStep
 from headwater.processing.operators.passing import PassSpec
 from headwater.processing.operators.publish import PublishSpec
@@ -96,7 +97,7 @@ def compile_plan(graph: Graph, *, tick: int) -> Plan:
     parts = _parts(graph)
     output = graph.output
     stages = _Stages(graph, tick)
-    if len(parts) == 1:
+    if not stateful(graph.root):
         stages.pass_on(parts[0])
     else:
         stages.tick_through(parts)
@@ -109,15 +110,14 @@ class _Stages:
     def __init__(self, graph: Graph, tick: int) -> None:
         self._graph = graph
         self._tick = tick
-        self._source = graph.inputs[_source_of(graph).index]
+        self._source = branches_of(graph)[0].port
         self.done: list[Stage] = []
         self._inputs: list[StageInput] = []
         self._operations: list[Operation] = []
         self._name = ""
         self._forms: list[str] = []
         # By which columns rows lie in which of how many partitions now.
-        self._kept_by: tuple[str, ...] = self._source.key
-        self._partitions = self._source.partitions
+        self._kept_by, self._partitions = lies_by(graph)
 
     def pass_on(self, part: _Part) -> None:
         """The only stage of a product that only maps and filters."""
@@ -138,8 +138,8 @@ class _Stages:
         self._close(StageOutput(self._graph.output.topic, "product", self._partitions, spec), ticks=False)
 
     def tick_through(self, parts: Sequence[_Part]) -> None:
-        """The stages of a product that folds or joins."""
-        self._read_source(parts[0])
+        """The stages of a product that does more than map and filter one input."""
+        self._read_inputs(parts[0])
         for before, part in pairwise(parts):
             assert part.step is not None
             for step in before.rows:
@@ -156,16 +156,10 @@ class _Stages:
         publish = PublishSpec("publish", output.shape, parts[-1].wanted, _conversions(self._graph))
         self._close(StageOutput(output.topic, "product", output.partitions, publish), ticks=True)
 
-    def _read_source(self, part: _Part) -> None:
-        source, relation = self._source, relate(self._graph, part.last)
-        types = types_of(relation, part.wanted)
-        name = f"versions.{source.product}"
-        spec = ChangesSpec(
-            name, source.shape, part.given, part.compiled(), types, source.corrections, self._graph.output.accept_late
-        )
-        fields = tuple(sorted({*part.given, *HIDDEN, *times_of(source)}))
-        self._inputs = [StageInput(source.topic, "changes", 1, fields, source.product, source.major, spec)]
-        self._forms.append(f"{name}:{part.wanted}:{types}")
+    def _read_inputs(self, part: _Part) -> None:
+        for entry, form in changes_inputs(self._graph, part.rows, part.wanted, part.last):
+            self._inputs.append(entry)
+            self._forms.append(form)
 
     def _operate(self, before: _Part, part: _Part) -> None:
         step = part.step
@@ -223,7 +217,7 @@ def _parts(graph: Graph) -> list[_Part]:
             rows.insert(0, line.pop())  # type: ignore[arg-type]
         step = line.pop()
         given = needed(rows, wanted)
-        if isinstance(step, Source):
+        if isinstance(step, Start):
             parts.insert(0, _Part(None, tuple(rows), (), given, wanted, last))
             return parts
         taken = STEP_RULES[type(step)].taken(graph, step, given)
@@ -238,9 +232,3 @@ def _conversions(graph: Graph) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         for name, wanted in graph.output.columns().items()
         if wanted.kind == "double" and given[name].kind == "integer"
     )
-
-
-def _source_of(graph: Graph) -> Source:
-    source = main_line(graph.root)[0]
-    assert isinstance(source, Source)
-    return source

@@ -18,6 +18,7 @@ from headwater.processing.graph import (
     Node,
     Relation,
     Source,
+    Union,
 )
 from headwater.processing.validation import lineage, relate
 
@@ -48,6 +49,10 @@ def field_uses(graph: Graph) -> list[Edge]:
 
 def _deciding(graph: Graph, node: Node) -> Iterator[tuple[Field, Use]]:
     if isinstance(node, Source):
+        return
+    if isinstance(node, Union):
+        for branch in node.sources:
+            yield from _deciding(graph, branch)
         return
     before = relate(graph, node.source)
     if isinstance(node, Filter):

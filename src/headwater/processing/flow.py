@@ -13,7 +13,18 @@ from collections.abc import Mapping, Sequence
 
 from headwater.errors import CallerFault
 from headwater.processing.expressions import Expression, Literal
-from headwater.processing.graph import Aggregate, Explode, Filter, JoinAsOf, Map, Measure, Node, Source
+from headwater.processing.graph import (
+    Aggregate,
+    Explode,
+    Filter,
+    JoinAsOf,
+    Map,
+    Measure,
+    Node,
+    Source,
+    Union,
+    main_line,
+)
 from headwater.processing.windows import Window
 
 
@@ -78,6 +89,19 @@ class Stream:
         pairs = None if take is None else tuple(take.items())
         return Stream(Explode(self.node, field, into, pairs, position, _line()))
 
+    def union(self, *others: Stream, named: str = "") -> Stream:
+        """The rows of this input and of others, which have the same fields.
+
+        An event's `event_id` gets its product's name before it, so that two inputs never correct each other's events.
+        `named` names a field for that product; facts need one, and it comes first in their key.
+
+        >>> source(0).union(source(1), named="airline")
+        Stream(union <- input 0, input 1)
+        """
+        if not others or not all(isinstance(other, Stream) for other in others) or not isinstance(named, str):
+            raise _refused("union takes one or more other streams", "give the flow one parameter for each input")
+        return Stream(Union((self.node, *(other.node for other in others)), named, _line()))
+
     def aggregate(self, *, by: Sequence[str], window: Window, name: str = "aggregate", **measures: Measure) -> Stream:
         """Fold rows by fields and intervals of valid time into facts with one field for each measure.
 
@@ -124,11 +148,14 @@ class Stream:
             Aggregate: "aggregate",
             JoinAsOf: "join_as_of",
         }
-        steps, node = [], self.node
-        while not isinstance(node, Source):
-            steps.append(words[type(node)])
-            node = node.source
-        return f"Stream({' <- '.join([*steps, f'input {node.index}'])})"
+        line = main_line(self.node)
+        steps = [words[type(node)] for node in line[:0:-1]]
+        start = line[0]
+        if isinstance(start, Union):
+            steps.append("union")
+        starts = [main_line(node)[0] for node in (start.sources if isinstance(start, Union) else (start,))]
+        inputs = ", ".join(f"input {node.index}" if isinstance(node, Source) else "a union" for node in starts)
+        return f"Stream({' <- '.join([*steps, inputs])})"
 
 
 def source(index: int) -> Stream:

@@ -62,6 +62,15 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Union:
+    """Rows of several inputs as one; `named` is a field for the product that a row comes from ("" none)."""
+
+    sources: tuple[Node, ...]
+    named: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Map:
     """Fields computed. `kept` None keeps all others, else only these and the identity and times."""
 
@@ -125,7 +134,10 @@ Stateful = Aggregate | JoinAsOf
 Step = Explode | Stateful
 """Steps that are not row by row: they work on what is known of a row's earlier version."""
 
-Node = Source | Map | Filter | Step
+Start = Source | Union
+"""Where a line of steps begins."""
+
+Node = Start | Map | Filter | Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +194,9 @@ def step_name(graph: Graph, step: Step) -> str:
 
 
 def main_line(node: Node) -> list[Node]:
-    """The steps from the source to a node, along the left side of joins."""
+    """The steps from the source or union to a node, along the left side of joins."""
     line = [node]
-    while not isinstance(node, Source):
+    while not isinstance(node, Start):
         node = node.source
         line.append(node)
     return line[::-1]
@@ -194,9 +206,11 @@ def before_of(node: Node) -> tuple[Node, ...]:
     """The steps whose rows a step takes, in the order of its rule's arguments."""
     if isinstance(node, Source):
         return ()
+    if isinstance(node, Union):
+        return node.sources
     return (node.source, node.right) if isinstance(node, JoinAsOf) else (node.source,)
 
 
 def stateful(node: Node) -> bool:
     """Whether anything is kept on the way to a step, so that the flow ticks."""
-    return any(isinstance(step, Step) for step in main_line(node))
+    return any(isinstance(step, Union | Step) for step in main_line(node))

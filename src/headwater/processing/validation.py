@@ -20,6 +20,7 @@ from headwater.processing.graph import (
     Relation,
     Source,
     Stateful,
+    Union,
     before_of,
     main_line,
     stateful,
@@ -30,6 +31,7 @@ from headwater.processing.validation_aggregate import aggregate_rule
 from headwater.processing.validation_explode import explode_rule
 from headwater.processing.validation_join import join_rule
 from headwater.processing.validation_rows import filter_rule, map_rule, source_rule
+from headwater.processing.validation_union import union_rule
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _RESERVED = ("changes", "publish", "map", "current", "progress", "quarantine")
@@ -37,6 +39,7 @@ _RESERVED = ("changes", "publish", "map", "current", "progress", "quarantine")
 # A step's rule: from the flow, the step and the rows of each step before it, to the rows that it gives.
 _RULES: Mapping[type, Callable[..., Relation]] = {
     Source: source_rule,
+    Union: union_rule,
     Map: map_rule,
     Filter: filter_rule,
     Explode: explode_rule,
@@ -110,8 +113,8 @@ def _output_findings(graph: Graph, given: Relation) -> Iterator[Finding]:
             "a product has one writer for each key: the grouping of its last aggregate, in order, or its input's key",
         )
     source = main_line(graph.root)[0]
-    assert isinstance(source, Source)
-    yield from _passing_findings(graph, graph.inputs[source.index], line)
+    if isinstance(source, Source):
+        yield from _passing_findings(graph, graph.inputs[source.index], line)
 
 
 def _passing_findings(graph: Graph, source: Port, line: int) -> Iterator[Finding]:

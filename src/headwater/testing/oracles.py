@@ -46,6 +46,20 @@ def exploded(records: Iterable[Record], field: str) -> list[dict[str, Any]]:
     return rows
 
 
+def united(inputs: Mapping[str, Iterable[Record]]) -> list[dict[str, Any]]:
+    """Records of several products, by their names; ids and a field `input` say whose each is.
+
+    >>> [(row["event_id"], row["input"]) for row in united({"a.x": [{"event_id": "1"}], "a.y": [{"event_id": "1"}]})]
+    [('a.x/1', 'a.x'), ('a.y/1', 'a.y')]
+    """
+    rows = []
+    for name, records in inputs.items():
+        for record in records:
+            whose = {"event_id": "/".join([name, str(record["event_id"])])} if "event_id" in record else {}
+            rows.append({**record, **whose, "input": name})
+    return rows
+
+
 def grid_as_of(history: Iterable[Record], key: Sequence[str], recorded_at: int) -> list[Record]:
     """The facts of a grid that are known at an instant: as for events, with key and interval in place of the id."""
     named = [
