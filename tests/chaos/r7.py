@@ -23,7 +23,7 @@ from tests.chaos.r7_reader import COUNTS, Reader, judge
 from tests.chaos.r7_writer import PARTITIONS, UnsuspectingProducer, Writer, Written, normal_cost
 
 from headwater.local.stack import LocalStack
-from headwater.ports.guarded import GuardedProducer
+from headwater.ports.guarded import RETRY_BACKOFF_MS, SUSPICIOUS_SHARE, GuardedProducer
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.record import TopicDescription
 from headwater.testing.kafka_proxy import KafkaProxy
@@ -35,6 +35,7 @@ LATE_MS = 5_000.0  # of the random releases
 RANDOM_EVERY = 4  # each so many trials releases at random
 LIKE_EVERY = 5  # each so many trials the next transaction ends as the stale frame says
 SOCKET_TIMEOUT_MS = 1_500  # of a client whose connection is left to time out
+INNOCENT_SECONDS = RETRY_BACKOFF_MS * SUSPICIOUS_SHARE / 1_000  # no client repeats before
 NORMAL = (200, 3)  # transactions in a round, rounds
 
 
@@ -47,6 +48,7 @@ class Outcome:
     rebuilds: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     missed: int = 0  # repeats that raised no suspicion
+    innocent: int = 0  # frames held back so shortly, and not cut off, that the client repeated nothing
     trials: int = 0
 
     def anomalies(self) -> int:
@@ -54,7 +56,8 @@ class Outcome:
 
     def report(self) -> dict[str, Any]:
         told = {"trials": self.trials, **{name: self.counts[name] for name in COUNTS}}
-        return told | {"stale_frames": dict(self.frames), "errors": dict(self.errors), "repeats_missed": self.missed}
+        told |= {"stale_frames": dict(self.frames), "errors": dict(self.errors)}
+        return told | {"repeats_missed": self.missed, "not_repeated": self.innocent}
 
 
 def run(
@@ -115,9 +118,19 @@ def _trial(
     answer = proxy.found(f"{name} stale", "answered")
     outcome.frames[answer.error if answer else "never sent"] += 1
     outcome.rebuilds += writer.rebuilds
-    outcome.missed += kind == "guarded" and not writer.rebuilds and not writer.errors
+    silent = kind == "guarded" and not writer.rebuilds and not writer.errors
+    if silent and not cut and _held(proxy, f"{name} stale") < INNOCENT_SECONDS:
+        outcome.innocent += 1
+    else:
+        outcome.missed += silent
     outcome.errors.update(error.replace(name, "id") for error in writer.errors)
     return writer.ledger
+
+
+def _held(proxy: KafkaProxy, rule: str) -> float:
+    """Seconds for which a frame was held back."""
+    struck, released = proxy.found(rule, "struck"), proxy.found(rule, "released")
+    return released.seconds - struck.seconds if struck and released else float("inf")
 
 
 def stale_end(transactional_id: str, ending: str, *, cut: Cut, late: bool) -> list[Rule]:
