@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from headwater.outbox.change import Record as Record
     from headwater.outbox.emission import Emission as Emission
     from headwater.outbox.emission import EmitOptions as EmitOptions
+    from headwater.ports.consuming import Update as Update
     from headwater.processing.expressions import col as col
     from headwater.processing.expressions import lit as lit
     from headwater.processing.expressions import when as when
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from headwater.processing.windows import hopping as hopping
     from headwater.processing.windows import tumbling as tumbling
     from headwater.processing.windows import whole as whole
+    from headwater.sdk.consume import consume as consume
     from headwater.sdk.emit import emit as emit
     from headwater.sdk.emit import emit_async as emit_async
     from headwater.sdk.emit import emit_many as emit_many
@@ -45,6 +47,7 @@ _HOMES: dict[str, str] = {
     "average": "headwater.processing.flow",
     "calendar": "headwater.processing.windows",
     "col": "headwater.processing.expressions",
+    "consume": "headwater.sdk.consume",
     "count": "headwater.processing.flow",
     "count_distinct": "headwater.processing.flow",
     "emit": "headwater.sdk.emit",
@@ -59,6 +62,7 @@ _HOMES: dict[str, str] = {
     "minimum": "headwater.processing.flow",
     "open": "headwater.sdk.open",
     "outbox_of": "headwater.sdk.outbox_session",
+    "Update": "headwater.ports.consuming",
     "total": "headwater.processing.flow",
     "tumbling": "headwater.processing.windows",
     "when": "headwater.processing.expressions",
@@ -71,9 +75,11 @@ __all__ = [
     "EmitOptions",
     "Record",
     "Stream",
+    "Update",
     "average",
     "calendar",
     "col",
+    "consume",
     "count",
     "count_distinct",
     "emit",

@@ -36,6 +36,11 @@ HAPPENINGS = {
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",
     "stage.restored": "a task's state was rebuilt: product, stage, partition, entries, seconds",
     "stage.rebuilt": "clients were dropped and rebuilt after a doubt: product, stage, code",
+    "consumer.waiting": "a consumer cannot go on for now and tries again; nothing is lost: consumer, code, reason",
+    "consumer.committed": (
+        "a consumer took in records with what they cause; repeats were known already: "
+        "consumer, records, repeats, unreadable"
+    ),
     "producer.rebuilt": "the guarded producer took a new epoch: transactional_id, reason",
 }
 

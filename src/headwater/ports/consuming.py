@@ -1,0 +1,242 @@
+"""The idempotent consumer: a product's records as updates, each taken in once, together with what it causes.
+
+Offsets and versions lie in an `Inbox` beside the consumer's effects, and not in Kafka: so a crash between the two is
+not possible. Any doubt drops inbox and reader and begins again from what the inbox holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from headwater.errors import CallerFault, HeadwaterError, Misfit
+from headwater.hooks import Hooks
+from headwater.mesh.products import ResolvedProduct
+from headwater.ports.inbox import Inbox, Kept, Reached
+from headwater.ports.kafka_errors import topic_missing
+from headwater.ports.protocol import Broker
+from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.ports.serde import RecordReader
+from headwater.schemas.registry import Registry
+from headwater.timeline.clock import Clock
+
+Record = Mapping[str, Any]
+POLL_SECONDS = 0.2  # bounds how late a stop is noticed
+AT_ONCE = 500  # records of a transaction
+BACKOFF_FIRST, BACKOFF_LAST = 100_000, 5_000_000  # microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What a record changes. `before` and `after` are versions of one event, or of one fact of a key and interval.
+
+    `before` is None where nothing was known of it, `after` where it is retracted. `record` is the record as it was
+    published, with its kind, revision and both times. Instants are microseconds since 1970.
+    """
+
+    before: Record | None
+    after: Record | None
+    record: Record
+
+
+Handle = Callable[[Update, Any], object]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeOptions:
+    """Where a consumer begins that has never read (`beginning` or `end`), and what it does at a value that cannot be
+    decoded (`stop` or `skip`); `until_end` ends it where nothing more is committed."""
+
+    start: Literal["beginning", "end"] = "beginning"
+    unreadable: Literal["stop", "skip"] = "stop"
+    until_end: bool = False
+
+
+class Consumer:
+    """Reads a product for one consumer. `inbox` makes one for each life; `handle` is called in its transactions."""
+
+    def __init__(
+        self,
+        name: str,
+        product: ResolvedProduct,
+        broker: Broker,
+        registry: Registry,
+        inbox: Callable[[], Inbox],
+        handle: Handle,
+        *,
+        clock: Clock,
+        hooks: Hooks | None = None,
+        options: ConsumeOptions | None = None,
+    ) -> None:
+        self._name = name
+        self._topic = product.output.topic
+        self._key = product.output.output.key
+        self._event = product.output.shape == "event"
+        self._broker = broker
+        self._records = RecordReader(registry, subject=product.output.subject, schema=product.output.schema)
+        self._inbox = inbox
+        self._handle = handle
+        self._clock = clock
+        self._hooks = hooks or Hooks()
+        self._options = options or ConsumeOptions()
+        self._moved = False  # since the last doubt
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Take in updates until `stopping` says so, or to the end. Raises what waiting does not mend, and what `handle`
+        raises: the transaction is rolled back, and the next run begins with the same update."""
+        backoff = BACKOFF_FIRST
+        while not stopping():
+            self._moved = False
+            try:
+                self._serve(stopping)
+                return
+            except HeadwaterError as error:
+                if not error.retriable:
+                    raise
+                backoff = BACKOFF_FIRST if self._moved else min(backoff * 2, BACKOFF_LAST)
+                self._hooks.announce("consumer.waiting", consumer=self._name, code=error.code, reason=error.message)
+            self._wait(backoff, stopping)
+
+    def _serve(self, stopping: Callable[[], bool]) -> None:
+        with ExitStack() as held:
+            inbox = self._inbox()
+            held.callback(inbox.close)
+            if not self._leased(inbox, stopping):
+                return
+            identity, start = self._start(inbox)
+            reader = self._broker.reader(start)
+            held.callback(reader.close)
+            left = set(start)
+            while not stopping():
+                items = reader.poll(AT_ONCE, POLL_SECONDS)
+                messages = [item for item in items if isinstance(item, Message)]
+                if messages:
+                    self._take(inbox, messages, identity)
+                    self._moved = True
+                left -= {TopicPartition(one.topic, one.partition) for one in items if isinstance(one, EndOfPartition)}
+                if self._options.until_end and not left:
+                    return
+
+    def _start(self, inbox: Inbox) -> tuple[str, Mapping[TopicPartition, int]]:
+        """The topic's identity, and where to read each partition from."""
+        described = self._broker.describe([self._topic])
+        if self._topic not in described:
+            raise topic_missing(self._topic)
+        places = [TopicPartition(self._topic, number) for number in range(described[self._topic].partitions)]
+        identity = self._broker.identity(self._topic)
+        reached, starts = inbox.positions(), self._broker.starts(places)
+        for place, one in reached.items():
+            if one.topic_identity != identity:
+                raise _made_anew(self._name, self._topic)
+            if one.offset < starts.get(place, 0):
+                raise _removed(self._name, place, starts[place] - one.offset)
+        first = starts if self._options.start == "beginning" else self._broker.ends(places)
+        fresh = {place: Reached(first[place], identity) for place in places if place not in reached}
+        if (
+            fresh
+        ):  # kept before anything is read: else a consumer that begins at the end would begin anew with each start
+            with inbox.transaction() as transaction:
+                transaction.reach(fresh)
+        return identity, {place: (reached.get(place) or fresh[place]).offset for place in places}
+
+    def _take(self, inbox: Inbox, messages: Sequence[Message], identity: str) -> None:
+        """One transaction; where a value cannot be decoded and stops the consumer, of what lies before it."""
+        taken, refused = self._decoded(messages)
+        if taken:
+            records = [(message, record) for message, record in taken if record is not None]
+            with inbox.transaction() as transaction:
+                known = dict(transaction.known({self._identity(record) for _, record in records}))
+                changed: dict[bytes, Kept] = {}
+                updates = sum(
+                    self._update(transaction.effects, message, record, known, changed) for message, record in records
+                )
+                transaction.keep(changed)
+                transaction.reach(
+                    {TopicPartition(one.topic, one.partition): Reached(one.offset + 1, identity) for one, _ in taken}
+                )
+            self._hooks.announce(
+                "consumer.committed",
+                consumer=self._name,
+                records=len(records),
+                repeats=len(records) - updates,
+                unreadable=len(taken) - len(records),
+            )
+        if refused is not None:
+            raise refused
+
+    def _update(
+        self, effects: Any, message: Message, record: Record, known: dict[bytes, Kept], changed: dict[bytes, Kept]
+    ) -> bool:
+        """Tell one update, unless it is known."""
+        identity = self._identity(record)
+        kept = known.get(identity)
+        if kept is not None and record["revision"] <= kept.revision:
+            return False
+        before = None if kept is None or kept.value is None else self._records.read(kept.value)
+        retracted = record["kind"] == "retract"
+        self._handle(Update(before, None if retracted else record, record), effects)
+        known[identity] = changed[identity] = Kept(record["revision"], None if retracted else message.value)
+        return True
+
+    def _decoded(self, messages: Sequence[Message]) -> tuple[list[tuple[Message, Record | None]], CallerFault | None]:
+        """Messages with their records, None where one is passed over; and what stops the consumer behind them."""
+        taken: list[tuple[Message, Record | None]] = []
+        for message in messages:
+            try:
+                taken.append((message, self._records.read(message.value)))
+            except Misfit as misfit:
+                if self._options.unreadable == "stop":
+                    return taken, _unreadable(self._name, message, misfit)
+                taken.append((message, None))
+        return taken, None
+
+    def _identity(self, record: Record) -> bytes:
+        names = ("event_id",) if self._event else (*self._key, "valid_from", "valid_to")
+        return json.dumps([record[name] for name in names], ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _leased(self, inbox: Inbox, stopping: Callable[[], bool]) -> bool:
+        said = False
+        while not inbox.acquire():
+            if stopping():
+                return False
+            if not said:
+                said = True
+                reason = "another process reads for this consumer; this one stands by"
+                self._hooks.announce("consumer.waiting", consumer=self._name, code="HW-K080", reason=reason)
+            self._wait(BACKOFF_FIRST, stopping)
+        return True
+
+    def _wait(self, duration: int, stopping: Callable[[], bool]) -> None:
+        while duration > 0 and not stopping():
+            self._clock.sleep(min(duration, BACKOFF_FIRST))
+            duration -= BACKOFF_FIRST
+
+
+def _made_anew(name: str, topic: str) -> CallerFault:
+    return CallerFault(
+        f"{name}: the topic {topic} is not the one that was read so far",
+        code="HW-K081",
+        detail="it was made anew, or another cluster has one of its name: the offsets that are kept mean nothing in it",
+        hint="undo what the consumer did so far and take another consumer name; or point it at the cluster it has read",
+    )
+
+
+def _removed(name: str, place: TopicPartition, count: int) -> CallerFault:
+    return CallerFault(
+        f"{name}: {count} records of {place.topic}, partition {place.partition}, were removed before they were read",
+        code="HW-K082",
+        detail="retention removes what is old, read or not; going on would leave out updates",
+        hint="undo what the consumer did, take another consumer name, and run it more often than retention is long",
+    )
+
+
+def _unreadable(name: str, message: Message, misfit: Misfit) -> CallerFault:
+    return CallerFault(
+        f"{name}: {message.topic}, partition {message.partition}, offset {message.offset} cannot be decoded",
+        code="HW-K083",
+        detail=f"{misfit.message} [{misfit.code}]; all that lies before it is taken in",
+        hint='tell the owner of the product; unreadable="skip" passes over such values',
+    )

@@ -1,0 +1,83 @@
+"""`headwater.consume`: a product's updates, each taken in exactly once with what it causes in a PostgreSQL database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal
+
+from headwater.hooks import Hooks
+from headwater.mesh.load import load_mesh
+from headwater.ports.consuming import ConsumeOptions, Consumer, Handle
+from headwater.ports.kafka import KafkaBroker
+from headwater.schemas.registry_http import HttpRegistry
+from headwater.sdk.inbox_postgres import PostgresInbox
+from headwater.settings import environment_of, load_settings
+from headwater.timeline.clock import SystemClock
+
+_log = logging.getLogger("headwater.consume")
+
+
+def consume(
+    product: str,
+    handle: Handle,
+    *,
+    consumer: str,
+    database: str,
+    start: Literal["beginning", "end"] = "beginning",
+    until_end: bool = False,
+    unreadable: Literal["stop", "skip"] = "stop",
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Call `handle(update, connection)` for each update of a product, in its order, exactly once.
+
+    `connection` is a psycopg connection to `database` inside a transaction, which also holds how far `consumer` has
+    read: what `handle` writes through it is committed with that, or not at all. It must not commit. Corrections come
+    as updates with `before` and `after`; repeats of a revision never come. Of several processes with one `consumer`
+    name one reads, the others stand by.
+
+        def show(update, connection):
+            if update.after is None:
+                connection.execute("DELETE FROM board WHERE hour = %s", [update.before["valid_from"]])
+            else:
+                connection.execute(
+                    "INSERT INTO board VALUES (%s, %s) ON CONFLICT (hour) DO UPDATE SET flights = excluded.flights",
+                    [update.after["valid_from"], update.after["departures"]],
+                )
+
+        headwater.consume("airports.hourly_punctuality", show, consumer="board", database="postgresql://localhost/board")
+
+    `start` counts for a consumer that has never read. `until_end` returns where nothing more is committed, `stopping`
+    is asked between transactions. Waits where broker, registry or database are away, which it logs as
+    `headwater.consume`. Raises what `handle` raises, `CallerFault` HW-K081 to HW-K084 where going on would lose
+    updates, and what `headwater.open` raises.
+    """
+    settings = load_settings()
+    mesh = load_mesh(settings.mesh_folder)
+    resolved = mesh.product(product)
+    environment = environment_of(settings, mesh.file)
+    clock = SystemClock()
+    broker = KafkaBroker(environment.kafka, clock=clock)
+    topic = resolved.output.topic
+    options = ConsumeOptions(start=start, unreadable=unreadable, until_end=until_end)
+    try:
+        Consumer(
+            consumer,
+            resolved,
+            broker,
+            HttpRegistry(environment.registry_url),
+            lambda: PostgresInbox(database, consumer=consumer, topic=topic),
+            handle,
+            clock=clock,
+            hooks=Hooks([_tell]),
+            options=options,
+        ).run(stopping)
+    finally:
+        broker.close()
+
+
+def _tell(happening: str, fields: dict[str, Any]) -> None:
+    if happening == "consumer.waiting":
+        _log.warning("%s: %s; trying again [%s]", fields["consumer"], fields["reason"], fields["code"])
+    elif fields.get("unreadable"):
+        _log.warning("%s: passed over %d values that cannot be decoded", fields["consumer"], fields["unreadable"])
