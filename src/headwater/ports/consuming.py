@@ -46,6 +46,15 @@ Handle = Callable[[Update, Any], object]
 
 
 @dataclass(frozen=True, slots=True)
+class Effects:
+    """What updates cause, and the inbox beside it: `inbox` makes one for each life, `handle` is called within its
+    transactions, with what they give it to write with."""
+
+    inbox: Callable[[], Inbox]
+    handle: Handle
+
+
+@dataclass(frozen=True, slots=True)
 class ConsumeOptions:
     """Where a consumer begins that has never read (`beginning` or `end`), and what it does at a value that cannot be
     decoded (`stop` or `skip`); `until_end` ends it where nothing more is committed."""
@@ -56,7 +65,7 @@ class ConsumeOptions:
 
 
 class Consumer:
-    """Reads a product for one consumer. `inbox` makes one for each life; `handle` is called in its transactions."""
+    """Reads a product for one consumer."""
 
     def __init__(
         self,
@@ -64,8 +73,7 @@ class Consumer:
         product: ResolvedProduct,
         broker: Broker,
         registry: Registry,
-        inbox: Callable[[], Inbox],
-        handle: Handle,
+        effects: Effects,
         *,
         clock: Clock,
         hooks: Hooks | None = None,
@@ -77,8 +85,7 @@ class Consumer:
         self._event = product.output.shape == "event"
         self._broker = broker
         self._records = RecordReader(registry, subject=product.output.subject, schema=product.output.schema)
-        self._inbox = inbox
-        self._handle = handle
+        self._effects = effects
         self._clock = clock
         self._hooks = hooks or Hooks()
         self._options = options or ConsumeOptions()
@@ -102,7 +109,7 @@ class Consumer:
 
     def _serve(self, stopping: Callable[[], bool]) -> None:
         with ExitStack() as held:
-            inbox = self._inbox()
+            inbox = self._effects.inbox()
             held.callback(inbox.close)
             if not self._leased(inbox, stopping):
                 return
@@ -177,7 +184,7 @@ class Consumer:
             return False
         before = None if kept is None or kept.value is None else self._records.read(kept.value)
         retracted = record["kind"] == "retract"
-        self._handle(Update(before, None if retracted else record, record), effects)
+        self._effects.handle(Update(before, None if retracted else record, record), effects)
         known[identity] = changed[identity] = Kept(record["revision"], None if retracted else message.value)
         return True
 

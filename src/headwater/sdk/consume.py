@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from headwater.hooks import Hooks
 from headwater.mesh.load import load_mesh
-from headwater.ports.consuming import ConsumeOptions, Consumer, Handle
+from headwater.ports.consuming import ConsumeOptions, Consumer, Effects, Handle
 from headwater.ports.kafka import KafkaBroker
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.sdk.inbox_postgres import PostgresInbox
@@ -66,8 +66,7 @@ def consume(
             resolved,
             broker,
             HttpRegistry(environment.registry_url),
-            lambda: PostgresInbox(database, consumer=consumer, topic=topic),
-            handle,
+            Effects(lambda: PostgresInbox(database, consumer=consumer, topic=topic), handle),
             clock=clock,
             hooks=Hooks([_tell]),
             options=options,

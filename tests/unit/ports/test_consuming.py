@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headwater.errors import CallerFault, Unreachable
 from headwater.hooks import Hooks
 from headwater.mesh.products import ResolvedProduct
-from headwater.ports.consuming import ConsumeOptions, Consumer, Update
+from headwater.ports.consuming import ConsumeOptions, Consumer, Effects, Update
 from headwater.ports.inbox import InboxTransaction, Kept
 from headwater.ports.inbox_memory import MemoryInbox, MemoryInboxes
 from headwater.ports.keys import key_bytes, partition_of
@@ -76,7 +76,7 @@ class World:
 
         Consumer(
             name, self.product, self.broker, self.registry,
-            lambda: self.inboxes(self.home, (name, self.product.output.topic)), handle,
+            Effects(lambda: self.inboxes(self.home, (name, self.product.output.topic)), handle),
             clock=self.clock, hooks=Hooks([lambda happening, fields: self.heard.append((happening, fields))]),
             options=ConsumeOptions(until_end=True, **options),
         ).run(lambda: False)  # fmt: skip
