@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headwater.processing.flow import count as count
     from headwater.processing.flow import count_distinct as count_distinct
     from headwater.processing.flow import first as first
+    from headwater.processing.flow import fold as fold
     from headwater.processing.flow import last as last
     from headwater.processing.flow import maximum as maximum
     from headwater.processing.flow import minimum as minimum
@@ -55,6 +56,7 @@ _HOMES: dict[str, str] = {
     "emit_many": "headwater.sdk.emit",
     "emit_many_async": "headwater.sdk.emit",
     "first": "headwater.processing.flow",
+    "fold": "headwater.processing.flow",
     "hopping": "headwater.processing.windows",
     "last": "headwater.processing.flow",
     "lit": "headwater.processing.expressions",
@@ -87,6 +89,7 @@ __all__ = [
     "emit_many",
     "emit_many_async",
     "first",
+    "fold",
     "hopping",
     "last",
     "lit",

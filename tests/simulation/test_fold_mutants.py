@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from headwater.errors import Fault
+from headwater.processing import measures
+from headwater.processing.custom_fold import CustomFold, folding
 from headwater.processing.multisets import Distinct, Edge, Moved
 from headwater.processing.operators import aggregate
 from headwater.processing.operators.aggregate import Fold
-from headwater.testing.conformance.fold_cases import FIRST_AND_LAST, FIRST_OF_FACTS, HOPPING, HOPPING_PEAKS
+from headwater.testing.conformance.fold_cases import FIRST_AND_LAST, FIRST_OF_FACTS, HOPPING, HOPPING_PEAKS, OWN_FOLDS
 from headwater.testing.conformance.runner_cases import Case, Histories, Run, log_of
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -93,6 +96,17 @@ def forget_who_they_were(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(aggregate, "row_order", lambda instant, identity: whole(instant, []))
 
 
+def hand_out_the_kept_state(patch: pytest.MonkeyPatch) -> None:
+    """A function that changes its state in place changes what the cell was."""
+    patch.setattr(CustomFold, "given", lambda self, values: dict(zip(self.names, values, strict=True)))
+
+
+def add_what_goes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        measures, "folding", lambda custom, columns, at: folding(replace(custom, remove=custom.add), columns, at)
+    )
+
+
 @pytest.mark.parametrize(
     ("case", "break_it"),
     [
@@ -105,6 +119,8 @@ def forget_who_they_were(patch: pytest.MonkeyPatch) -> None:
         (FIRST_AND_LAST, keep_the_first_for_good),
         (FIRST_AND_LAST, forget_who_they_were),
         (FIRST_OF_FACTS, forget_who_they_were),
+        (OWN_FOLDS, hand_out_the_kept_state),
+        (OWN_FOLDS, add_what_goes),
     ],
     ids=lambda value: value.__name__ if callable(value) else value.name,
 )

@@ -13,7 +13,7 @@ from headwater.processing.validation import relate
 
 def _taken(graph: Graph, step: Aggregate, wanted: Sequence[str]) -> tuple[str, ...]:
     before = relate(graph, step.source)
-    fields = {measure.field for _, measure in step.measures if measure.field is not None}
+    fields = {name for _, measure in step.measures for name in measure.reads()}
     return tuple(sorted({*step.by, *fields, before.instant, *_order(step, before)}))
 
 

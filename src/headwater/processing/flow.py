@@ -9,10 +9,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from headwater.errors import CallerFault
 from headwater.processing.expressions import Expression, Literal
+from headwater.processing.fold_admission import admitted
 from headwater.processing.graph import (
     Aggregate,
     Explode,
@@ -215,6 +218,43 @@ def last(field: str) -> Measure:
     'last'
     """
     return Measure("last", field)
+
+
+def fold(
+    initial: Mapping[str, object],
+    add: Callable[..., Mapping[str, object]],
+    remove: Callable[..., Mapping[str, object]],
+    result: Callable[[dict[str, Any]], object],
+    *,
+    of: Sequence[str],
+    state: Mapping[str, object],
+    type: object,
+    version: int = 1,
+) -> Measure:
+    """A measure of your own: a state that `add` puts a row's fields into, `remove` takes them out of, and its result.
+
+    `state` names the state's fields with their Avro types, `type` is the result's. `add` and `remove` are called with
+    the state, as a dict, and the values of the fields `of`, and give the new state; `result` is called with the state.
+    They are pure, and the order of rows must not matter. That `remove` undoes `add` is tried on generated rows
+    whenever the flow is checked. Raise `version` when a change of the functions makes kept states mean something else.
+
+    >>> def add(state, minutes, seats):
+    ...     return {"minutes": state["minutes"] + minutes * seats, "seats": state["seats"] + seats}
+    >>> def remove(state, minutes, seats):
+    ...     return {"minutes": state["minutes"] - minutes * seats, "seats": state["seats"] - seats}
+    >>> fold(
+    ...     {"minutes": 0, "seats": 0}, add, remove, lambda state: state["minutes"] // (state["seats"] or 1),
+    ...     of=["delay_minutes", "seats"], state={"minutes": "long", "seats": "long"}, type="long",
+    ... ).function
+    'fold'
+    """
+    if isinstance(of, str) or not of or not all(isinstance(name, str) for name in of):
+        raise CallerFault(
+            "a fold is of one or more fields", code="HW-P122", hint='for example of=["delay_minutes", "seats"]'
+        )
+    functions = {"add": add, "remove": remove, "result": result}
+    custom = replace(admitted(functions, initial, state, type), version=version)
+    return Measure("fold", fields=tuple(of), custom=custom)
 
 
 def _named(fields: Mapping[str, object]) -> tuple[tuple[str, Expression], ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headwater.naming import ProductName
+from headwater.processing.custom_fold import CustomFold
 from headwater.processing.expressions import Expression
 from headwater.processing.field_types import FieldType
 from headwater.processing.windows import Window
@@ -47,10 +48,19 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One aggregate: `function` over a field; `field` is None for a count of rows."""
+    """One aggregate: `function` over a field; `field` is None for a count of rows.
 
-    function: Literal["count", "total", "minimum", "maximum", "average", "count_distinct", "first", "last"]
+    A fold of the author's own (`custom`) is over several `fields`.
+    """
+
+    function: Literal["count", "total", "minimum", "maximum", "average", "count_distinct", "first", "last", "fold"]
     field: str | None = None
+    fields: tuple[str, ...] = ()
+    custom: CustomFold | None = None
+
+    def reads(self) -> tuple[str, ...]:
+        """The fields that are measured."""
+        return self.fields if self.field is None else (self.field,)
 
 
 @dataclass(frozen=True, slots=True)

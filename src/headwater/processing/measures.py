@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from headwater.processing.custom_fold import CustomFold, folding, resulting
 from headwater.processing.field_types import DOUBLE, INTEGER, FieldType, decimal_of
 from headwater.processing.graph import Measure
 from headwater.processing.multisets import Distinct, Edge, Extreme, Multiset, closed, edge_entry
@@ -17,6 +18,7 @@ from headwater.processing.packing import RowForm, ordered_integer
 Values = Sequence[Any]
 Update = Callable[[list[Any], tuple[Any, ...], int], None]
 _EXACT = decimal.Context(prec=100)
+_ROWS = Measure("count")
 _PLACE = FieldType("bytes", nullable=True)
 _ORDERED_KINDS = ("integer", "instant", "decimal", "string", "double", "boolean", "date", "bytes")
 
@@ -77,6 +79,12 @@ def slot_of(
     return Slot((type_, INTEGER), (decimal.Decimal(0) if exact else 0, 0), _adding(field, at, exact), result)
 
 
+def custom_slot(custom: CustomFold, columns: Sequence[int], at: int) -> Slot:
+    """The slots of a fold of the author's own: its state, from position `at` of a cell."""
+    types = tuple(type_ for _, type_ in custom.state)
+    return Slot(types, custom.initial, folding(custom, columns, at), resulting(custom, at))
+
+
 def row_order(instant: int, identity: Sequence[tuple[int, FieldType]]) -> Callable[[Any], bytes]:
     """A function from a row to bytes that rows lie in order by: its instant, then these columns, null last."""
     parts = [(column, _ordering(type_), type_.kind in ("string", "bytes")) for column, type_ in identity]
@@ -110,7 +118,7 @@ def result_function(
         "valid_to": _at(width + 1),
     }
     for (name, measure), slot in zip(measures, slots, strict=True):
-        amounts[name] = _at(members) if measure.field is None else slot.result
+        amounts[name] = _at(members) if measure == _ROWS else slot.result
     columns = [amounts[name] for name in gives]
 
     def result(cell: Values, start: int, end: int | None) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from headwater.errors import Finding
 from headwater.processing.field_types import misfit
+from headwater.processing.fold_admission import fold_findings
 from headwater.processing.graph import (
     Aggregate,
     Explode,
@@ -57,7 +58,11 @@ def validate(graph: Graph) -> list[Finding]:
         relation = relate(graph, graph.root)
     except Wrong as wrong:
         return [wrong.finding]
-    return [*_name_findings(graph), *_output_findings(graph, relation)]
+    return [
+        *_name_findings(graph),
+        *_output_findings(graph, relation),
+        *fold_findings(graph, graph.root, relate),
+    ]
 
 
 def relate(graph: Graph, node: Node) -> Relation:

@@ -16,7 +16,7 @@ from typing import Any
 from headwater.errors import Fault
 from headwater.processing.field_types import INTEGER, FieldType
 from headwater.processing.graph import Measure
-from headwater.processing.measures import Slot, result_function, row_order, slot_of
+from headwater.processing.measures import Slot, custom_slot, result_function, row_order, slot_of
 from headwater.processing.multisets import Moved, Multiset
 from headwater.processing.operators.core import Change, Row
 from headwater.processing.packing import RowForm, after, ordered_integer, pack, sized, unpack
@@ -70,7 +70,11 @@ class Fold:
         order = row_order(self._instant, [(columns[name], spec.types[columns[name]]) for name in spec.order])
         for _, measure in spec.measures:
             field = None if measure.field is None else columns[measure.field]
-            slot = slot_of(measure.function, field, None if field is None else spec.types[field], len(types), order)
+            if measure.custom is not None:
+                slot = custom_slot(measure.custom, [columns[name] for name in measure.fields], len(types))
+            else:
+                type_ = None if field is None else spec.types[field]
+                slot = slot_of(measure.function, field, type_, len(types), order)
             self._slots.append(slot)
             types.extend(slot.types)
         self._starting = [value for slot in self._slots for value in slot.starting]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from statistics import median
+from typing import Any
+
 from hypothesis import strategies as st
 
 from headwater.processing.expressions import lit
-from headwater.processing.flow import count, count_distinct, first, last, maximum, total
+from headwater.processing.flow import count, count_distinct, first, fold, last, maximum, total
 from headwater.processing.windows import hopping, tumbling
 from headwater.testing.conformance.runner_cases import (
     DEPARTURES,
@@ -232,4 +235,98 @@ FIRST_OF_FACTS = Case(
     _everywhere,
 )
 
-FOLD_CASES = (HOPPING, HOPPING_PEAKS, FIRST_AND_LAST, FIRST_OF_FACTS)
+OWN = product(
+    "airports.own",
+    shape="fact",
+    key=["origin"],
+    fields={"origin": "string", "weighed": ["null", "double"], "middle": ["null", "double"]},
+)
+SUMS = {"weighed": "long", "weight": "long"}
+
+
+def weigh(state: dict[str, Any], delay: int | None, number: int) -> dict[str, Any]:
+    """Put a row in."""
+    return {"weighed": state["weighed"] + (delay or 0) * number, "weight": state["weight"] + number}
+
+
+def unweigh(state: dict[str, Any], delay: int | None, number: int) -> dict[str, Any]:
+    """Take it out."""
+    return {"weighed": state["weighed"] - (delay or 0) * number, "weight": state["weight"] - number}
+
+
+def enter(state: dict[str, Any], delay: int | None) -> dict[str, Any]:
+    """Put a value among the others, in order."""
+    return state if delay is None else {"all": sorted([*state["all"], delay])}
+
+
+def leave(state: dict[str, Any], delay: int | None) -> dict[str, Any]:
+    """Take one of this value out, in place: a state is the function's own."""
+    if delay is not None:
+        state["all"].remove(delay)
+    return state
+
+
+def _own(histories: Histories, at: int) -> Snapshot:
+    def measured(members: list[Record]) -> tuple[float | None, float | None]:
+        weight = sum(event["number"] for event in members)
+        delays = [event["delay"] for event in members if event["delay"] is not None]
+        weighed = sum((event["delay"] or 0) * event["number"] for event in members)
+        return weighed / weight if weight else None, float(median(delays)) if delays else None
+
+    folded = rolling_as_of(
+        events_as_of(histories[DEPARTURES.topic], at),
+        group=lambda event: (event["origin"],),
+        length=LENGTH,
+        every=EVERY,
+        value=measured,
+    )
+    return {
+        (group, start, end): {
+            "origin": group[0],
+            "valid_from": start,
+            "valid_to": end,
+            "weighed": weighed,
+            "middle": middle,
+        }
+        for (group, start, end), (weighed, middle) in folded.items()
+    }
+
+
+def _middle(state: dict[str, Any]) -> float | None:
+    known, half = state["all"], len(state["all"]) // 2
+    if not known:
+        return None
+    return float(known[half]) if len(known) % 2 else (known[half - 1] + known[half]) / 2
+
+
+OWN_FOLDS = Case(
+    "folds of the author's own over hopping windows",
+    lambda stream: stream.aggregate(
+        by=["origin"],
+        window=hopping(f"{LENGTH}us", every=f"{EVERY}us"),
+        weighed=fold(
+            {"weighed": 0, "weight": 0},
+            weigh,
+            unweigh,
+            lambda state: state["weighed"] / state["weight"] if state["weight"] else None,
+            of=["delay", "number"],
+            state=SUMS,
+            type=["null", "double"],
+        ),
+        middle=fold(
+            {"all": []},
+            enter,
+            leave,
+            _middle,
+            of=["delay"],
+            state={"all": {"type": "array", "items": "long"}},
+            type=["null", "double"],
+        ),
+    ),
+    (DEPARTURES,),
+    OWN,
+    st.fixed_dictionaries({DEPARTURES.topic: departures}),
+    _own,
+)
+
+FOLD_CASES = (HOPPING, HOPPING_PEAKS, FIRST_AND_LAST, FIRST_OF_FACTS, OWN_FOLDS)
