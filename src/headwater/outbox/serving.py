@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from headwater.errors import HeadwaterError
+from headwater.errors import Fault, HeadwaterError
 from headwater.hooks import Hooks
 
 _FAULT = "HW-K070"  # a fault of Headwater itself: an error that is none of ours
@@ -42,11 +42,15 @@ def serve_all(
 
     def serve(relay: Serving) -> None:
         nonlocal left
-        failure: BaseException | None = None
+        # Until it returns: what a C library raises need not be an exception, and the thread would die unseen.
+        failure: BaseException | None = Fault(f"{relay.name}: the relay ended without a word", code=_FAULT)
         try:
             relay.run(stopping.is_set)
+            failure = None
         except BaseException as error:  # answered to the caller, who raises it
             failure = error
+        except:  # noqa: E722
+            pass
         with lock:
             left -= 1
             others = left

@@ -21,6 +21,7 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 
 from headwater.errors import Fault, Unreachable
 from headwater.hooks import Hooks
+from headwater.ports.kafka_calls import called
 from headwater.ports.kafka_errors import mapped
 from headwater.ports.kafka_refusals import Reasons, unusable_setting
 from headwater.ports.protocol import GroupSource
@@ -108,11 +109,11 @@ class GuardedProducer:
             self._broken = True
             raise unusable_setting(error.args[0], self._settings) from None
         try:
-            self._retried(lambda: self._producer.init_transactions(OPEN_SECONDS))
+            self._retried(lambda: called(lambda: self._producer.init_transactions(OPEN_SECONDS)))
         except KafkaException as error:
             failed = self._failed(error, "init_transactions")
             with contextlib.suppress(KafkaException):
-                self._producer.poll(0)  # only so are the callbacks called that know why
+                called(lambda: self._producer.poll(0))  # only so are the callbacks called that know why
             raise (isinstance(failed, Unreachable) and reasons.refusal()) or failed from None
         self._suspicious = False
 
@@ -194,7 +195,7 @@ class GuardedProducer:
             self._produce(topic, partition, record, self._delivered)
         self._held.clear()
         try:
-            left = self._producer.flush(self._timeout)
+            left = called(lambda: self._producer.flush(self._timeout))
         except (KafkaException, SystemError) as error:
             raise self._failed(error, "flush") from None
         if left:
@@ -225,7 +226,7 @@ class GuardedProducer:
         """End the transaction; nothing visible."""
         self._held.clear()
         self._producer.purge(in_queue=True, in_flight=False)
-        self._producer.flush(self._timeout)
+        called(lambda: self._producer.flush(self._timeout))
         producer, timeout = self._producer, self._timeout
         self._end("abort", lambda: producer.abort_transaction(timeout))
 
@@ -260,7 +261,7 @@ class GuardedProducer:
 
         def run() -> None:
             try:
-                call()
+                called(call)
             except BaseException as error:
                 outcome.append(error)
             else:
@@ -314,7 +315,7 @@ class GuardedProducer:
 
     def _let_deliver(self, topic: str) -> None:
         try:
-            self._producer.poll(QUEUE_WAIT_SECONDS)
+            called(lambda: self._producer.poll(QUEUE_WAIT_SECONDS))
         except (KafkaException, SystemError) as error:
             raise self._failed(error, f"send to {topic}") from None
 

@@ -11,6 +11,7 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 from headwater.hooks import Hooks
 from headwater.ports.guarded import GuardedProducer
 from headwater.ports.kafka_admin import KafkaAdmin
+from headwater.ports.kafka_calls import called
 from headwater.ports.kafka_errors import kafka_log, mapped, offset_missing
 from headwater.ports.kafka_refusals import check_settings
 from headwater.ports.protocol import Assignments, GroupSource, Reader, TransactionalSink
@@ -127,11 +128,7 @@ class _KafkaReader:
     def poll(self, limit: int, timeout: float) -> list[Message | EndOfPartition]:
         """`consume` waits for a full batch: so first what is there, and only if nothing is, for one."""
         try:
-            polled = self._consumer.consume(limit, 0)
-            if not polled and timeout > 0:
-                polled = self._consumer.consume(1, timeout)
-                if polled and limit > 1:
-                    polled += self._consumer.consume(limit - 1, 0)
+            polled = called(lambda: self._consumed(limit, timeout))
         except KafkaException as error:
             raise mapped(error.args[0], doing="poll", bootstrap=self._bootstrap) from None
         if self._raised is not None:
@@ -148,6 +145,14 @@ class _KafkaReader:
             else:
                 self._judge(raw, flaw)
         return found
+
+    def _consumed(self, limit: int, timeout: float) -> list[Any]:
+        polled: list[Any] = self._consumer.consume(limit, 0)
+        if not polled and timeout > 0:
+            polled = self._consumer.consume(1, timeout)
+            if polled and limit > 1:
+                polled += self._consumer.consume(limit - 1, 0)
+        return polled
 
     def _judge(self, raw: Any, error: Any) -> None:
         if error.name() == "_AUTO_OFFSET_RESET":
