@@ -131,7 +131,8 @@ def _make_anew(made: Scene, running: bool) -> None:
 
 
 def _advance(made: Scene, running: bool) -> None:
-    _free(made, "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())")
+    # A row goes first, which no relay can have read: who connects for it holds the slot, and the call is refused.
+    _free(made, "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())", row=True)
 
 
 def _lose(made: Scene, running: bool) -> None:
@@ -156,12 +157,14 @@ _HURT: dict[str, Callable[[Scene, bool], None]] = {
 }  # fmt: skip
 
 
-def _free(made: Scene, statement: str) -> None:
+def _free(made: Scene, statement: str, *, row: bool = False) -> None:
     """Do to the slot what the server does only while no relay holds it: one that runs takes it back quickly."""
     deadline = time.monotonic() + 20
     end = "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = %s"
     while True:
         _sql(made, end, made.slot)
+        if row:
+            _sql(made, "SELECT place_orders(ARRAY['one who waits'], %s)", made.products[0])
         try:
             _sql(made, statement, made.slot)
             return
