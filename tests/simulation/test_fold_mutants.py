@@ -34,9 +34,9 @@ RUNS = st.builds(Run, partitions=st.sampled_from([2, 5]), batch=st.sampled_from(
 def count_in_the_own_interval_only(patch: pytest.MonkeyPatch) -> None:
     whole = Fold._fold
 
-    def fold(self: Fold, touched: Any, key: bytes, row: Any, sign: int) -> None:
+    def fold(self: Fold, touched: Any, key: bytes, row: Any, sign: int, *at: int) -> None:
         self._further = range(0)
-        whole(self, touched, key, row, sign)
+        whole(self, touched, key, row, sign, *at)
 
     patch.setattr(Fold, "_fold", fold)
 
@@ -45,10 +45,10 @@ def take_out_of_the_own_interval_only(patch: pytest.MonkeyPatch) -> None:
     """As code does that goes on thinking of one interval for each row where a row goes."""
     whole = Fold._fold
 
-    def fold(self: Fold, touched: Any, key: bytes, row: Any, sign: int) -> None:
+    def fold(self: Fold, touched: Any, key: bytes, row: Any, sign: int, *at: int) -> None:
         further = self._further
         self._further = range(0) if sign < 0 else further
-        whole(self, touched, key, row, sign)
+        whole(self, touched, key, row, sign, *at)
         self._further = further
 
     patch.setattr(Fold, "_fold", fold)

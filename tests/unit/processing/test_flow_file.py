@@ -41,6 +41,16 @@ def test_a_plan_names_the_topics_that_apply_must_create(folder: Path) -> None:
     ]
 
 
+OWN_FOLD = """from headwater import calendar, count, fold
+def add(state, n): return {"n": state["n"] + (n or 0)}
+def flow(departures):
+    most = fold({"n": 0}, add, lambda state, n: state, lambda state: state["n"], of=["delay_minutes"],
+                state={"n": "STATE"}, type="long")
+
+    return departures.aggregate(by=["origin"], window=calendar("hour"), departures=count(), most=most)
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "code", "line"),
     [
@@ -53,6 +63,7 @@ def test_a_plan_names_the_topics_that_apply_must_create(folder: Path) -> None:
         ("def flow(departures):\n    return departures.windowed()\n", "HW-P004", 2),
         ("def flow(departures):\n    return 5\n", "HW-P005", 1),
         ("def flow(departures):\n\n    return departures.filter('late')\n", "HW-P016", 3),
+        (OWN_FOLD.replace("STATE", "double"), "HW-P123", 4),
         ("from headwater import col\ndef flow(s):\n    return s.filter(col('dely') > 1)\n", "HW-P010", 3),
     ],
 )
@@ -60,6 +71,12 @@ def test_a_broken_flow_is_named_with_its_line(folder: Path, text: str, code: str
     (folder / FLOW).write_text(text)
     (finding,) = check_flow(load_mesh(folder), HOURLY)
     assert (finding.code, finding.line, finding.file) == (code, line, FLOW)
+
+
+def test_a_fold_of_ones_own_that_breaks_a_law_is_named_with_the_line_of_its_aggregate(folder: Path) -> None:
+    (folder / FLOW).write_text(OWN_FOLD.replace("STATE", "long"))
+    findings = check_flow(load_mesh(folder), HOURLY)
+    assert ("HW-P124", 7, FLOW) in [(finding.code, finding.line, finding.file) for finding in findings]
 
 
 def test_a_flow_that_cannot_be_read_is_a_finding_with_why_and_fix(folder: Path) -> None:

@@ -62,7 +62,7 @@ class Fold:
         columns = {name: index for index, name in enumerate(spec.columns)}
         self._instant = columns[spec.instant]
         self._interval = spec.window.intervals()
-        self._step, self._further = spec.window.length, range(spec.window.hops - 1)
+        self._step, self._further = spec.window.length, range(1, spec.window.hops)
         self._by = tuple(columns[name] for name in spec.by)
         self._members = len(self._by)
         self._slots: list[Slot] = []
@@ -114,24 +114,21 @@ class Fold:
         self._table.put(place, (*values[:-1], revision))
         return revision
 
-    def _fold(self, touched: dict[tuple[bytes, int], _Cell], key: bytes, row: Row, sign: int) -> None:
-        start, end = self._interval(row[self._instant])
-        self._count(touched, (key, start), end, row, sign)
-        for _ in self._further:  # a hopping window: the row counts in the intervals that follow, too
-            start += self._step
-            self._count(touched, (key, start), start + self._step, row, sign)
-
-    def _count(
-        self, touched: dict[tuple[bytes, int], _Cell], where: tuple[bytes, int], end: int | None, row: Row, sign: int
+    def _fold(
+        self, touched: dict[tuple[bytes, int], _Cell], key: bytes, row: Row, sign: int, instant: int | None = None
     ) -> None:
-        cell = touched.get(where)
+        at = row[self._instant] if instant is None else instant
+        start, end = self._interval(at)
+        if self._further and instant is None:
+            for hop in self._further:  # the row counts in the intervals that follow its own, too
+                self._fold(touched, key, row, sign, at + hop * self._step)
+        cell = touched.get((key, start))
         if cell is None:
-            key, start = where
             place = sized(key) + ordered_integer(start)
             known = self._table.get(place)
             values = list(known) if known else [*(row[index] for index in self._by), 0, *self._starting]
             cell = _Cell(place, key, start, end, known, values, {} if self._kept else None)
-            touched[where] = cell
+            touched[key, start] = cell
         values = cell.values
         values[self._members] += sign
         for update in self._updates:
