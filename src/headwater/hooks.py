@@ -32,7 +32,7 @@ HAPPENINGS = {
     "relay.tidied": "a chore of an outbox table was due: source, chore, outcome",
     "relay.untidy": "an outbox table cannot be kept in order by the relay: source, code, reason, hint",
     "relay.skipped": "rows that the database sent again and that were published already: source, rows",
-    "stage.committed": "a stage committed ticks: product, stage, records, seconds",
+    "stage.committed": "a stage committed ticks: product, stage, records, folded, columnar, seconds",
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",
     "stage.restored": "a task's state was rebuilt: product, stage, partition, entries, seconds",
     "stage.rebuilt": "clients were dropped and rebuilt after a doubt: product, stage, code",

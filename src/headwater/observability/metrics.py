@@ -179,6 +179,22 @@ METRICS = (
         "Records that a stage wrote, in committed transactions; of the last stage: the product's.",
     ),
     Metric(
+        "headwater_stage_folded_records_total",
+        "counter",
+        ("product", "stage"),
+        "stage.committed",
+        "folded",
+        "Records that a stage took in, in committed transactions.",
+    ),
+    Metric(
+        "headwater_stage_columnar_records_total",
+        "counter",
+        ("product", "stage"),
+        "stage.committed",
+        "columnar",
+        "Those of them that were folded as columns; the others took the row road, which costs more.",
+    ),
+    Metric(
         "headwater_stage_commit_seconds",
         "histogram",
         ("product", "stage"),

@@ -21,8 +21,9 @@ from headwater.outbox.pgoutput import Relation
 from headwater.ports.keys import key_text
 from headwater.ports.record import Header, Outgoing
 from headwater.schemas.column_text import uuids
-from headwater.schemas.columns import AvroColumns, PayloadColumns, Unsure, fits
+from headwater.schemas.columns import AvroColumns, PayloadColumns, fits
 from headwater.schemas.types import AvroType, logical_of
+from headwater.schemas.unsure import Unsure
 
 LEAST_ROWS = 50  # below, the row road costs less
 _DOUBT = 0.5  # of a batch's rows left to the row road: its columns are not tried again for a while

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
@@ -174,6 +175,28 @@ class GuardedProducer:
             topic, partition, key, value, timestamp, headers = records[end]
             self.send(topic, key, value, timestamp=timestamp, partition=partition, headers=headers)
             start = end + 1
+
+    def send_column(
+        self,
+        place: tuple[str, int],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps: Sequence[int],
+    ) -> None:
+        """Add records of one partition in their order; the last one is held back, as `send` does."""
+        if not keys:
+            return
+        topic, partition = place
+        if before := self._held.pop(place, None):
+            self._produce(topic, partition, before, None)
+        produce = self._producer.produce
+        last = len(keys) - 1
+        for key, value, timestamp in islice(zip(keys, values, timestamps, strict=True), last):
+            try:
+                produce(topic, value, key, partition, None, None, timestamp)
+            except (BufferError, KafkaException):
+                self._produce(topic, partition, (key, value, timestamp, ()), None)
+        self._held[place] = (keys[last], values[last], timestamps[last], ())
 
     def _straight(self, records: Sequence[Outgoing]) -> None:
         produce = self._producer.produce

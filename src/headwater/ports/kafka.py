@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 
 from headwater.hooks import Hooks
@@ -15,10 +17,12 @@ from headwater.ports.kafka_calls import called
 from headwater.ports.kafka_errors import kafka_log, mapped, offset_missing
 from headwater.ports.kafka_refusals import check_settings
 from headwater.ports.protocol import Assignments, GroupSource, Reader, TransactionalSink
-from headwater.ports.record import EndOfPartition, Message, TopicDescription, TopicPartition
+from headwater.ports.record import EndOfPartition, Fetched, Message, TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock, SystemClock
 
 COMMITTED_SECONDS = 15.0
+_ERROR, _TOPIC, _PARTITION = KafkaMessage.error, KafkaMessage.topic, KafkaMessage.partition
+_OFFSET, _KEY, _VALUE = KafkaMessage.offset, KafkaMessage.key, KafkaMessage.value
 
 
 def consumer_settings(group: str, member: str = "") -> dict[str, Any]:
@@ -126,16 +130,10 @@ class _KafkaReader:
         self._raised: BaseException | None = None
 
     def poll(self, limit: int, timeout: float) -> list[Message | EndOfPartition]:
-        """`consume` waits for a full batch: so first what is there, and only if nothing is, for one."""
-        try:
-            polled = called(lambda: self._consumed(limit, timeout))
-        except KafkaException as error:
-            raise mapped(error.args[0], doing="poll", bootstrap=self._bootstrap) from None
-        if self._raised is not None:
-            raise self._raised
+        """Each message by itself."""
         found: list[Message | EndOfPartition] = []
         make = Message._make
-        for raw in polled:
+        for raw in self._polled(limit, timeout):
             flaw = raw.error()
             if flaw is None:
                 place = (raw.topic(), raw.partition(), raw.offset())
@@ -145,6 +143,36 @@ class _KafkaReader:
             else:
                 self._judge(raw, flaw)
         return found
+
+    def fetch(self, limit: int, timeout: float) -> list[Fetched | EndOfPartition]:
+        """What follows each other in a partition together: asking each of many messages by itself costs the most."""
+        raws = self._polled(limit, timeout)
+        found: list[Fetched | EndOfPartition] = []
+        # Errors cannot be compared with nothing: what tells runs apart is whether there is one.
+        flaws = list(map(_ERROR, raws))
+        start = 0
+        whole = (flaw is None for flaw in flaws)
+        for (good, topic, partition), run in groupby(zip(whole, map(_TOPIC, raws), map(_PARTITION, raws), strict=True)):
+            end = start + sum(1 for _ in run)
+            if good:
+                found.append(_fetched((topic, partition), raws[start:end]))
+            for raw, flaw in [] if good else zip(raws[start:end], flaws[start:end], strict=True):
+                if flaw.name() == "_PARTITION_EOF":
+                    found.append(EndOfPartition(topic, partition, raw.offset()))
+                else:
+                    self._judge(raw, flaw)
+            start = end
+        return found
+
+    def _polled(self, limit: int, timeout: float) -> list[Any]:
+        """`consume` waits for a full batch: so first what is there, and only if nothing is, for one."""
+        try:
+            polled = called(lambda: self._consumed(limit, timeout))
+        except KafkaException as error:
+            raise mapped(error.args[0], doing="poll", bootstrap=self._bootstrap) from None
+        if self._raised is not None:
+            raise self._raised
+        return polled
 
     def _consumed(self, limit: int, timeout: float) -> list[Any]:
         polled: list[Any] = self._consumer.consume(limit, 0)
@@ -216,6 +244,17 @@ class _KafkaGroupSource(_KafkaReader):
             tell(_places(partitions))
         except BaseException as error:
             self._raised = error
+
+
+def _fetched(place: tuple[str, int], raws: Sequence[Any]) -> Fetched:
+    def messages() -> list[Message]:
+        return [
+            Message(*place, raw.offset(), raw.key(), raw.value(), raw.timestamp()[1], raw.headers() or ())
+            for raw in raws
+        ]
+
+    columns = (list(map(_OFFSET, raws)), list(map(_KEY, raws)), list(map(_VALUE, raws)))
+    return Fetched(place, columns, messages)
 
 
 def _places(partitions: Sequence[Any]) -> list[TopicPartition]:

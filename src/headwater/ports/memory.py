@@ -295,6 +295,16 @@ class _MemorySink:
         for topic, partition, key, value, timestamp, headers in records:
             self.send(topic, key, value, timestamp=timestamp, partition=partition, headers=headers)
 
+    def send_column(
+        self,
+        place: tuple[str, int],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps: Sequence[int],
+    ) -> None:
+        for key, value, timestamp in zip(keys, values, timestamps, strict=True):
+            self.send(place[0], key, value, timestamp=timestamp, partition=place[1])
+
     def flush(self) -> Mapping[TopicPartition, int]:
         with self._broker.lock:
             self._broker.writer(self._id, self._epoch)

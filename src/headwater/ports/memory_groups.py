@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
 
 from headwater.ports.kafka_errors import fenced, offset_missing
 from headwater.ports.memory_reading import Cursor, Logs, read, waiting
 from headwater.ports.protocol import Assignments
-from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.ports.record import EndOfPartition, Fetched, Message, TopicPartition
 
 
 @dataclass(slots=True)
@@ -65,6 +67,14 @@ class MemoryGroupSource:
     def poll(self, limit: int, timeout: float) -> list[Message | EndOfPartition]:
         """Rebalances first where members came or went."""
         return waiting(self._logs.clock, timeout, lambda: self._poll(limit))
+
+    def fetch(self, limit: int, timeout: float) -> list[Fetched | EndOfPartition]:
+        """The same, messages that follow each other in a partition together."""
+        found: list[Fetched | EndOfPartition] = []
+        for place, run in groupby(self.poll(limit, timeout), lambda item: (type(item), item.topic, item.partition)):
+            items: list[Any] = list(run)
+            found += [Fetched.of(items)] if place[0] is Message else items
+        return found
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop returning these."""

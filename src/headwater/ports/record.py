@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +24,43 @@ class Message(NamedTuple):
     value: bytes | None
     timestamp: int
     headers: Sequence[Header] = ()
+
+
+class Fetched:
+    """Messages of one partition as they came, in their order: as columns, or one by one where somebody asks."""
+
+    __slots__ = ("_messages", "keys", "offsets", "partition", "topic", "values")
+
+    def __init__(
+        self,
+        place: tuple[str, int],
+        columns: tuple[Sequence[int], Sequence[bytes | None], Sequence[bytes | None]],
+        messages: Callable[[], Sequence[Message]],
+    ) -> None:
+        self.topic, self.partition = place
+        self.offsets, self.keys, self.values = columns
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def messages(self) -> Sequence[Message]:
+        """Whole, with their timestamps and headers."""
+        return self._messages()
+
+    @staticmethod
+    def of(messages: Sequence[Message]) -> Fetched:
+        """Of messages that are there already; at least one.
+
+        >>> fetched = Fetched.of([Message("a", 0, 7, b"k", b"v", 0)])
+        >>> len(fetched), fetched.offsets, fetched.keys, fetched.values
+        (1, [7], [b'k'], [b'v'])
+        """
+        offsets, keys, values = zip(
+            *((message.offset, message.key, message.value) for message in messages), strict=True
+        )
+        columns = (list(offsets), list(keys), list(values))
+        return Fetched((messages[0].topic, messages[0].partition), columns, lambda: messages)
 
 
 class EndOfPartition(NamedTuple):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headwater.errors import CallerFault, Misfit
 from headwater.schemas.avro import Schema
-from headwater.schemas.codec import RowCodec, unframe
+from headwater.schemas.codec import FRAME_LENGTH, RowCodec, unframe
+from headwater.schemas.column_bodies import BodyColumns, readable
 from headwater.schemas.defaults import default_value
 from headwater.schemas.registry import Registry
+from headwater.schemas.unsure import Unsure
 
 
 class RecordReader:
@@ -24,6 +26,7 @@ class RecordReader:
         self._subject = subject
         self._schema = schema
         self._known: dict[int, Callable[[bytes], Mapping[str, Any]]] = {}
+        self._columns: dict[bytes, Callable[[Sequence[bytes]], Any] | None] = {}
 
     def read(self, value: bytes | None) -> Mapping[str, Any]:
         """The record; raises `Misfit`."""
@@ -32,6 +35,33 @@ class RecordReader:
         if decode is None:
             decode = self._known[schema_id] = self._decoder(schema_id)
         return decode(body)
+
+    def columns(self, values: Sequence[bytes | None]) -> Any:
+        """A record batch of many values of one schema; raises `Unsure` where they are to be read one by one."""
+        first = values[0]
+        if first is None or len(first) < FRAME_LENGTH:
+            raise Unsure
+        prefix = first[:FRAME_LENGTH]
+        read = self._columns[prefix] if prefix in self._columns else self._column_reader(first)
+        if read is None:
+            raise Unsure
+        bodies = [value[FRAME_LENGTH:] for value in values if value is not None and value.startswith(prefix)]
+        if len(bodies) < len(values):
+            raise Unsure
+        return read(bodies)
+
+    def _column_reader(self, value: bytes) -> Callable[[Sequence[bytes]], Any] | None:
+        """By the schema of this value; None where its values cannot be read as columns."""
+        schema_id, _ = unframe(value)
+        try:
+            self._known.setdefault(schema_id, self._decoder(schema_id))  # refuses foreign schemas
+        except Misfit:
+            raise Unsure from None
+        schema = self._registry.by_id(schema_id).schema
+        whole = {field.name for field in self._schema.fields} <= {field.name for field in schema.fields}
+        read = BodyColumns(schema).read if whole and readable(schema.type) else None
+        self._columns[value[:FRAME_LENGTH]] = read
+        return read
 
     def _decoder(self, schema_id: int) -> Callable[[bytes], Mapping[str, Any]]:
         try:

@@ -44,6 +44,11 @@ class Chain:
         self._publish = Publish(stage.output.logic, overlay, number) if product else None
         self._rekey = None if product else Rekey(stage.output.logic, lane)
 
+    @property
+    def operators(self) -> list[Any]:
+        """What runs its operations, in their order."""
+        return [operator for operator, _, _ in self._operations]
+
     def close(self, arrivals: Arrivals, tick: int, end: int) -> Closed:
         """A tick through all operators; `end` is its last microsecond."""
         counts: dict[str, int] = {"folded": 0}

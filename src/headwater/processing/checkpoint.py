@@ -7,7 +7,7 @@ task, and builds new ones from what the broker holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headwater.ports.progress import encode_mark, mark_key
@@ -17,6 +17,7 @@ from headwater.processing.records import Letter, RecordWriter
 from headwater.processing.state_changelog import mirror
 from headwater.processing.steps import Stage
 from headwater.processing.task import Work
+from headwater.processing.work import OutputRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +74,13 @@ class Checkpoint:
         commit, partition, send = work.commit, work.partition, self._sink.send
         stage, writer = self._targets.stage, self._targets.writer
         if writer is not None:
-            encode, topic, current = writer.encode, writer.topic, writer.current
-            for key, record, recorded_at, traceparent in commit.records:
-                value = encode(record)
-                headers = () if traceparent is None else ((TRACEPARENT, traceparent),)
-                send(topic, key, value, timestamp=recorded_at // 1_000, partition=partition, headers=headers)
-                if current:
-                    current_key = writer.current_key(record)
-                    send(
-                        current,
-                        current_key,
-                        value,
-                        timestamp=recorded_at // 1_000,
-                        partition=partition,
-                        headers=headers,
-                    )
+            self._records(writer, partition, commit.records)
+            for block in commit.blocks:
+                values = None if writer.current else writer.encode_block(block)
+                if values is None:
+                    self._records(writer, partition, block.records())
+                else:
+                    self._sink.send_column((writer.topic, partition), block.keys, values, block.timestamps())
         topic = stage.output.topic
         for message in commit.messages:
             send(
@@ -103,7 +96,18 @@ class Checkpoint:
             mirror(self._sink, stage.changelog, partition, commit.changes, timestamp)
         for letter in commit.refused:
             self._quarantine(letter)
-        return len(commit.records) + len(commit.messages)
+        return len(commit.records) + len(commit.messages) + sum(map(len, commit.blocks))
+
+    def _records(self, writer: RecordWriter, partition: int, records: Iterable[OutputRecord]) -> None:
+        encode, topic, current, send = writer.encode, writer.topic, writer.current, self._sink.send
+        for key, record, recorded_at, traceparent in records:
+            value = encode(record)
+            headers = () if traceparent is None else ((TRACEPARENT, traceparent),)
+            timestamp = recorded_at // 1_000
+            send(topic, key, value, timestamp=timestamp, partition=partition, headers=headers)
+            if current:
+                current_key = writer.current_key(record)
+                send(current, current_key, value, timestamp=timestamp, partition=partition, headers=headers)
 
     def _quarantine(self, letter: Letter) -> None:
         message = letter.message

@@ -56,10 +56,11 @@ STATE_LAYOUT = 2
 
 @dataclass(frozen=True)
 class Operation:
-    """One operator of a stage, and what is done row by row to what it gives."""
+    """One operator of a stage, and what is done row by row to what it gives; `picks` where that is to pick columns."""
 
     spec: Any
     step: RowStep | None
+    picks: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class _Stages:
         made = STEP_RULES[type(step)].made(self._graph, step, given)
         self._inputs.extend(made.inputs)
         self._forms.append(made.form)
-        self._operations.append(Operation(made.spec, part.compiled()))
+        self._operations.append(Operation(made.spec, part.compiled(), not part.rows))
         self._name = given.name or self._name
 
     def _hand_over(self, part: _Part, key: tuple[str, ...], partitions: int) -> None:

@@ -10,8 +10,11 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.ports.keys import key_bytes
 from headwater.ports.quarantine import Origin, QuarantineClass, Stage, quarantine_headers
 from headwater.ports.record import Header, Message
+from headwater.processing.blocks import OutputBlock
 from headwater.schemas.codec import RowCodec, frame
+from headwater.schemas.column_bodies import RecordColumns, writable
 from headwater.schemas.registry import Registry
+from headwater.schemas.unsure import Unsure
 
 
 class Letter(NamedTuple):
@@ -50,12 +53,24 @@ class RecordWriter:
         self.current = naming.current_topic(product.name, product.major) if "current" in output.output.ports else ""
         self._prefix = frame(registered.id, b"")
         self._encode = RowCodec(output.schema).encode
+        self._columns = RecordColumns(output.schema) if writable(output.schema.type) else None
         self._key = output.output.key
         self._event = output.shape == "event"
 
     def encode(self, record: dict[str, Any]) -> bytes:
         """The framed value."""
         return self._prefix + self._encode(record)
+
+    def encode_block(self, block: OutputBlock) -> list[bytes] | None:
+        """The framed values of a whole block; None where they are to be encoded one by one."""
+        if self._columns is None:
+            return None
+        try:
+            bodies = self._columns.write(block.columns)
+        except Unsure:
+            return None
+        prefix = self._prefix
+        return [prefix + body for body in bodies]
 
     def current_key(self, record: dict[str, Any]) -> bytes:
         """The key in `current`: the business key, and what tells one identity of it from another."""

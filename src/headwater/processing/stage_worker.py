@@ -18,6 +18,7 @@ from headwater.ports.protocol import Broker, GroupSource
 from headwater.ports.record import EndOfPartition, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.processing.checkpoint import Checkpoint, Targets
+from headwater.processing.columns import reads_columns
 from headwater.processing.engine import new_task
 from headwater.processing.records import RecordWriter
 from headwater.processing.state import MemoryStore
@@ -28,9 +29,13 @@ from headwater.processing.task import FORM_KEY, StagePartition, topics_of
 from headwater.schemas.registry import Registry
 from headwater.timeline.clock import Clock
 
-POLL_MESSAGES = 5_000
+POLL_MESSAGES = 10_000
 POLL_SECONDS = 0.1  # bounds how long a stop waits
-COMMIT_MESSAGES = 10_000  # where there is more to read: large enough to pay for a transaction, small enough for memory
+# Read before a commit, where there is more to read: large enough to pay for a transaction, small enough for memory.
+COMMIT_MESSAGES = 10_000
+COMMIT_MESSAGES_AS_COLUMNS = 50_000  # a record takes a tenth of the memory there
+REST_OF_COMMIT = 2  # how many times as long as the last commit took the next one waits, unless nothing is being read
+REST_MICROSECONDS_MAX = 200_000
 BACKOFF_MICROSECONDS = 100_000
 BACKOFF_MICROSECONDS_MAX = 5_000_000
 DOUBTS_LIMIT = 8  # in a row, without a commit between them, and without the broker being away
@@ -104,6 +109,7 @@ class StageWorker:
             incarnation.open()
             while not stopping():
                 incarnation.step()
+            incarnation.finish()
         finally:
             incarnation.drop()
 
@@ -147,6 +153,8 @@ class _Incarnation:
         self._owned: dict[int, StagePartition] = {}
         self._unfinished: set[int] = set()
         self._read = 0
+        self._rest_until = 0
+        self._commit_messages = COMMIT_MESSAGES_AS_COLUMNS if reads_columns(stage) else COMMIT_MESSAGES
         transactional_id = naming.stage_transactional_id(plan.product, plan.major, stage.name, around.slot)
         self._sink = around.broker.sink(transactional_id)
         self._checkpoint = around.checkpoint(targets, self._sink, failpoint=around.failpoint)
@@ -165,10 +173,13 @@ class _Incarnation:
     def step(self) -> None:
         """Read what is there, and commit where ticks have closed."""
         assert self._source is not None
-        found = self._source.poll(POLL_MESSAGES, POLL_SECONDS)
-        if not found:
+        clock, timeout = self._around.clock, POLL_SECONDS
+        if self._unfinished:
+            timeout = min(timeout, max(0, self._rest_until - clock.monotonic()) / 1_000_000)
+        found = self._source.fetch(POLL_MESSAGES, timeout)
+        if not found and not self._unfinished:
             return
-        owned, touched = self._owned, self._unfinished
+        owned, touched, read = self._owned, self._unfinished, 0
         for item in found:
             owner = owned.get(item.partition)
             if owner is None:
@@ -176,11 +187,18 @@ class _Incarnation:
             if type(item) is EndOfPartition:
                 owner.reached(item)
             else:
-                owner.take(item)  # type: ignore[arg-type]
+                owner.take_many(item)  # type: ignore[arg-type]
+                read += len(item)
             touched.add(item.partition)
-        self._read += len(found)
-        # Latency first: at once where nothing more is there to read; in large batches where there is.
-        if len(found) < POLL_MESSAGES or self._read >= COMMIT_MESSAGES:
+        self._read += read
+        # Latency first: at once where nothing more is there to read; in large batches where there is. In between what
+        # is read comes in small pieces: then the transactions, and not their contents, would be what a broker does.
+        if self._read >= self._commit_messages or (read < POLL_MESSAGES and clock.monotonic() >= self._rest_until):
+            self._commit()
+
+    def finish(self) -> None:
+        """Commit what has been read: it would only be read again."""
+        if self._unfinished:
             self._commit()
 
     def drop(self) -> None:
@@ -252,9 +270,18 @@ class _Incarnation:
         self._account.commits += 1
         self._account.records += written
         product, stage = str(self._plan.product), self._stage.name
-        seconds = (clock.monotonic() - started) / 1_000_000
+        ended = clock.monotonic()
+        self._rest_until = ended + min(REST_OF_COMMIT * (ended - started), REST_MICROSECONDS_MAX)
         announce = self._around.hooks.announce
-        announce("stage.committed", product=product, stage=stage, records=written, seconds=seconds)
+        announce(
+            "stage.committed",
+            product=product,
+            stage=stage,
+            records=written,
+            folded=sum(work.folded for work in works),
+            columnar=sum(work.columnar for work in works),
+            seconds=(ended - started) / 1_000_000,
+        )
         for work in works:
             for letter in work.commit.refused:
                 announce("stage.quarantined", product=product, stage=stage, code=letter.error.code)

@@ -8,7 +8,7 @@ a zero byte, so that tables of a task never meet. `state_rocksdb` keeps a store 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 Change = tuple[bytes, bytes | None]
@@ -23,6 +23,9 @@ class StateStore(Protocol):
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
+
+    def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        """The value of each of these keys, or None: in one step, which costs less than one by one."""
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Entries with `start <= key < end` in order of their bytes, from the last backwards if `reverse`.
@@ -54,6 +57,10 @@ class MemoryStore:
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
         return self._values.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        """The value of each of these keys, or None."""
+        return [self._values.get(key) for key in keys]
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Entries with `start <= key < end`, in order."""
@@ -142,6 +149,25 @@ class Table:
             packed = self._store.get(full)
             value = self._clean[full] = None if packed is None else self._unpack(packed)
         return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[Any]:
+        """The value of each key, or None; what only the store has is asked of it in one step."""
+        prefix, dirty, clean = self._prefix, self._dirty, self._clean
+        fulls = [prefix + key for key in keys]
+        found = [entry[0] if (entry := dirty.get(full)) else clean.get(full, _MISSING) for full in fulls]
+        missing = [full for full, value in zip(fulls, found, strict=True) if value is _MISSING]
+        if missing:
+            unpack = self._unpack
+            for full, packed in zip(missing, self._store.get_many(missing), strict=True):
+                clean[full] = None if packed is None else unpack(packed)
+            found = [clean[full] if value is _MISSING else value for full, value in zip(fulls, found, strict=True)]
+        return found
+
+    def put_many(self, keys: Sequence[bytes], values: Sequence[Any]) -> None:
+        """Set many values, none of them None, of a table that is not scanned."""
+        assert not self._scanned, "puts of a scanned table are kept in order"
+        prefix, pack = self._prefix, self._pack
+        self._dirty.update((prefix + key, (value, pack)) for key, value in zip(keys, values, strict=True))
 
     def put(self, key: bytes, value: Any) -> None:
         """Set a value; None deletes."""

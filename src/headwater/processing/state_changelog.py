@@ -24,9 +24,8 @@ SILENCE_MICROSECONDS = 120_000_000  # far above any transaction's timeout; nothi
 
 def mirror(sink: TransactionalSink, topic: str, partition: int, changes: Sequence[Change], timestamp: int) -> None:
     """Add a task's changes to the transaction."""
-    send = sink.send
-    for key, value in changes:
-        send(topic, key, value, timestamp=timestamp, partition=partition)
+    keys, values = zip(*changes, strict=True) if changes else ((), ())
+    sink.send_column((topic, partition), keys, values, [timestamp] * len(keys))
 
 
 class Restore:

@@ -11,7 +11,7 @@ import contextlib
 import gc
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,14 @@ class RocksStore:
         except Exception as error:
             raise self._damaged(error) from None
         return value
+
+    def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        """The value of each of these keys, read in one step."""
+        try:
+            values: Sequence[bytes | None] = self._get([self._prefix + key for key in keys])
+        except Exception as error:
+            raise self._damaged(error) from None
+        return values
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Entries with `start <= key < end`, lazily."""

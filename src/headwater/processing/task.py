@@ -7,18 +7,23 @@ offset is what is committed for the progress topic, not the one after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from headwater import naming
 from headwater.errors import Misfit
 from headwater.ports.progress import decode_mark
-from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.ports.record import EndOfPartition, Fetched, Message, TopicPartition
 from headwater.ports.serde import RecordReader
+from headwater.processing.blocks import Block
+from headwater.processing.columns import LEAST_ROWS, reads_columns
 from headwater.processing.engine import Commit, Task
 from headwater.processing.records import Letter
 from headwater.processing.state_rocksdb import Position, RocksStore
 from headwater.processing.steps import Stage, StageInput
+from headwater.schemas.unsure import Unsure
 
 FORM_KEY = b"\0form"  # of the state: before the names of all tables
 
@@ -31,6 +36,8 @@ class Work:
     commit: Commit
     offsets: dict[TopicPartition, int]
     owner: StagePartition
+    folded: int = 0  # records that its ticks held
+    columnar: int = 0  # those of them that went as columns
 
 
 @dataclass(slots=True)
@@ -86,6 +93,9 @@ class StagePartition:
         self._formed = store is not None and store.get(FORM_KEY) is not None
         self._sources: dict[str, int] = {}
         self._history = ""
+        self._folded = (0, 0)  # as last told
+        self._readers = readers
+        self._columnar = stage.inputs[0].topic if reads_columns(stage) else ""
         self._takers: dict[str, Callable[[Message], None]] = {}
         self._marks: dict[str, _Marks] = {}
         self._progress: dict[str, str] = {}
@@ -102,6 +112,38 @@ class StagePartition:
     def take(self, message: Message) -> None:
         """A message of any of its topics."""
         self._takers[message.topic](message)
+
+    def take_many(self, fetched: Fetched) -> None:
+        """Messages that follow each other in one of its topics: at once where they can go as columns."""
+        if fetched.topic == self._columnar and self._took(fetched):
+            return
+        take = self._takers[fetched.topic]
+        for message in fetched.messages():
+            take(message)
+
+    def _took(self, fetched: Fetched) -> bool:
+        """Hand over as blocks; a mark that speaks between two records cuts them, and what a block may not hold goes
+        one by one."""
+        topic, marks = fetched.topic, self._marks[fetched.topic]
+        if len(fetched) < LEAST_ROWS:
+            return False
+        try:
+            columns = self._readers[topic].columns(fetched.values)
+        except Unsure:
+            return False
+        whole = Block.of(fetched.offsets, fetched.keys, columns)
+        cuts = sorted({bisect_left(fetched.offsets, offset) for offset, _, _ in marks.pending} - {0, len(fetched)})
+        messages: Sequence[Message] = ()
+        for start, end in pairwise([0, *cuts, len(fetched)]):
+            if self.task.block(topic, whole.slice(start, end)):
+                marks.position = fetched.offsets[end - 1] + 1
+                if marks.pending:
+                    self._give(topic, marks)
+                continue
+            messages = messages or fetched.messages()
+            for message in messages[start:end]:
+                self._takers[topic](message)
+        return True
 
     def reached(self, end: EndOfPartition) -> None:
         """The reader stands at the end of one of its partitions."""
@@ -122,7 +164,9 @@ class StagePartition:
         for topic, marks in self._marks.items():
             if marks.given_at >= 0:
                 offsets[TopicPartition(self._progress[topic], self.partition)] = marks.given_at
-        return Work(self.partition, commit, offsets, self)
+        counts, (folded, columnar) = self.task.counts, self._folded
+        self._folded = (counts.folded, counts.columnar)
+        return Work(self.partition, commit, offsets, self, counts.folded - folded, counts.columnar - columnar)
 
     def committed(self, work: Work, changelog_end: int) -> None:
         """The transaction of this work has committed: only now the store may know."""

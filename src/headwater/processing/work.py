@@ -42,7 +42,8 @@ class Commit:
     offsets pass: quarantine them now; earlier would quarantine them twice after a crash. `offsets`: by topic, the next
     offset to read of this task's partition: the first record of the open tick. `through`: nothing recorded at or before
     it will follow from this task; where the output is the product, write it as the partition's progress mark (for
-    rekey topics the marks are among `messages`). None: no mark is due.
+    rekey topics the marks are among `messages`). None: no mark is due. `blocks` are records too, as columns
+    (`blocks.OutputBlock`), to be written after `records`.
     """
 
     records: list[OutputRecord]
@@ -51,6 +52,7 @@ class Commit:
     refused: list[Any]
     offsets: dict[str, int]
     through: int | None
+    blocks: Sequence[Any] = ()
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class Counts:
     refused: int = 0
     written: int = 0
     corrections: int = 0
+    # Those of `folded` that were folded as columns.
+    columnar: int = 0
 
     def wrote(self, kind: str) -> None:
         """A record was made."""
@@ -93,6 +97,9 @@ class Task(Protocol):
 
     def mark(self, topic: str, through: int) -> None:
         """A progress mark of a product input, given once the reader's position has reached the mark's offset."""
+
+    def block(self, topic: str, block: Any) -> bool:
+        """Take many records of a product input at once (`blocks.Block`); False where none of them was taken."""
 
     def refuse(self, topic: str, offset: int, letter: Any) -> None:
         """Pass over a record that is to be quarantined; `letter` comes back in `Commit.refused`."""

@@ -22,16 +22,13 @@ import pyruhvro
 from headwater.schemas.avro import Schema
 from headwater.schemas.column_text import dates, instants, uuids
 from headwater.schemas.types import Array, AvroType, Enum, Field, Record, Union, logical_of
+from headwater.schemas.unsure import Unsure
 
 Mask = Any  # an array of booleans: True where the row road must look
 _PLAIN = {"boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64(), "string": pa.string()}
 _LOGICALS = {"timestamp-micros": "long", "timestamp-millis": "long", "date": "int", "uuid": "string"}
 _INSTANTS = ("timestamp-micros", "timestamp-millis")
 _LOOKED_AT = 16  # payloads in which the form of instants is looked for
-
-
-class Unsure(Exception):
-    """Some row of these may not fit, and it is not known which: let the row road look at all of them."""
 
 
 def fits(avro_type: AvroType, above: tuple[AvroType, ...] = ()) -> bool:

@@ -86,7 +86,7 @@ class Fold:
         self._kept = [slot.kept for slot in self._slots if slot.kept is not None]
         self._result = result_function(spec.by, spec.measures, spec.gives, self._slots, len(types))
         form = RowForm(types)
-        self._table = Table(
+        self.cells = Table(
             overlay, spec.name, lambda cell: pack(form.write(cell)), lambda body: form.read(unpack(body))
         )
         self._values = Table(overlay, f"{spec.name}.values", pack, unpack, scanned=True)
@@ -109,9 +109,9 @@ class Fold:
     def number(self, key: bytes, valid_from: int) -> int:
         """The next revision of a cell's interval."""
         place = sized(key) + ordered_integer(valid_from)
-        values = self._table.get(place)
+        values = self.cells.get(place)
         revision: int = values[-1] + 1
-        self._table.put(place, (*values[:-1], revision))
+        self.cells.put(place, (*values[:-1], revision))
         return revision
 
     def _fold(
@@ -125,7 +125,7 @@ class Fold:
         cell = touched.get((key, start))
         if cell is None:
             place = sized(key) + ordered_integer(start)
-            known = self._table.get(place)
+            known = self.cells.get(place)
             values = list(known) if known else [*(row[index] for index in self._by), 0, *self._starting]
             cell = _Cell(place, key, start, end, known, values, {} if self._kept else None)
             touched[key, start] = cell
@@ -153,7 +153,7 @@ class Fold:
             )
         now = tuple(cell.values) if members or self._numbered else None
         if now != cell.known:
-            self._table.put(cell.place, now)
+            self.cells.put(cell.place, now)
         return self._given(cell, cell.known), self._given(cell, now)
 
     def _given(self, cell: _Cell, values: Row | None) -> Row | None:

@@ -149,6 +149,64 @@ class BrokerConformance:
             ]
             assert kept == [(T0 + int(value), int(value) % 3) for value in values if value and value.isdigit()]
 
+    def test_a_column_of_records_is_as_if_sent_one_by_one(
+        self, broker: Broker, topic: str, sink: TransactionalSink
+    ) -> None:
+        keys, values = [b"a", None, b"b"], [b"0", b"1", None]
+        sink.begin()
+        sink.send(topic, b"k", b"first", timestamp=T0, partition=0, headers=[("h", b"0")])
+        sink.send_column((topic, 0), keys, values, [T0, T0 + 1, T0 + 2])
+        sink.send_column((topic, 1), [], [], [])
+        sink.send_column((topic, 0), keys[:1], values[:1], [T0 + 3])
+        sink.send(topic, b"k", b"last", timestamp=T0 + 4, partition=0)
+        assert sink.flush() == {TopicPartition(topic, 0): 6}
+        sink.commit()
+        reader = broker.reader({TopicPartition(topic, 0): 0})
+        found = drain(reader, {TopicPartition(topic, 0): 7})
+        reader.close()
+        assert [message.key for message in found] == [b"k", *keys, b"a", b"k"]
+        assert [message.value for message in found] == [b"first", *values, b"0", b"last"]
+        assert [message.timestamp - T0 for message in found] == [0, 0, 1, 2, 3, 4]
+        assert [len(message.headers) for message in found] == [1, 0, 0, 0, 0, 0]
+
+    def test_what_is_fetched_together_is_what_is_polled_one_by_one(
+        self, broker: Broker, topic: str, sink: TransactionalSink
+    ) -> None:
+        sink.begin()
+        for number in range(30):
+            headers = [("h", b"%d" % number)] if number % 7 == 0 else []
+            value = None if number % 11 == 0 else b"%d" % number
+            sink.send(topic, b"k", value, timestamp=T0 + number, partition=number % PARTITIONS, headers=headers)
+        sink.commit()
+        ends = {TopicPartition(topic, partition): 11 for partition in range(PARTITIONS)}
+        reader = broker.reader(dict.fromkeys(ends, 0))
+        polled = drain(reader, ends)
+        reader.close()
+        recorder = Recorder()
+        source = broker.group(f"{topic}-fetching", [topic], recorder)
+        fetched: list[Message] = []
+        told: dict[TopicPartition, int] = {}
+        for _ in range(POLLS_LIMIT):
+            for found in source.fetch(7, 0.1):
+                if isinstance(found, EndOfPartition):
+                    told[TopicPartition(found.topic, found.partition)] = found.offset
+                    continue
+                messages = found.messages()
+                assert list(found.offsets) == [message.offset for message in messages]
+                assert list(found.keys) == [message.key for message in messages]
+                assert list(found.values) == [message.value for message in messages]
+                assert {(message.topic, message.partition) for message in messages} == {(found.topic, found.partition)}
+                fetched += messages
+            if told == ends:
+                break
+        source.close()
+        assert told == ends
+
+        def comparable(messages: Sequence[Message]) -> list[str]:
+            return sorted(str((*message[:6], list(message.headers))) for message in messages)
+
+        assert comparable(fetched) == comparable(polled)
+
     def test_a_deleted_topic_is_gone(self, broker: Broker, topic: str) -> None:
         broker.delete_topic(topic)
         broker.delete_topic(topic)
