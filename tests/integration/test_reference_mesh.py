@@ -21,6 +21,7 @@ from examples.services.reports import SEED_DEFAULT
 from headwater.local.tally import Tally
 from headwater.mesh.load import load_mesh
 from headwater.ports.kafka import KafkaBroker
+from headwater.ports.record import TopicPartition
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.testing.oracles import fact_as_of
 from headwater.timeline.clock import SystemClock
@@ -194,3 +195,29 @@ def test_a_query_as_of_any_two_moments_says_what_the_plain_history_says(stack, r
     assert answers[-1] == [corrected]
     rows, said = printed("query", name, "--recorded", "2999-01-01T00:00:00Z")
     assert rows and "this answer may still change" in said
+
+
+@pytest.mark.slow
+def test_a_preview_of_everything_is_what_is_published_and_writes_nothing(stack, running):
+    name = "airports.hourly_punctuality"
+
+    def printed(*arguments: str) -> tuple[list[dict[str, object]], str]:
+        done = stack.cli(*arguments, "--output", "json", cwd=ROOT, env={"HEADWATER_MESH": str(ROOT)}, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    def kept() -> tuple[list[str], list[int]]:
+        places = [TopicPartition(f"{name}.v1{which}", 0) for which in ("", ".quarantine")]  # marks go on by themselves
+        return sorted(running.broker.topics()), list(running.broker.ends(places).values())
+
+    def in_order(records: list[dict[str, object]]) -> list[str]:
+        return sorted(json.dumps(record, sort_keys=True) for record in records)
+
+    before = kept()
+    previewed, said = printed("preview", name, "--last", "1000000", "--rows", "0")
+    assert kept() == before
+    published, _ = printed("tail", name)
+    assert in_order(previewed) == in_order(published)
+    assert "read   flights.departures" in said and "field  origin ← flights.departures.origin" in said
+    some, said = printed("preview", name, "--last", "500")
+    assert 0 < len(some) <= 20 and "500 records" in said

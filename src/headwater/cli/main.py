@@ -29,6 +29,7 @@ COMMANDS = (
     "emit",
     "relay",
     "connector",
+    "preview",
     "run",
     "tail",
     "quarantine",
