@@ -54,6 +54,7 @@ check: $(DEV_MARK)  ## shape, types, import rules, the style law, spelling, gene
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python -m pytest -q tests/tidy
 	$(BIN)/headwater check
+	$(BIN)/headwater test
 
 test: check  ## make check, then every test, on a real Kafka and a real PostgreSQL
 	$(BIN)/python -m pytest --ignore=tests/tidy -m "not long"

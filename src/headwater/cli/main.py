@@ -29,6 +29,7 @@ COMMANDS = (
     "emit",
     "relay",
     "connector",
+    "test",
     "preview",
     "run",
     "tail",

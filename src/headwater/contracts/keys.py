@@ -35,7 +35,7 @@ def _version_mended(text: str) -> str:
 
 
 _DURATION_TEXT = Text("a duration", "30d", _DURATION, _DURATION_WHY)
-_PRODUCT = Text(
+PRODUCT_NAME = Text(
     "a product's name",
     "flights.departures",
     rf"{_WORD}\.{_WORD}",
@@ -46,7 +46,7 @@ _FIELD = Text(
     "a field's name", "flight_id", r"[A-Za-z_][A-Za-z0-9_]*", "Avro's names are letters, digits and underscores"
 )
 # Blocks (`>` and `|`) end in a line break, and may have some within.
-_SENTENCE = Text(
+SENTENCE = Text(
     "a line of text",
     "How punctual each airport is, hour by hour.",
     r"\S(?:[^\x00-\x09\x0b-\x1f]*\S)?\n*",
@@ -113,7 +113,7 @@ OUTPUT = Record(
                     "a quality rule",
                     {
                         "name": Key(_SLUG, "The rule's name.", required=True),
-                        "rule": Key(_SENTENCE, "An expression over a record's fields that must hold.", required=True),
+                        "rule": Key(SENTENCE, "An expression over a record's fields that must hold.", required=True),
                         "severity": Key(Choice(("info", "warning", "error")), "How bad a breach is.", required=True),
                     },
                 )
@@ -151,17 +151,17 @@ _OWNER = Record(
 PRODUCT = Record(
     "a product",
     {
-        "product": Key(_PRODUCT, "The product's name, <domain>.<product>: the same as its folder.", required=True),
+        "product": Key(PRODUCT_NAME, "The product's name, <domain>.<product>: the same as its folder.", required=True),
         "version": Key(_VERSION, "major.minor.patch; a new major means new topics.", required=True),
         "type": Key(Choice(tuple(ProductType)), "What kind of product it is.", required=True),
         "owner": Key(_OWNER, "Who answers for the product.", required=True),
-        "purpose": Key(_SENTENCE, "What the product is for, in a sentence.", required=True),
+        "purpose": Key(SENTENCE, "What the product is for, in a sentence.", required=True),
         "inputs": Key(
             ListOf(
                 Record(
                     "an input",
                     {
-                        "product": Key(_PRODUCT, "The product that is read.", required=True),
+                        "product": Key(PRODUCT_NAME, "The product that is read.", required=True),
                         "major": Key(Whole(1, 999_999), "Which major of it.", required=True),
                         "reads": Key(ListOf(_FIELD, 1, distinct=True), "The fields that are read of it."),
                     },
@@ -269,13 +269,13 @@ CONSUMER = Record(
     {
         "consumer": Key(_SLUG, "The consumer's name: the same as its file.", required=True),
         "owner": Key(_OWNER, "Who is told before a change.", required=True),
-        "purpose": Key(_SENTENCE, "What it reads for, in a sentence.", required=True),
+        "purpose": Key(SENTENCE, "What it reads for, in a sentence.", required=True),
         "inputs": Key(
             ListOf(
                 Record(
                     "an input",
                     {
-                        "product": Key(_PRODUCT, "The product that is read.", required=True),
+                        "product": Key(PRODUCT_NAME, "The product that is read.", required=True),
                         "major": Key(Whole(1, 999_999), "Which major of it.", required=True),
                         "reads": Key(
                             ListOf(_FIELD, 1, distinct=True), "The fields that are read of it.", required=True

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from headwater.contracts import keys
 from headwater.contracts.consumer import Consumer
 from headwater.contracts.environment import OUTBOX_RETENTION_DEFAULT, Environment, MeshFile
+from headwater.contracts.examples import EXAMPLES, Example, examples_of
 from headwater.contracts.product import (
     Capture,
     Compatibility,
@@ -81,6 +82,11 @@ def read_mesh_file(data: bytes, *, file: str = MESH_FILE) -> Contract[MeshFile]:
 def read_consumer(data: bytes, *, file: str) -> Contract[Consumer]:
     """A consumer from the bytes of its file in `consumers/`."""
     return _read(data, file, keys.CONSUMER, lambda values, reading: _consumer(values, reading, file))
+
+
+def read_examples(data: bytes, *, file: str) -> Contract[tuple[Example, ...]]:
+    """The examples of a product's flow from the bytes of its `tests.yaml`."""
+    return _read(data, file, EXAMPLES, examples_of)
 
 
 def load_product(path: Path, *, mesh_folder: Path) -> Product:

@@ -17,6 +17,7 @@ from headwater.plan.changes_git import GitChanges, changed_since
 from headwater.plan.history import history_findings, read_locks
 from headwater.plan.releases import ProductChange, judge_releases
 from headwater.plan.touched import touched
+from headwater.processing.examples import example_findings
 from headwater.processing.flow_file import JudgedFlow, judge_flow, unread
 
 _LATER = ("lake", "sql", "http")  # ports that contracts may name and nothing serves yet
@@ -56,6 +57,7 @@ def check(folder: Path, base: str = "") -> Report:
     findings += [
         *read.findings,
         *_flow_findings(read, flows),
+        *_example_findings(mesh, flows),
         *mapping_findings(mesh),
         *_promise_findings(read),
         *_debezium_findings(mesh, folder),
@@ -137,6 +139,14 @@ def _flow_findings(read: Survey, flows: dict[ProductName, JudgedFlow]) -> list[F
                 why, fix = "whoever changes it would ask here for nothing", f"remove {field} from reads"
                 found = contract.finding("HW-P007", path, message, why=why, fix=fix)
                 findings.append(replace(found, severity="info"))
+    return findings
+
+
+def _example_findings(mesh: Mesh, flows: dict[ProductName, JudgedFlow]) -> list[Finding]:
+    findings: list[Finding] = []
+    for product in mesh.in_order():
+        judged = flows.get(product.name)
+        findings += example_findings(mesh, product, judged.graph if judged else None)
     return findings
 
 
