@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -34,6 +35,7 @@ class HeadwaterRun:
         self._kafka = kafka
         self._oracle = oracle
         self._mode = mode
+        self._events = sum(map(len, oracle.amounts.values()))
 
     def version(self) -> str:
         """Of the installed package."""
@@ -41,24 +43,45 @@ class HeadwaterRun:
 
     def settings(self) -> dict[str, Any]:
         """The defaults: there is nothing to tune."""
-        return {"runner": "kafka", "guarantee": "exactly once", "state store": "RocksDB, changelog on", "tick": "100ms"}
+        fixed = {"runner": "kafka", "guarantee": "exactly once", "state store": "RocksDB, changelog on"}
+        return {**fixed, "tick": "100ms", "roads": self._roads}
 
     def install(self) -> None:
         """Nothing beside what `apply` made."""
+        self._roads: list[dict[str, int]] = []
+        self._counts = False  # the runner is asked once a round
 
     def prepare(self, round_: int) -> None:
         """Remove what an earlier round wrote, and let `apply` make it anew."""
         self.clean()
         self._stack.call("apply", "--yes")
+        self._counts = True
 
     def command(self) -> Command:
         """The runner, for this product."""
-        return profiled(self._stack.headwater("run", str(TOTALS)), "run")
+        port = str(self._stack.metrics_port)
+        return profiled(self._stack.headwater("run", str(TOTALS), "--metrics-port", port), "run")
 
     def progress(self) -> int:
         """Offsets are committed in the transaction of the outputs."""
         groups = [group for group in self._kafka.groups() if group.startswith(f"{naming.topic(TOTALS, 1)}.")]
-        return min((self._kafka.committed(group, INPUT_TOPIC, PARTITIONS) for group in groups), default=0)
+        done = min((self._kafka.committed(group, INPUT_TOPIC, PARTITIONS) for group in groups), default=0)
+        if done == self._events and self._counts:
+            self._counts = False
+            self._roads.append(self._counted())
+        return done
+
+    def _counted(self) -> dict[str, int]:
+        """What the runner says of a round: records by each road, and Kafka transactions."""
+        told = metrics(self._stack)
+        for _ in range(40):  # the broker knows of a commit before the runner counts it
+            if told.get("headwater_stage_folded_records_total") == self._events:
+                break
+            time.sleep(0.05)
+            told = metrics(self._stack)
+        folded, columnar = told["headwater_stage_folded_records_total"], told["headwater_stage_columnar_records_total"]
+        commits = told["headwater_stage_commit_seconds_count"]
+        return {"as_columns": columnar, "row_by_row": folded - columnar, "kafka_transactions": commits}
 
     def verify(self) -> Verdict:
         """One version per customer and tick, every one of them, with revisions 1, 2, 3 ..."""
@@ -133,9 +156,7 @@ class HeadwaterRelay:
 
     def _counted(self) -> dict[str, int]:
         """What the relay says of a round: rows by each road, and Kafka transactions."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._stack.metrics_port}/metrics", timeout=5) as answer:
-            lines = [line.rpartition(" ") for line in answer.read().decode().splitlines()]
-        told = {name.partition("{")[0]: int(float(value)) for name, _, value in lines if not name.startswith("#")}
+        told = metrics(self._stack)
         rows, columnar = told["headwater_relay_records_total"], told["headwater_relay_columnar_records_total"]
         batches = told["headwater_relay_commit_seconds_count"]
         return {"rows_as_columns": columnar, "rows_one_by_one": rows - columnar, "kafka_transactions": batches}
@@ -159,6 +180,13 @@ class HeadwaterRelay:
             while count := reader.blocks():
                 items += [(reader.text(), reader.long(), reader.long()) for _ in range(count)]
             yield Published(header(message, "id"), customer, occurred_at, amount_cents, tuple(items))
+
+
+def metrics(stack: Stack) -> dict[str, int]:
+    """The numbers that the process under test serves, by their names without labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.metrics_port}/metrics", timeout=5) as answer:
+        lines = [line.rpartition(" ") for line in answer.read().decode().splitlines()]
+    return {name.partition("{")[0]: int(float(value)) for name, _, value in lines if not name.startswith("#")}
 
 
 def profiled(command: Command, name: str) -> Command:

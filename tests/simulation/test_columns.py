@@ -225,8 +225,8 @@ def test_a_record_behind_a_mark_is_a_fault_on_both_roads() -> None:
 # Saboteurs: each breaks the columnar fold in one place, and the comparison must see it.
 
 
-def _forgets_what_was_known(self: ColumnFold, cells: Any, parts: Any) -> Any:
-    known = _KNOWN(self, cells, parts)
+def _forgets_what_was_known(self: ColumnFold, cells: Any, places: Any, parts: Any) -> Any:
+    known = _KNOWN(self, cells, places, parts)
     return [(*values[:1], *(0 for _ in values[1:])) for values in known]
 
 

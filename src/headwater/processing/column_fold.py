@@ -98,24 +98,26 @@ class ColumnFold:
         cells = self._cells(parts)
         ticks = np.unique([part.tick for part in parts])
         groups = _grouped(cells, np.searchsorted(ticks, [part.tick for part in parts]), parts, len(ticks))
-        known = self._known(cells, parts)
+        places = self._places(cells)
+        known = self._known(cells, places, parts)
+        held = list(zip(*known, strict=True))
         before, after = [], []
         for slot, field in enumerate(self._slots):
             change = groups.sizes if field is None else _sums(parts, field, groups)
-            total = groups.running(change, self._base(known, slot, change))
+            total = groups.running(change, _base(held[self._members + slot], change))
             after.append(total)
             before.append(total - change)
         new = before[0] == 0
         changed = new.copy()
         for slot in self._measures.values():
             changed |= before[slot] != after[slot]
-        revision = groups.running(changed.astype(np.int64), np.array([values[-1] for values in known], np.int64))
-        self._write(cells, known, groups, [*after, revision])
+        revision = groups.running(changed.astype(np.int64), np.array(held[-1], np.int64))
+        self._write(places, held, groups, [*after, revision])
         told = np.flatnonzero(changed)
         places = groups.of_tick[told] * len(cells.keys) + cells.rank[groups.of_cell[told]]
         told = told[np.argsort(places, kind="stable")]
         recorded = (ticks[groups.of_tick[told]] + 1) * self._tick - 1
-        columns = self._given(cells, known, groups.of_cell[told], [total[told] for total in after])
+        columns = self._given(cells, held, groups.of_cell[told], [total[told] for total in after])
         columns["recorded_at"] = pa.array(recorded)
         columns["kind"] = _KINDS.take(pa.array(np.where(new[told], 0, 1)))
         columns["revision"] = pa.array(revision[told])
@@ -147,9 +149,9 @@ class ColumnFold:
             first[touched],
         )
 
-    def _known(self, cells: _Cells, parts: Sequence[Part]) -> list[Any]:
+    def _known(self, cells: _Cells, places: Sequence[bytes], parts: Sequence[Part]) -> list[Any]:
         """What the table has of each cell, or what a new one begins with."""
-        known = self._table.get_many(self._places(cells))
+        known = self._table.get_many(places)
         fresh = [cell for cell, values in enumerate(known) if not values]
         if fresh:
             rows = pa.array(cells.first[fresh])
@@ -159,29 +161,18 @@ class ColumnFold:
                 known[cell] = (*values, *start)
         return known
 
-    def _base(self, known: Sequence[Any], slot: int, change: Any) -> Any:
-        try:
-            base = np.array([values[self._members + slot] for values in known], np.int64)
-        except OverflowError:
-            raise Unsure from None
-        if np.abs(base.astype(np.float64)).max() + np.abs(change.astype(np.float64)).sum() >= _BOUND:
-            raise Unsure
-        return base
-
     def _places(self, cells: _Cells) -> list[bytes]:
         if not self._spec.window.length:
             end = ordered_integer(WHOLE_START)
             return [sized(key) + end for key in cells.keys]
         return [sized(key) + ordered_integer(at) for key, at in zip(cells.keys, cells.starts.tolist(), strict=True)]
 
-    def _write(self, cells: _Cells, known: Sequence[Any], groups: _Groups, totals: Sequence[Any]) -> None:
+    def _write(self, places: Sequence[bytes], held: Sequence[Any], groups: _Groups, totals: Sequence[Any]) -> None:
         last = groups.first + groups.counts - 1
-        columns = [total[last].tolist() for total in totals]
-        by = zip(*(([values[at] for values in known]) for at in range(self._members)), strict=True)
-        values = [(*names, *numbers) for names, numbers in zip(by, zip(*columns, strict=True), strict=True)]
-        self._table.put_many(self._places(cells), values)
+        numbers = (total[last].tolist() for total in totals)
+        self._table.put_many(places, list(zip(*held[: self._members], *numbers, strict=True)))
 
-    def _given(self, cells: _Cells, known: Sequence[Any], of_cell: Any, totals: Sequence[Any]) -> dict[str, Any]:
+    def _given(self, cells: _Cells, held: Sequence[Any], of_cell: Any, totals: Sequence[Any]) -> dict[str, Any]:
         """The columns of the row that is published, for these groups."""
         columns, which = {}, pa.array(of_cell)
         for name in self._published:
@@ -194,7 +185,7 @@ class ColumnFold:
                 columns[name] = pa.array(cells.starts[of_cell] + length) if length else pa.nulls(len(which), pa.int64())
             else:
                 at = self._spec.by.index(name)
-                columns[name] = pa.array([values[at] for values in known]).take(which)
+                columns[name] = pa.array(held[at]).take(which)
         return columns
 
 
@@ -208,6 +199,17 @@ def _grouped(cells: _Cells, of_part: Any, parts: Sequence[Part], ticks: int) -> 
     first = _begins(of_cell)
     sizes = np.diff(begins, append=len(places))
     return _Groups(order, begins, sizes, of_cell, of_tick, first, np.diff(first, append=len(of_cell)))
+
+
+def _base(held: Sequence[int], change: Any) -> Any:
+    """What cells hold in a slot; raises `Unsure` where that and the changes might not be held by 64 bits."""
+    try:
+        base = np.array(held, np.int64)
+    except OverflowError:
+        raise Unsure from None
+    if np.abs(base.astype(np.float64)).max() + np.abs(change.astype(np.float64)).sum() >= _BOUND:
+        raise Unsure
+    return base
 
 
 def _sums(parts: Sequence[Part], field: str, groups: _Groups) -> Any:

@@ -33,7 +33,7 @@ POLL_MESSAGES = 10_000
 POLL_SECONDS = 0.1  # bounds how long a stop waits
 # Read before a commit, where there is more to read: large enough to pay for a transaction, small enough for memory.
 COMMIT_MESSAGES = 10_000
-COMMIT_MESSAGES_AS_COLUMNS = 50_000  # a record takes a tenth of the memory there
+COMMIT_MESSAGES_AS_COLUMNS = 100_000  # each key is touched once a commit, and a record takes a tenth of the memory
 REST_OF_COMMIT = 2  # how many times as long as the last commit took the next one waits, unless nothing is being read
 REST_MICROSECONDS_MAX = 200_000
 BACKOFF_MICROSECONDS = 100_000
