@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from headwater.cli.schema_generate import generate
+from headwater.cli.schema_infer import infer
 
 if TYPE_CHECKING:
     from headwater.schemas.avro import Schema
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Avro schemas: check a change, show it, and lock what is released.", no_args_is_help=True)
 app.command()(generate)
+app.command()(infer)
 
 Output = Annotated[Literal["text", "json"], typer.Option("--output", help="How to print.")]
 References = Annotated[
