@@ -76,3 +76,56 @@ def test_a_state_that_was_deleted_is_rebuilt_from_its_changelog(small: BrokerMes
         wait_until(lambda: small.settled() > last)
     assert small.decoded() == small.expected(batches)
     assert sum(int(str(fields["entries"])) for fields in restored) > 0
+
+
+FOLDS = """from headwater import Stream, col, count_distinct, first, fold, hopping, last
+
+
+def enter(state, minutes):
+    return state if minutes is None else {"all": sorted([*state["all"], minutes])}
+
+
+def leave(state, minutes):
+    if minutes is not None:
+        state["all"].remove(minutes)
+    return state
+
+
+def middle(state):
+    return state["all"][len(state["all"]) // 2] if state["all"] else 0
+
+
+def flow(departures: Stream) -> Stream:
+    minutes, ordered = ["delay_minutes"], {"all": {"type": "array", "items": "long"}}
+    folded = departures.aggregate(
+        by=["origin"],
+        window=hopping("3h", every="1h"),
+        planes=count_distinct("flight_id"),
+        opening=first("delay_minutes"),
+        closing=last("delay_minutes"),
+        middle=fold({"all": []}, enter, leave, middle, of=minutes, state=ordered, type="long"),
+    )
+    ends = col("opening").coalesce(0) * 100 + col("closing").coalesce(0)
+    return folded.map(departures=col("planes") * 1_000_000 + col("middle") * 10_000 + ends)
+"""
+
+
+def test_what_folds_keep_beside_their_sums_comes_back_from_the_changelog(kafka: KafkaBroker, tmp_path: Path) -> None:
+    """Hopping intervals, multisets and a state of the author's own, over a state folder that is lost in the middle."""
+    nonce = f"x{uuid.uuid4().hex[:8]}"
+    BrokerMesh.made(kafka, tmp_path / "mesh", nonce)
+    (tmp_path / "mesh" / "streams" / f"airports{nonce}" / "hourly" / "flow.py").write_text(FOLDS)
+    small = BrokerMesh.loaded(kafka, tmp_path / "mesh", nonce)
+    batches = random_batches(13, batches=40, size=10)
+    with running(small, tmp_path / "state"):
+        small.feed(batches[:20], last=False)
+        wait_until(lambda: small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
+    shutil.rmtree(tmp_path / "state")
+    last = batches[-1][-1]["recorded_at"]
+    with running(small, tmp_path / "state"):
+        small.feed(batches[20:])
+        wait_until(lambda: small.settled() > last)
+    written = small.decoded()
+    assert written == small.expected(batches)
+    kinds = {record["kind"] for log in written.values() for _, record in log}
+    assert kinds == {"assert", "correct", "retract"}
