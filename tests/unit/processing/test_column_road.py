@@ -1,0 +1,152 @@
+"""Both roads from broker to broker: the same topics, byte for byte, whatever the cuts, marks, damage and restarts."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headwater import naming
+from headwater.hooks import Hooks
+from headwater.mesh.load import load_mesh
+from headwater.naming import ProductName
+from headwater.plan.desired import desired
+from headwater.ports.keys import partition_of
+from headwater.ports.memory import MemoryBroker
+from headwater.ports.progress import encode_mark, mark_key
+from headwater.ports.record import Message, TopicDescription, TopicPartition
+from headwater.processing import columns, task
+from headwater.processing.flow_file import load_plan
+from headwater.processing.stage_worker import StageWorker, Surroundings
+from headwater.schemas.codec import RowCodec, frame
+from headwater.testing.broker_mesh import registered
+from headwater.timeline.clock import ManualClock
+
+MESH = Path(__file__).parents[3] / "bench" / "meshes" / "orders"
+ORDERS, TOTALS = ProductName("shop", "orders"), ProductName("shop", "totals")
+START = 1_700_000_000_000_000
+
+
+class Life:
+    """The mesh of the benchmarks on a broker in memory, its derived product run by a worker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mesh = load_mesh(MESH)
+        self.broker = MemoryBroker(ManualClock())
+        self.registry = registered(self.mesh)
+        self.plan = load_plan(self.mesh, TOTALS)
+        for topic in desired(self.mesh, {TOTALS: self.plan}).topics:
+            self.broker.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
+        self.columnar = self.folded = 0
+        hooks = Hooks([self._heard])
+        self._around = Surroundings(self.broker, self.registry, self.mesh, folder, clock=ManualClock(), hooks=hooks)
+        self._sink = self.broker.sink("feed")
+        self._sink.open()
+        self._ends: dict[int, int] = {}
+
+    def _heard(self, happening: str, fields: dict[str, object]) -> None:
+        if happening == "stage.committed":
+            self.columnar += int(str(fields["columnar"]))
+            self.folded += int(str(fields["folded"]))
+
+    def feed(self, values: list[tuple[bytes, bytes | None, int]], through: int) -> None:
+        """One transaction of these, and marks."""
+        topic = naming.topic(ORDERS, 1)
+        self._sink.begin()
+        for key, value, recorded_at in values:
+            self._sink.send(topic, key, value, timestamp=recorded_at // 1_000, partition=partition_of(key, 4))
+        self._ends.update({place.partition: end for place, end in self._sink.flush().items()})
+        for number in range(4):
+            mark = encode_mark(through, self._ends.get(number, 0))
+            progress = naming.progress_topic(ORDERS, 1)
+            self._sink.send(progress, mark_key(number), mark, timestamp=through // 1_000, partition=number)
+        self._sink.commit()
+
+    def work(self, polls: int) -> None:
+        """A worker from its start to its end."""
+        left = [polls]
+
+        def enough() -> bool:
+            left[0] -= 1
+            return left[0] < 0
+
+        StageWorker(self.plan, self.plan.stages[0], self._around).run(enough)
+
+    def written(self) -> dict[str, list[Message]]:
+        """All that there is in the topics of the derived product."""
+        found: dict[str, list[Message]] = {}
+        names = [name for name in self.broker.topics() if name.startswith(naming.topic(TOTALS, 1))]
+        for name in sorted(names):
+            places = [TopicPartition(name, number) for number in range(self.broker.describe([name])[name].partitions)]
+            reader = self.broker.reader(dict.fromkeys(places, 0))
+            items = [item for _ in range(20) for item in reader.poll(5_000, 0)]
+            found[name] = sorted(item for item in items if isinstance(item, Message))
+        return found
+
+
+def order(number: int, recorded_at: int, chance: random.Random) -> dict[str, Any]:
+    items = [{"sku": "s", "quantity": 1, "price_cents": 5}] * chance.randrange(3)
+    return {
+        "event_id": f"e{number}", "customer": f"c{chance.randrange(12)}ä", "occurred_at": recorded_at, "items": items,
+        "amount_cents": chance.randrange(-5, 99), "recorded_at": recorded_at, "kind": "assert", "revision": 1,
+    }  # fmt: skip
+
+
+def history(seed: int, schema: Any, schema_id: int) -> list[tuple[list[tuple[bytes, bytes | None, int]], int]]:
+    """Transactions: now and then one holds bytes that are no order, or an order that corrects another."""
+    chance, encode = random.Random(seed), RowCodec(schema).encode
+    made, recorded_at, number = [], START, 0
+    for _ in range(25):
+        values: list[tuple[bytes, bytes | None, int]] = []
+        for _ in range(chance.randrange(1, 120)):
+            recorded_at += chance.choice([0, 0, 1_000, 30_000])
+            number += 1
+            record = order(number, recorded_at, chance)
+            if not chance.randrange(400):
+                record |= {"kind": "correct", "revision": 2}
+            body: bytes | None = frame(schema_id, encode(record))
+            if not chance.randrange(400):
+                body = chance.choice([None, b"", b"\1junk", body + b"\0" if body else None, frame(99, b"x")])
+            values.append((record["customer"].encode(), body, recorded_at))
+        made.append((values, recorded_at - 1))
+        recorded_at += chance.choice([1, 50_000, 250_000])
+    return made
+
+
+def live(life: Life, seed: int) -> dict[str, list[Message]]:
+    """Feed and work in turns, each start a new worker; the last mark closes every tick."""
+    output = life.mesh.product(ORDERS).output
+    registration = life.registry.find(output.subject, output.schema)
+    assert registration is not None
+    chance = random.Random(seed + 1)
+    batches = history(seed, output.schema, registration.id)
+    while batches:
+        size = chance.randrange(1, 6)
+        for values, through in batches[:size]:
+            life.feed(values, through)
+        batches = batches[size:]
+        life.work(chance.randrange(2, 8))
+    life.feed([], through + 60_000_000)
+    life.work(20)
+    return life.written()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_topics_are_the_same_by_both_roads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int) -> None:
+    for module in (columns, task):
+        monkeypatch.setattr(module, "LEAST_ROWS", 4)
+    by_columns = Life(tmp_path / "columns")
+    found = live(by_columns, seed)
+    for module in (columns, task):
+        monkeypatch.setattr(module, "LEAST_ROWS", 1 << 60)
+    by_rows = Life(tmp_path / "rows")
+    expected = live(by_rows, seed)
+    assert set(found) == set(expected)
+    for name, messages in expected.items():
+        assert found[name] == messages, name
+    assert len(expected[naming.topic(TOTALS, 1)]) > 100
+    assert by_columns.folded == by_rows.folded > 1_000
+    assert by_columns.columnar > 200  # a batch with one damaged record goes row by row as a whole
+    assert by_rows.columnar == 0
