@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headwater.errors import Fault, InvalidFiles
 from headwater.mesh.products import Mesh
@@ -14,6 +14,7 @@ from headwater.plan.desired import Desired, desired
 from headwater.plan.journal import Journal
 from headwater.plan.resource import TOPIC, Source, Subject, Topic
 from headwater.plan.stages import Applied, Difference, Stage, difference
+from headwater.plan.state_forms import form_refusals
 from headwater.ports.record import TopicDescription
 from headwater.processing.flow_file import load_plan
 
@@ -38,7 +39,9 @@ def pending(mesh: Mesh, parts: Parts, applied: Applied, *, only: Collection[Prod
     wanted = desired(mesh, plans, only)
     # Of a part of the mesh nobody can say what the rest no longer asks for.
     once = [] if only else [name.removeprefix(TOPIC) for name in applied if name.startswith(TOPIC)]
-    return Pending(wanted, difference(wanted, read_actual(wanted, parts, once=once), applied))
+    found = difference(wanted, read_actual(wanted, parts, once=once), applied)
+    refusals = (*found.refusals, *form_refusals(mesh, plans, parts.broker))
+    return Pending(wanted, replace(found, refusals=refusals))
 
 
 def apply(

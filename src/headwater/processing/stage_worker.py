@@ -24,8 +24,8 @@ from headwater.processing.records import RecordWriter
 from headwater.processing.state import MemoryStore
 from headwater.processing.state_changelog import Restore
 from headwater.processing.state_rocksdb import DAMAGED, RocksStates, RocksStore
-from headwater.processing.steps import Plan, Stage
-from headwater.processing.task import FORM_KEY, StagePartition, topics_of
+from headwater.processing.steps import FORM_KEY, Plan, Stage
+from headwater.processing.task import StagePartition, topics_of
 from headwater.schemas.registry import Registry
 from headwater.timeline.clock import Clock
 

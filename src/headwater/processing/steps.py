@@ -18,6 +18,8 @@ from headwater.ports.record import TopicDescription
 Runner = Literal["memory", "kafka"]
 REKEY_RETENTION_MS = -1  # kept until the runner deletes what its commits have passed: time alone would lose unread rows
 
+FORM_KEY = b"\0form"  # in a changelog, of its state: before the names of all tables
+
 
 @dataclass(frozen=True, slots=True)
 class StageInput:

@@ -22,10 +22,8 @@ from headwater.processing.columns import LEAST_ROWS, reads_columns
 from headwater.processing.engine import Commit, Task
 from headwater.processing.records import Letter
 from headwater.processing.state_rocksdb import Position, RocksStore
-from headwater.processing.steps import Stage, StageInput
+from headwater.processing.steps import FORM_KEY, Stage, StageInput
 from headwater.schemas.unsure import Unsure
-
-FORM_KEY = b"\0form"  # of the state: before the names of all tables
 
 
 @dataclass(slots=True)

@@ -1,0 +1,61 @@
+"""Is kept state of the form that the flows now ask for: said by the plan, not by the runner once it is to start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+
+from headwater.contracts.load import PRODUCT_FILE
+from headwater.errors import Finding
+from headwater.mesh.products import Mesh
+from headwater.naming import ProductName
+from headwater.ports.protocol import Broker
+from headwater.ports.reading import read_to_end
+from headwater.ports.record import Message, TopicPartition
+from headwater.processing.steps import FORM_KEY, Plan
+
+# A partition's first commit holds the form, and the broker's cleaner moves it only forward. A topic in which it stands
+# further in is left to the runner, which reads all of it: a plan must stay quick.
+_MESSAGES_LIMIT = 200_000
+
+
+def form_refusals(mesh: Mesh, plans: Mapping[ProductName, Plan], broker: Broker) -> list[Finding]:
+    """A refusal for each stage whose state was written by a flow that kept something else; writes nothing."""
+    changelogs = [stage.changelog for plan in plans.values() for stage in plan.stages if stage.changelog]
+    there = broker.describe(changelogs) if changelogs else {}
+    refusals = []
+    for name, plan in plans.items():
+        for stage in plan.stages:
+            if stage.changelog not in there:
+                continue
+            written = _written_form(broker, stage.changelog, there[stage.changelog].partitions)
+            if written is not None and written != stage.form:
+                product = mesh.product(name).product
+                following = f"{product.version.major + 1}.0.0"
+                refusals.append(
+                    Finding(
+                        "HW-P153",
+                        "error",
+                        f"{product.folder}/{PRODUCT_FILE}",
+                        0,
+                        0,
+                        f"topic {stage.changelog}",
+                        f"the state of {name} ({stage.name}) was written by another flow",
+                        "what this flow keeps has another form, and records already published cannot be unsaid",
+                        f"write version: {following}, whose topics are filled from the inputs' whole history, "
+                        "or take the change of the flow back",
+                    )
+                )
+    return refusals
+
+
+def _written_form(broker: Broker, changelog: str, partitions: int) -> str | None:
+    """The form of the state that a changelog holds; None where it holds none, or not near its beginning."""
+    places = broker.starts([TopicPartition(changelog, number) for number in range(partitions)])
+    with closing(read_to_end(broker, places)) as found:  # type: ignore[type-var]
+        for count, item in enumerate(found):
+            if isinstance(item, Message) and item.key == FORM_KEY and item.value is not None:
+                return item.value.decode(errors="replace")
+            if count >= _MESSAGES_LIMIT:
+                break
+    return None
