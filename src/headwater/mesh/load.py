@@ -32,6 +32,7 @@ from headwater.schemas.versions import standalone
 
 CONNECTORS, STREAMS, CONSUMERS = "connectors", "streams", "consumers"
 FLOW_FILE = "flow.py"
+SQL_FILE = "flow.sql"  # in its place
 MAPPING_FILE = "mapping.py"
 SCHEMAS_FOLDER = "schemas/avro"
 SCHEMA_BYTES_LIMIT = 1_000_000
@@ -191,8 +192,8 @@ class _FolderReading:
             )
             return
         self._database(contract, product, mesh_file)
-        flow_file = self.folder / place / FLOW_FILE
-        if product.type is not ProductType.SOURCE_ALIGNED and not flow_file.is_file():
+        flow_there = any((self.folder / place / name).is_file() for name in (FLOW_FILE, SQL_FILE))
+        if product.type is not ProductType.SOURCE_ALIGNED and not flow_there:
             why, fix = f"a product of type {product.type} is made by its flow", f"write {place}/{FLOW_FILE}"
             self.findings.append(contract.finding("HW-C055", "type", f"there is no {FLOW_FILE}", why=why, fix=fix))
         mapping_file = self.folder / place / MAPPING_FILE

@@ -20,10 +20,14 @@ from headwater.processing.field_types import from_avro
 from headwater.processing.field_uses import fields_read
 from headwater.processing.flow import Stream, source
 from headwater.processing.graph import EVENT_TIMES, FACT_TIMES, HIDDEN, Graph, Port
+from headwater.processing.refusals import Wrong
+from headwater.processing.sql_flow import read_sql
+from headwater.processing.sql_text import Refused
 from headwater.processing.steps import Plan
 from headwater.processing.validation import validate
 
 FLOW_FILE = "flow.py"
+SQL_FILE = "flow.sql"
 _EXECUTED = "it is executed to build the flow, which runs nothing"
 
 
@@ -69,9 +73,11 @@ def unread(declared: Input, port: Port, read: frozenset[str]) -> list[str]:
 
 
 def load_flow(mesh: Mesh, product: ProductName) -> Graph:
-    """The flow of a derived product. Raises `InvalidFiles` where `flow.py` cannot be read or does not give a stream."""
+    """The flow of a derived product. Raises `InvalidFiles` where its file cannot be read or does not give a stream."""
     resolved = mesh.product(product)
     place = f"{resolved.product.folder}/{FLOW_FILE}"
+    if (resolved.folder / SQL_FILE).is_file():
+        return _load_sql(mesh, resolved)
     function = _function(resolved.folder / FLOW_FILE, place)
     inputs = tuple(port_of(mesh.product(read.product)) for read in resolved.product.inputs)
     parameters = list(inspect.signature(function).parameters.values())
@@ -92,6 +98,28 @@ def load_flow(mesh: Mesh, product: ProductName) -> Graph:
         message = f"flow() returns a {type(stream).__name__}"
         raise _invalid(place, line, "HW-P005", message, "what it returns is published", "return the last stream")
     return Graph(stream.node, inputs, port_of(resolved), place)
+
+
+def _load_sql(mesh: Mesh, resolved: ResolvedProduct) -> Graph:
+    place = f"{resolved.product.folder}/{SQL_FILE}"
+    if (resolved.folder / FLOW_FILE).is_file():
+        message, fix = "flow.sql and flow.py stand side by side", "keep one of them"
+        raise _invalid(place, 1, "HW-P163", message, "one flow makes a product", fix)
+    try:
+        text = (resolved.folder / SQL_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message, fix = f"flow.sql cannot be read: {type(error).__name__}", "save it as UTF-8, or mend its rights"
+        raise _invalid(place, 0, "HW-P155", message, "it makes the product's stream", fix) from None
+    inputs = tuple(port_of(mesh.product(read.product)) for read in resolved.product.inputs)
+    try:
+        return read_sql(text, inputs, port_of(resolved), place)
+    except Refused as refused:
+        line, column = refused.place
+        raise _invalid(place, line, refused.code, refused.message, refused.why, refused.fix, column=column) from None
+    except Wrong as wrong:
+        raise InvalidFiles([wrong.finding]) from None
+    except HeadwaterError as error:
+        raise _invalid(place, 1, error.code, error.message, error.detail, error.hint) from None
 
 
 def port_of(resolved: ResolvedProduct) -> Port:
