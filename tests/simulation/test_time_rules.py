@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from headwater.testing.conformance.explode_cases import EXPLODE_CASES
 from headwater.testing.conformance.fold_cases import FOLD_CASES
+from headwater.testing.conformance.latest_cases import LATEST_CASES
 from headwater.testing.conformance.runner_cases import CASES, TICK, Case, Histories, Run, log_of
 from headwater.testing.conformance.union_cases import UNION_CASES
 
@@ -18,6 +19,7 @@ ALL_CASES = (
     *EXPLODE_CASES,
     *FOLD_CASES,
     *UNION_CASES,
+    *LATEST_CASES,
 )
 EVERY_CASE = pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
 PROFILE = settings(

@@ -11,6 +11,7 @@ from headwater.processing.operators.changes import Changes, ChangesSpec
 from headwater.processing.operators.core import Change, RowStep
 from headwater.processing.operators.explode import Explode, ExplodeSpec
 from headwater.processing.operators.join_as_of import FactsSpec, Join, JoinSpec
+from headwater.processing.operators.latest import Latest, LatestSpec
 from headwater.processing.operators.publish import Numbered, Publish
 from headwater.processing.operators.rekey import Moved, Rekey
 from headwater.processing.state import Overlay
@@ -84,6 +85,7 @@ class Chain:
 _OPERATORS: Mapping[type, Callable[[Any, Overlay, bool], Any]] = {
     FoldSpec: lambda spec, overlay, numbered: Fold(spec, overlay, numbered=numbered),
     ExplodeSpec: lambda spec, overlay, numbered: Explode(spec),
+    LatestSpec: lambda spec, overlay, numbered: Latest(spec, overlay),
     JoinSpec: lambda spec, overlay, numbered: Join(spec, overlay),
 }
 

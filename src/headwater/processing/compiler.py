@@ -14,6 +14,7 @@ from headwater.processing.compile_aggregate import AGGREGATE_RULE
 from headwater.processing.compile_explode import EXPLODE_RULE
 from headwater.processing.compile_inputs import branches_of, changes_inputs, lies_by
 from headwater.processing.compile_join import JOIN_RULE
+from headwater.processing.compile_latest import LATEST_RULE
 from headwater.processing.graph import (
     HIDDEN,
     Aggregate,
@@ -21,6 +22,7 @@ from headwater.processing.graph import (
     Filter,
     Graph,
     JoinAsOf,
+    Latest,
     Map,
     Node,
     Start,
@@ -46,6 +48,7 @@ STEP_RULES: Mapping[type, StepRule] = {
     Aggregate: AGGREGATE_RULE,
     JoinAsOf: JOIN_RULE,
     Explode: EXPLODE_RULE,
+    Latest: LATEST_RULE,
 }
 
 
@@ -154,7 +157,13 @@ class _Stages:
         output = self._graph.output
         if (output.key, output.partitions) != (self._kept_by, self._partitions):
             self._hand_over(parts[-1], output.key, output.partitions)
-        publish = PublishSpec("publish", output.shape, parts[-1].wanted, _conversions(self._graph))
+        publish = PublishSpec(
+            "publish",
+            output.shape,
+            parts[-1].wanted,
+            _conversions(self._graph),
+            relate(self._graph, parts[-1].last).pieces,
+        )
         self._close(StageOutput(output.topic, "product", output.partitions, publish), ticks=True)
 
     def _read_inputs(self, part: _Part) -> None:

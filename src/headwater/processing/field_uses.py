@@ -15,6 +15,7 @@ from headwater.processing.graph import (
     Filter,
     Graph,
     JoinAsOf,
+    Latest,
     Node,
     Relation,
     Source,
@@ -59,7 +60,7 @@ def _deciding(graph: Graph, node: Node) -> Iterator[tuple[Field, Use]]:
         yield from _of(before, node.condition.reads(), "filter")
     elif isinstance(node, Explode):
         yield from _of(before, [node.field], "filter")
-    elif isinstance(node, Aggregate):
+    elif isinstance(node, Aggregate | Latest):
         yield from _of(before, node.by, "group")
         yield from _of(before, [before.instant], "time")
     elif isinstance(node, JoinAsOf):

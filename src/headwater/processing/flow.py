@@ -21,6 +21,7 @@ from headwater.processing.graph import (
     Explode,
     Filter,
     JoinAsOf,
+    Latest,
     Map,
     Measure,
     Node,
@@ -123,6 +124,20 @@ class Stream:
             raise _refused("aggregate takes one or more measures by name", "for example departures=count()")
         return Stream(Aggregate(self.node, tuple(by), window, tuple(measures.items()), name, _line()))
 
+    def latest(self, *, by: Sequence[str], name: str = "latest") -> Stream:
+        """Events as the state of a key: facts that hold from an event to the next one of the key, the last one open.
+
+        Events are ordered by `occurred_at`, at one instant by `event_id`. One that comes late, is corrected or
+        retracted alters the piece up to the next event, and only that is published. The facts have the events'
+        fields, without `event_id`; they may be mapped and filtered, and what reads the product can join them.
+
+        >>> source(0).latest(by=["tailnum"])
+        Stream(latest <- input 0)
+        """
+        if isinstance(by, str) or not by or not all(isinstance(field, str) for field in by):
+            raise _refused("latest takes the names of one or more fields", 'for example by=["tailnum"]')
+        return Stream(Latest(self.node, tuple(by), name, _line()))
+
     def join_as_of(self, other: Stream, *, on: Mapping[str, str], take: Mapping[str, str], name: str = "") -> Stream:
         """Each row with fields of a fact that held at its instant, null where none did (a left join).
 
@@ -149,6 +164,7 @@ class Stream:
             Map: "map",
             Explode: "explode",
             Aggregate: "aggregate",
+            Latest: "latest",
             JoinAsOf: "join_as_of",
         }
         line = main_line(self.node)

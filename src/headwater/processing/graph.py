@@ -127,6 +127,16 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class Latest:
+    """Events as the state of their key: what an event says holds until the next one of the key."""
+
+    source: Node
+    by: tuple[str, ...]
+    name: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class JoinAsOf:
     """Left rows with the right's value as of their instant; `on` pairs a left field with a right key field."""
 
@@ -138,7 +148,7 @@ class JoinAsOf:
     line: int = 0
 
 
-Stateful = Aggregate | JoinAsOf
+Stateful = Aggregate | Latest | JoinAsOf
 """Steps with state of their own, by which they are named."""
 
 Step = Explode | Stateful
@@ -155,7 +165,8 @@ class Relation:
     """The rows at one point of a flow.
 
     `key` names, for each part of the key that partitions the rows, a field that still holds it ("" where none does).
-    `lineage` says which input fields each field is made of, `input` which input the rows' identity comes from.
+    `lineage` says which input fields each field is made of. `pieces` is true of facts that override what was said of a
+    part of their interval before: changes speak of such parts, and only a reader of the product sees the whole.
     """
 
     fields: Mapping[str, FieldType]
@@ -164,6 +175,7 @@ class Relation:
     grid: bool
     lineage: Mapping[str, frozenset[Field]]
     corrections: bool = True
+    pieces: bool = False
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -195,7 +207,7 @@ def step_name(graph: Graph, step: Step) -> str:
     """What state and topics of a step are named by: its own name, else for a join what it joins; "" if it has none."""
     if isinstance(step, Explode):
         return ""
-    if step.name or isinstance(step, Aggregate):
+    if step.name or isinstance(step, Aggregate | Latest):
         return step.name
     right = main_line(step.right)[0]
     assert isinstance(right, Source)

@@ -15,6 +15,7 @@ from headwater.processing.graph import (
     Filter,
     Graph,
     JoinAsOf,
+    Latest,
     Map,
     Node,
     Port,
@@ -31,6 +32,7 @@ from headwater.processing.refusals import Wrong, fields_of, finding
 from headwater.processing.validation_aggregate import aggregate_rule
 from headwater.processing.validation_explode import explode_rule
 from headwater.processing.validation_join import join_rule
+from headwater.processing.validation_latest import check_pieces, latest_rule
 from headwater.processing.validation_rows import filter_rule, map_rule, source_rule
 from headwater.processing.validation_union import union_rule
 
@@ -44,6 +46,7 @@ _RULES: Mapping[type, Callable[..., Relation]] = {
     Map: map_rule,
     Filter: filter_rule,
     Explode: explode_rule,
+    Latest: latest_rule,
     Aggregate: aggregate_rule,
     JoinAsOf: join_rule,
 }
@@ -67,7 +70,9 @@ def validate(graph: Graph) -> list[Finding]:
 
 def relate(graph: Graph, node: Node) -> Relation:
     """The rows that a step gives; raises where the flow is not valid (`validate` says it as findings)."""
-    return _RULES[type(node)](graph, node, *(relate(graph, before) for before in before_of(node)))
+    inputs = [relate(graph, before) for before in before_of(node)]
+    check_pieces(graph, node, *inputs)
+    return _RULES[type(node)](graph, node, *inputs)
 
 
 def lineage(graph: Graph) -> Mapping[str, frozenset[Field]]:
@@ -101,6 +106,10 @@ def _output_findings(graph: Graph, given: Relation) -> Iterator[Finding]:
     if given.shape != output.shape:
         yield finding(graph, line, "HW-P050", f"the flow gives {given.shape}s, and the schema holds {output.shape}s")
         return
+    if output.grid and not given.grid:
+        message = "a product of type aggregate holds facts of windows, and these may overlap"
+        why = "flows that read it would fold the overlap twice"
+        yield finding(graph, line, "HW-P116", message, why, "type: consumer-aligned")
     for name, wanted in output.columns().items():
         if name not in given.fields:
             yield finding(

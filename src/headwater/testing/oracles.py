@@ -60,6 +60,54 @@ def united(inputs: Mapping[str, Iterable[Record]]) -> list[dict[str, Any]]:
     return rows
 
 
+def state_at(events: Iterable[Record], valid_at: int) -> Record | None:
+    """Of the events that have occurred by an instant the last, by instant and id; None where there is none.
+
+    >>> [state_at([{"event_id": "a", "occurred_at": 5}], at) is None for at in (4, 5)]
+    [True, False]
+    """
+    occurred = [event for event in events if event["occurred_at"] <= valid_at]
+    return max(occurred, key=lambda event: (event["occurred_at"], event["event_id"]), default=None)
+
+
+def latest_log(
+    known: Callable[[int], Iterable[Record]],
+    recorded: Iterable[int],
+    *,
+    tick: int,
+    by: Callable[[Record], Identity],
+    value: Callable[[Record], Any],
+    order: Callable[[Identity], Any],
+) -> list[dict[str, Any]]:
+    """The log of events as states: at each tick's end the pieces between neighbouring instants whose state differs.
+
+    `known` are the events known at an instant, `value` what a state says (None: nothing). Entries are as in
+    `expected_log`; a kind follows from what was last said of its very interval.
+    """
+    log: list[dict[str, Any]] = []
+    said: dict[Identity, tuple[int, str]] = {}
+    before: list[Record] = []
+    for end in sorted({(instant // tick + 1) * tick - 1 for instant in recorded}):
+        after = list(known(end))
+        pieces: dict[Identity, tuple[Any, Any]] = {}
+        for key in {by(event) for event in [*before, *after]}:
+            old = [event for event in before if by(event) == key]
+            new = [event for event in after if by(event) == key]
+            instants = sorted({event["occurred_at"] for event in [*old, *new]})
+            for start, until in zip(instants, [*instants[1:], None], strict=True):
+                was, now = state_at(old, start), state_at(new, start)
+                pieces[key, start, until] = was and value(was), now and value(now)
+        for identity in sorted((identity for identity, (was, now) in pieces.items() if was != now), key=order):
+            was, now = pieces[identity]
+            revision, last = said.get(identity, (0, "retract"))
+            kind = "retract" if now is None else "assert" if last == "retract" else "correct"
+            said[identity] = (revision + 1, kind)
+            entry = {"identity": identity, "value": was if now is None else now, "kind": kind}
+            log.append({**entry, "revision": revision + 1, "recorded_at": end})
+        before = after
+    return log
+
+
 def grid_as_of(history: Iterable[Record], key: Sequence[str], recorded_at: int) -> list[Record]:
     """The facts of a grid that are known at an instant: as for events, with key and interval in place of the id."""
     named = [

@@ -19,12 +19,17 @@ from headwater.processing.state import Overlay, Table
 
 @dataclass(frozen=True)
 class PublishSpec:
-    """What is published: the rows' columns, which are the record's fields, and the columns to convert on the way."""
+    """What is published: the rows' columns, which are the record's fields, and the columns to convert on the way.
+
+    `pieces` is true where a change says what held over an interval that need not have been published as such: a record
+    is then an assertion or a correction by what was last published for its very interval.
+    """
 
     name: str
     shape: str
     columns: tuple[str, ...]
     conversions: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
+    pieces: bool = False
 
 
 class Numbered(NamedTuple):
@@ -48,6 +53,7 @@ class Publish:
         self._rest = rest_function(spec.shape, columns)
         self._order = _event_order(columns) if spec.shape == "event" else _fact_order(columns)
         self._number = number
+        self._pieces = spec.pieces
         self._revisions = Table(overlay, spec.name, pack_integer, int)
 
     def tick(self, changes: Iterable[Change], recorded_at: int) -> list[Numbered]:
@@ -84,16 +90,21 @@ class Publish:
         row = before if after is None else after
         assert row is not None
         record = dict(zip(self._columns, row, strict=True))
+        fresh = before is None
         if self._number is None:
-            revision = (self._revisions.get(identity) or 0) + 1
-            self._revisions.put(identity, revision)
+            known = self._revisions.get(identity) or 0
+            revision = abs(known) + 1
+            if self._pieces:
+                fresh = known <= 0
+            # Of pieces the last record may be a retract though something holds there: its number is kept below zero.
+            self._revisions.put(identity, -revision if self._pieces and after is None else revision)
         else:
             revision = self._number(key, record["valid_from"])
         for name, convert in self._conversions:
             if record[name] is not None:
                 record[name] = convert(record[name])
         record["recorded_at"] = recorded_at
-        record["kind"] = "assert" if before is None else "retract" if after is None else "correct"
+        record["kind"] = "retract" if after is None else "assert" if fresh else "correct"
         record["revision"] = revision
         return record
 
