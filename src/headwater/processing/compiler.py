@@ -134,6 +134,7 @@ class _Stages:
             part.wanted,
             _conversions(self._graph),
             self._graph.output.accept_late,
+            self._source.shape == "fact" and not self._source.grid,
         )
         source = self._source
         fields = tuple(sorted({*part.given, *HIDDEN, *times_of(source)}))

@@ -1,7 +1,8 @@
 """What a product that only maps and filters publishes: each record at once, with its recorded time, kind and revision.
 
 What fails the filter above revision 1 leaves as a retract, known or not; at revision 1 nothing of it was published, and
-it is left out. A retract always passes. No state.
+it is left out. Unless it is a fact that may override others: then it leaves as a retract too, or what it overrides
+would still speak for its interval. A retract always passes. No state.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from headwater.processing.operators.core import RowStep, checked_interval, check
 
 @dataclass(frozen=True)
 class PassSpec:
-    """The `fields` read of a record, the row steps with and without their filters, the columns of the record made."""
+    """The `fields` read of a record, the row steps with and without their filters, the columns of the record made.
+
+    `overrides` is true of facts whose intervals may overlap.
+    """
 
     shape: str
     fields: tuple[str, ...]
@@ -25,6 +29,7 @@ class PassSpec:
     columns: tuple[str, ...]
     conversions: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
     accept_late: int | None = None
+    overrides: bool = False
 
 
 class Passing:
@@ -46,7 +51,7 @@ class Passing:
         try:
             kept = row if spec.step is None else spec.step(row)
             if kept is None or kind == "retract":
-                if kind != "retract" and revision == 1:
+                if kind != "retract" and revision == 1 and not spec.overrides:
                     return None
                 kind, kept = "retract", row if spec.mapping is None else spec.mapping(row)
         except (ArithmeticError, TypeError, ValueError) as error:
