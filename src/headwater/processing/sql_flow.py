@@ -260,7 +260,10 @@ class _Query:
 
     def _column(self, column: Any, sides: list[_Side]) -> Column:
         side = self._side_of(column, sides)
-        return Column(column.name if side is sides[0] else side.taken.get(column.name, column.name))
+        if side is not sides[0] and column.name not in side.taken:
+            why, fix = "a later join reads what an earlier one gave", f"put {side.alias} first, and SELECT the field"
+            raise self._refused(column, "HW-P162", f"'{column.name}' of {side.alias} is not taken yet", why, fix)
+        return Column(column.name if side is sides[0] else side.taken[column.name])
 
     def _reader(self, sides: list[_Side]) -> Reader:
         return Reader(lambda column: self._column(column, sides), self._place)

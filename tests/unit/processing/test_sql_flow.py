@@ -218,6 +218,11 @@ def test_hostile_text_ends_in_a_finding_and_soon(folder: Path, expression: str) 
     assert time.process_time() - started < 10
 
 
+def test_a_join_on_a_field_that_no_join_gave_is_not_guessed(folder: Path) -> None:
+    finding = found(folder, FEATURES.replace("f.tailnum = a", "w.origin = a"), "planning.delay_features")
+    assert (finding.code, finding.line) == ("HW-P162", 9)
+
+
 def test_many_steps_end_in_a_finding(folder: Path) -> None:
     steps = ", ".join(f"s{n} AS (SELECT * FROM {f's{n - 1}' if n else 'departures'})" for n in range(300))
     assert found(folder, f"WITH {steps} SELECT * FROM s299").code == "HW-P156"
