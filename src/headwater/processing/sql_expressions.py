@@ -49,10 +49,15 @@ class Reader:
 
     def __init__(self, column: Callable[[Any], Expression], place: Callable[[Any], tuple[int, int]]) -> None:
         self._column, self._place = column, place
+        self._at = (1, 1)  # of what was read last
         self._sizes: dict[int, tuple[int, int, Expression]] = {}
 
     def read(self, node: Any) -> Expression:
         """The expression of a part of the tree. Raises `Refused`."""
+        if node is None:  # sqlglot lets a sign stand without its operand
+            why, fix = "each sign and function has its operands", "mend this place"
+            raise Refused("HW-P155", "flow.sql is not SQL: an operand is missing", why, fix, self._at)
+        self._at = self._place(node)
         found = self._read(node)
         size, depth, _ = self._size(found)
         if size > SIZE_LIMIT or depth > DEPTH_LIMIT:

@@ -108,6 +108,7 @@ BY = "GROUP BY origin, TUMBLING('1h')"
         ("-- nothing but words", "HW-P155", (1, 1)),
         ("\n  DROP TABLE departures", "HW-P155", (2, 3)),
         ("SELECT origin\nFROM departures;\nSELECT 1", "HW-P155", (2, 16)),
+        ("SELECT origin FROM departures\nWHERE delay_minutes IN (@, 2)", "HW-P155", (2, 7)),
         ("SELECT origin\n  FROM departures WHERE WHERE", "HW-P155", None),
         ("SELECT origin\nFROM departures) x", "HW-P155", (2, 16)),
         ("SELECT 'never ends FROM departures", "HW-P155", None),
