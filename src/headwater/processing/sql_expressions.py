@@ -57,7 +57,8 @@ class Reader:
         if node is None:  # sqlglot lets a sign stand without its operand
             why, fix = "each sign and function has its operands", "mend this place"
             raise Refused("HW-P155", "flow.sql is not SQL: an operand is missing", why, fix, self._at)
-        self._at = self._place(node)
+        place = self._place(node)
+        self._at = self._at if place == (1, 1) else place  # a part without words has no place
         found = self._read(node)
         size, depth, _ = self._size(found)
         if size > SIZE_LIMIT or depth > DEPTH_LIMIT:
