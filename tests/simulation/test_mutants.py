@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -40,12 +41,14 @@ RUNS = st.builds(
 
 def drop_a_late_row(patch: pytest.MonkeyPatch) -> None:
     whole = Fold._fold
-    newest: dict[tuple[int, bytes], int] = {}
+    # By fold, not by its id: a number that is given again would make the hunt another one each time.
+    newest: WeakKeyDictionary[Fold, dict[bytes, int]] = WeakKeyDictionary()
 
     def fold(self: Fold, touched: Any, key: bytes, row: Any, sign: int) -> None:
         start = self._interval(row[self._instant])[0]
-        newest[id(self), key] = max(start, newest.get((id(self), key), start))
-        if start >= newest[id(self), key]:
+        own = newest.setdefault(self, {})
+        own[key] = max(start, own.get(key, start))
+        if start >= own[key]:
             whole(self, touched, key, row, sign)
 
     patch.setattr(Fold, "_fold", fold)
