@@ -15,7 +15,8 @@ import pytest
 from headwater.hooks import Hooks
 from headwater.ports.kafka import KafkaBroker
 from headwater.processing.runners.kafka import KafkaRunner
-from headwater.testing.broker_mesh import BrokerMesh, random_batches, wait_until
+from headwater.processing.steps import internal_topics
+from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Stack
@@ -110,22 +111,59 @@ def flow(departures: Stream) -> Stream:
 """
 
 
+STATES = """from headwater import Stream, col
+
+
+def flow(departures: Stream) -> Stream:
+    states = departures.latest(by=["origin"])
+    return states.map(departures=col("delay_minutes").coalesce(0)).filter(col("departures") >= 0)
+"""
+
+
+def rewritten(kafka: KafkaBroker, folder: Path, flow: str, kind: str = "aggregate") -> BrokerMesh:
+    """The mesh with another flow for its product, which is of another type where that is said."""
+    nonce = f"x{uuid.uuid4().hex[:8]}"
+    BrokerMesh.made(kafka, folder, nonce)
+    hourly = folder / "streams" / f"airports{nonce}" / "hourly"
+    (hourly / "flow.py").write_text(flow)
+    contract = hourly / "product.yaml"
+    contract.write_text(contract.read_text().replace("type: aggregate", f"type: {kind}"))
+    small = BrokerMesh.loaded(kafka, folder, nonce)
+    for topic in internal_topics(small.plan):
+        kafka.create_topic(topic)
+    return small
+
+
+def lose_the_state_in_the_middle(small: BrokerMesh, folder: Path, batches: list[Batch]) -> None:
+    half = len(batches) // 2
+    with running(small, folder):
+        small.feed(batches[:half], last=False)
+        wait_until(lambda: small.settled() >= batches[half - 1][-1]["recorded_at"] - 200_000)
+    shutil.rmtree(folder)
+    last = batches[-1][-1]["recorded_at"]
+    with running(small, folder):
+        small.feed(batches[half:])
+        wait_until(lambda: small.settled() > last)
+
+
 def test_what_folds_keep_beside_their_sums_comes_back_from_the_changelog(kafka: KafkaBroker, tmp_path: Path) -> None:
     """Hopping intervals, multisets and a state of the author's own, over a state folder that is lost in the middle."""
-    nonce = f"x{uuid.uuid4().hex[:8]}"
-    BrokerMesh.made(kafka, tmp_path / "mesh", nonce)
-    (tmp_path / "mesh" / "streams" / f"airports{nonce}" / "hourly" / "flow.py").write_text(FOLDS)
-    small = BrokerMesh.loaded(kafka, tmp_path / "mesh", nonce)
+    small = rewritten(kafka, tmp_path / "mesh", FOLDS)
     batches = random_batches(13, batches=40, size=10)
-    with running(small, tmp_path / "state"):
-        small.feed(batches[:20], last=False)
-        wait_until(lambda: small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
-    shutil.rmtree(tmp_path / "state")
-    last = batches[-1][-1]["recorded_at"]
-    with running(small, tmp_path / "state"):
-        small.feed(batches[20:])
-        wait_until(lambda: small.settled() > last)
+    lose_the_state_in_the_middle(small, tmp_path / "state", batches)
     written = small.decoded()
     assert written == small.expected(batches)
     kinds = {record["kind"] for log in written.values() for _, record in log}
     assert kinds == {"assert", "correct", "retract"}
+
+
+def test_states_that_events_make_come_back_from_the_changelog(kafka: KafkaBroker, tmp_path: Path) -> None:
+    """`latest` through a rekey, with the events of each key in order kept over a lost state folder."""
+    small = rewritten(kafka, tmp_path / "mesh", STATES, "consumer-aligned")
+    batches = random_batches(14, batches=40, size=10)
+    lose_the_state_in_the_middle(small, tmp_path / "state", batches)
+    written = small.decoded()
+    assert written == small.expected(batches)
+    records = [record for log in written.values() for _, record in log]
+    assert {record["kind"] for record in records} == {"assert", "correct", "retract"}
+    assert any(record["valid_to"] is None for record in records)
