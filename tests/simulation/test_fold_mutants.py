@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from tests.simulation import hunting
+from tests.simulation.hunting import Break, assert_turns_red
 
-from headwater.errors import Fault
 from headwater.processing import measures
 from headwater.processing.custom_fold import CustomFold, folding
 from headwater.processing.multisets import Distinct, Edge, Moved
 from headwater.processing.operators import aggregate
 from headwater.processing.operators.aggregate import Fold
 from headwater.testing.conformance.fold_cases import FIRST_AND_LAST, FIRST_OF_FACTS, HOPPING, HOPPING_PEAKS, OWN_FOLDS
-from headwater.testing.conformance.runner_cases import Case, Histories, Run, log_of
+from headwater.testing.conformance.runner_cases import Case, Run
 
-Break = Callable[[pytest.MonkeyPatch], None]
-HUNT = settings(
-    max_examples=100,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    phases=[Phase.generate],
-    report_multiple_bugs=False,  # a broken rule may show itself in two ways, and one is enough
-    suppress_health_check=list(HealthCheck),
-)
+HUNT = settings(hunting.HUNT, max_examples=100)
 RUNS = st.builds(Run, partitions=st.sampled_from([2, 5]), batch=st.sampled_from([1, 7]), seed=st.integers(0, 10_000))
 
 
@@ -128,11 +119,4 @@ def add_what_goes(patch: pytest.MonkeyPatch) -> None:
 def test_a_broken_fold_turns_the_log_red(case: Case, break_it: Break, monkeypatch: pytest.MonkeyPatch) -> None:
     """`test_the_log_is_what_the_whole_input_says` fails for each of these."""
     break_it(monkeypatch)
-
-    @HUNT
-    @given(case.histories, RUNS)
-    def holds(histories: Histories, run: Run) -> None:
-        assert log_of(case, run.of(case, histories)) == case.expected(histories)
-
-    with pytest.raises((AssertionError, Fault)):
-        holds()
+    assert_turns_red(case, hunt=HUNT, runs=RUNS)
