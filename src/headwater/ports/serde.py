@@ -8,7 +8,6 @@ from typing import Any
 from headwater.errors import CallerFault, Misfit
 from headwater.schemas.avro import Schema
 from headwater.schemas.codec import FRAME_LENGTH, RowCodec, unframe
-from headwater.schemas.column_bodies import BodyColumns, readable
 from headwater.schemas.defaults import default_value
 from headwater.schemas.registry import Registry
 from headwater.schemas.unsure import Unsure
@@ -58,6 +57,9 @@ class RecordReader:
         except Misfit:
             raise Unsure from None
         schema = self._registry.by_id(schema_id).schema
+        # Here, so that who reads record by record does not wait for numpy and Arrow.
+        from headwater.schemas.column_bodies import BodyColumns, readable
+
         whole = {field.name for field in self._schema.fields} <= {field.name for field in schema.fields}
         read = BodyColumns(schema).read if whole and readable(schema.type) else None
         self._columns[value[:FRAME_LENGTH]] = read

@@ -19,13 +19,11 @@ lies in the last closed tick or before when read again is a repeat; the last clo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headwater.errors import Fault
 from headwater.ports.record import TRACEPARENT, Header
-from headwater.processing.blocks import Block, OutputBlock
 from headwater.processing.chain import Chain
-from headwater.processing.columns import ColumnRoad, column_road
 from headwater.processing.lanes import NEVER, Lane, Position, frontier_of
 from headwater.processing.operators.changes import ChangesSpec, Intake
 from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
@@ -35,6 +33,10 @@ from headwater.processing.packing import RowForm, pack_integer
 from headwater.processing.state import Overlay, StateStore, Table
 from headwater.processing.steps import Stage, StageInput
 from headwater.processing.work import Commit, Counts, ExchangeMessage, OutputRecord, Task
+
+if TYPE_CHECKING:
+    from headwater.processing.blocks import Block, OutputBlock
+    from headwater.processing.columns import ColumnRoad
 
 __all__ = ["Commit", "Counts", "ExchangeMessage", "OutputRecord", "Task", "new_task"]
 
@@ -60,7 +62,7 @@ class StageTask:
         self._committed = self._closed
         self._inputs = {entry.topic: _Input(entry) for entry in stage.inputs}
         self._chain = Chain(stage, self._overlay, partition)
-        self._columns = column_road(stage, self._chain)
+        self._columns: ColumnRoad | None = None
         self._positions: dict[str, Position] = {}
         self._records: list[OutputRecord] = []
         self._messages: list[ExchangeMessage] = []
@@ -84,6 +86,11 @@ class StageTask:
 
     def block(self, topic: str, block: Block) -> bool:
         """Take many records of a product input at once, where this stage has a columnar road that is sure of them."""
+        if self._columns is None:
+            # Here: who checks, tests or previews a flow is given no columns, and need not wait for numpy and Arrow.
+            from headwater.processing.columns import column_road
+
+            self._columns = column_road(self._stage, self._chain)
         if self._columns is None or not self._columns.take(self._inputs[topic].lanes[0], self._closed, block):
             return False
         self.counts.read += len(block.offsets)
