@@ -153,13 +153,18 @@ class Consumer:
         """One transaction; where a value cannot be decoded and stops the consumer, of what lies before it."""
         taken, refused = self._decoded(messages)
         if taken:
-            records = [(message, record) for message, record in taken if record is not None]
+            records = [(self._own(record), message, record) for message, record in taken if record is not None]
             with inbox.transaction() as transaction:
-                known = dict(transaction.known({self._identity(record) for _, record in records}))
+                known = dict(transaction.known({own for own, _, _ in records}))
                 changed: dict[bytes, Kept] = {}
-                updates = sum(
-                    self._update(transaction.effects, message, record, known, changed) for message, record in records
-                )
+                updates = 0
+                for own, message, record in records:
+                    kept = known.get(own)
+                    if kept is None or record["revision"] > kept.revision:
+                        self._effects.handle(self._update(kept, record), transaction.effects)
+                        value = None if record["kind"] == "retract" else message.value
+                        known[own] = changed[own] = Kept(record["revision"], value)
+                        updates += 1
                 transaction.keep(changed)
                 transaction.reach(
                     {TopicPartition(one.topic, one.partition): Reached(one.offset + 1, identity) for one, _ in taken}
@@ -174,19 +179,9 @@ class Consumer:
         if refused is not None:
             raise refused
 
-    def _update(
-        self, effects: Any, message: Message, record: Record, known: dict[bytes, Kept], changed: dict[bytes, Kept]
-    ) -> bool:
-        """Tell one update, unless it is known."""
-        identity = self._identity(record)
-        kept = known.get(identity)
-        if kept is not None and record["revision"] <= kept.revision:
-            return False
+    def _update(self, kept: Kept | None, record: Record) -> Update:
         before = None if kept is None or kept.value is None else self._records.read(kept.value)
-        retracted = record["kind"] == "retract"
-        self._effects.handle(Update(before, None if retracted else record, record), effects)
-        known[identity] = changed[identity] = Kept(record["revision"], None if retracted else message.value)
-        return True
+        return Update(before, None if record["kind"] == "retract" else record, record)
 
     def _decoded(self, messages: Sequence[Message]) -> tuple[list[tuple[Message, Record | None]], CallerFault | None]:
         """Messages with their records, None where one is passed over; and what stops the consumer behind them."""
@@ -200,7 +195,8 @@ class Consumer:
                 taken.append((message, None))
         return taken, None
 
-    def _identity(self, record: Record) -> bytes:
+    def _own(self, record: Record) -> bytes:
+        """What tells an event or a fact from all others."""
         names = ("event_id",) if self._event else (*self._key, "valid_from", "valid_to")
         return json.dumps([record[name] for name in names], ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -15,20 +15,19 @@ from headwater.mesh.products import Mesh, ResolvedOutput, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.processing.field_types import FieldType
 from headwater.processing.flow_file import load_flow
-from headwater.processing.graph import EVENT_TIMES, FACT_TIMES, Relation
+from headwater.processing.graph import EVENT_TIMES, FACT_TIMES, HIDDEN, Relation
 from headwater.processing.refusals import Wrong
 from headwater.processing.validation import relate
+from headwater.schemas.annotations import platform_type
 from headwater.schemas.avro import parse
 
-_INSTANT = {"type": "long", "logicalType": "timestamp-micros"}
-_KIND = {"type": "enum", "name": "headwater.Kind", "symbols": ["assert", "correct", "retract"]}
 _AVRO: Mapping[str, Any] = {
     "integer": "long",
     "double": "double",
     "string": "string",
     "boolean": "boolean",
     "bytes": "bytes",
-    "instant": _INSTANT,
+    "instant": platform_type("recorded_at"),
     "date": {"type": "int", "logicalType": "date"},
 }
 
@@ -66,8 +65,7 @@ def _fields(relation: Relation) -> list[dict[str, Any]]:
     first = [times[0], *relation.key, times[1]] if relation.shape == "event" else [*relation.key, *times]
     names = list(dict.fromkeys([*(name for name in first if name), *relation.fields]))
     given = [_field(name, relation.fields[name]) for name in names if name in relation.fields]
-    platform = {"recorded_at": _INSTANT, "kind": _KIND, "revision": "long"}
-    return [*given, *({"name": name, "type": type_} for name, type_ in platform.items())]
+    return [*given, *({"name": name, "type": platform_type(name)} for name in HIDDEN)]
 
 
 def _once(value: Any, seen: set[str]) -> Any:

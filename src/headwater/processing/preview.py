@@ -48,8 +48,9 @@ def preview(graph: Graph, samples: Sequence[Sequence[Record]], *, tick: int) -> 
     whose first version lies before it counts as new.
     """
     runner = MemoryRunner(compile_plan(graph, tick=tick))
-    inputs = [_sampled(port, records) for port, records in zip(graph.inputs, samples, strict=True)]
+    inputs = []
     for port, records in zip(graph.inputs, samples, strict=True):
+        inputs.append(_sampled(port, records))
         for record in records:
             runner.write(port.topic, [record[name] for name in port.key], record)
     newest = max((one.last_recorded for one in inputs if one.last_recorded is not None), default=0)

@@ -6,9 +6,10 @@ asserts, corrects or retracts, and its revision.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from headwater.errors import Finding
 from headwater.schemas.avro import Schema, without
@@ -95,6 +96,15 @@ _AS_WRITTEN: Final = {
     "kind": '{"type": "enum", "name": "headwater.Kind", "symbols": ["assert", "correct", "retract"]}',
     "revision": '"long"',
 }
+
+
+def platform_type(name: str) -> Any:
+    """The Avro type, as JSON, of a field that every record has: `recorded_at`, `kind` or `revision`.
+
+    >>> platform_type("revision"), platform_type("kind")["name"]
+    ('long', 'headwater.Kind')
+    """
+    return json.loads(_AS_WRITTEN[name])
 
 
 def _fits(name: str, field: Field) -> bool:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from headwater.schemas.avro import Schema
 from headwater.schemas.types import Array, AvroType, Enum, Record, Union, logical_of
 from headwater.schemas.unsure import Unsure
+from headwater.schemas.wire_schema import wire_schema
 
 try:
     import pyruhvro
@@ -66,7 +67,7 @@ class BodyColumns:
 
     def __init__(self, schema: Schema) -> None:
         self._type = schema.type
-        self._text = json.dumps(_wire(schema.type, []))
+        self._text = json.dumps(wire_schema(schema.type, wide=True))
 
     def read(self, bodies: Sequence[bytes]) -> Any:
         """A record batch with a row for each body; integers of both sizes are 64 bits wide. Raises `Unsure`."""
@@ -106,7 +107,7 @@ class RecordColumns:
 
     def __init__(self, schema: Schema) -> None:
         self._fields = [(field.name, field.type) for field in schema.fields]
-        self._text = json.dumps(_wire(schema.type, []))
+        self._text = json.dumps(wire_schema(schema.type, wide=True))
 
     def write(self, columns: Mapping[str, Any]) -> list[bytes]:
         """One body per row; integers of both sizes are 64 bits wide. Raises `Unsure` where a value does not fit."""
@@ -150,24 +151,6 @@ def _scalar(avro_type: AvroType) -> bool:
     if logical is not None:
         return logical.name == "timestamp-micros" and avro_type.kind == "long"
     return avro_type.kind in _PLAIN
-
-
-def _wire(avro_type: AvroType, named: list[str]) -> Any:
-    """The schema as pyruhvro is to read it, with the same bytes: no logical types, no name twice, wide integers."""
-    if isinstance(avro_type, Record):
-        named.append("")
-        name = f"N{len(named)}"
-        fields = [{"name": field.name, "type": _wire(field.type, named)} for field in avro_type.fields]
-        return {"type": "record", "name": name, "fields": fields}
-    if isinstance(avro_type, Array):
-        return {"type": "array", "items": _wire(avro_type.items, named)}
-    if isinstance(avro_type, Union):
-        return [_wire(branch, named) for branch in avro_type.branches]
-    if isinstance(avro_type, Enum):
-        named.append("")
-        return {"type": "enum", "name": f"N{len(named)}", "symbols": list(avro_type.symbols)}
-    # Read as 32 bits, a longer number would lose what is above them in silence.
-    return "long" if avro_type.kind == "int" else avro_type.kind
 
 
 def _bytes_of(avro_type: AvroType, column: Any) -> int:

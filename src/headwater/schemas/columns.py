@@ -23,6 +23,7 @@ from headwater.schemas.avro import Schema
 from headwater.schemas.column_text import dates, instants, uuids
 from headwater.schemas.types import Array, AvroType, Enum, Field, Record, Union, logical_of
 from headwater.schemas.unsure import Unsure
+from headwater.schemas.wire_schema import wire_schema
 
 Mask = Any  # an array of booleans: True where the row road must look
 _PLAIN = {"boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64(), "string": pa.string()}
@@ -120,7 +121,7 @@ class AvroColumns:
 
     def __init__(self, schema: Schema) -> None:
         self._names = [field.name for field in schema.fields]
-        self._text = json.dumps(_plain(schema.type, []))
+        self._text = json.dumps(wire_schema(schema.type))
 
     def write(self, columns: Mapping[str, Any]) -> list[bytes]:
         """One body per row; the columns are as `PayloadColumns` makes them. Raises `Unsure` where they do not fit."""
@@ -230,23 +231,6 @@ def _nulls(column: Any) -> Any:
 
 def _other(union: Union) -> AvroType:
     return next(branch for branch in union.branches if branch.kind != "null")
-
-
-def _plain(avro_type: AvroType, named: list[str]) -> Any:
-    """The Avro schema without logical types and references, which has the same bytes; each name is used once."""
-    if isinstance(avro_type, Record):
-        named.append("")
-        name = f"N{len(named)}"
-        fields = [{"name": field.name, "type": _plain(field.type, named)} for field in avro_type.fields]
-        return {"type": "record", "name": name, "fields": fields}
-    if isinstance(avro_type, Array):
-        return {"type": "array", "items": _plain(avro_type.items, named)}
-    if isinstance(avro_type, Union):
-        return [_plain(branch, named) for branch in avro_type.branches]
-    if isinstance(avro_type, Enum):
-        named.append("")
-        return {"type": "enum", "name": f"N{len(named)}", "symbols": list(avro_type.symbols)}
-    return avro_type.kind
 
 
 def _has_text_instant(fields: Sequence[Field], value: Any) -> bool | None:
