@@ -40,8 +40,12 @@ Batch = list[dict[str, Any]]
 
 
 def write_renamed_mesh(folder: Path, nonce: str) -> Path:
-    """The small mesh with domains of its own, so that many of them live on one cluster."""
+    """The small mesh with domains of its own, so that many of them live on one cluster.
+
+    Its departures are kept for ever: they are dated years back, and a broker would remove them at its next look.
+    """
     for name, text in FILES.items():
+        text = text.replace("retention: 30d", "retention: forever")
         renamed = (name, text)
         name, text = (
             part.replace("flights", f"flights{nonce}").replace("airports", f"airports{nonce}") for part in renamed
