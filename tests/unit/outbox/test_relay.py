@@ -211,6 +211,21 @@ def test_the_tick_of_the_last_record_is_settled_soon_after_it() -> None:
     assert world.clock.now() - START < 1_000_000
 
 
+def test_the_mark_of_a_batch_goes_with_the_next_one_so_that_a_busy_relay_turns_to_the_broker_once() -> None:
+    world = World(rows_limit=3)
+    for name in "ab":
+        world.commit([world.order(name), world.order(name)])
+        world.clock.sleep(2 * TICK)
+    world.live(100, "relay.after_commit:2:raise")
+    first, second = sorted({int(record["recorded_at"]) for _, record in world.records(world.products[0])})
+    marks = {decode_mark(m.value or b"")[0] for m in world.messages("orders.placed.v1.progress")}
+    assert marks == {first}
+    world.live(100)
+    marks = {decode_mark(m.value or b"")[0] for m in world.messages("orders.placed.v1.progress")}
+    assert max(marks) >= second
+    check(world)
+
+
 def test_what_was_committed_while_the_relay_was_away_is_recorded_when_it_was_committed() -> None:
     """The server answers a probe at once, with its clock as it is now, though it has yet to send what lies behind."""
     world = World()
