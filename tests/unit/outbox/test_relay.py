@@ -212,9 +212,9 @@ def test_the_tick_of_the_last_record_is_settled_soon_after_it() -> None:
 
 
 def test_the_mark_of_a_batch_goes_with_the_next_one_so_that_a_busy_relay_turns_to_the_broker_once() -> None:
-    world = World(rows_limit=3)
+    world = World(rows_limit=4)
     for name in "ab":
-        world.commit([world.order(name), world.order(name)])
+        world.commit([world.order(name) for _ in range(3)])
         world.clock.sleep(2 * TICK)
     world.live(100, "relay.after_commit:2:raise")
     first, second = sorted({int(record["recorded_at"]) for _, record in world.records(world.products[0])})
