@@ -307,8 +307,8 @@ class Publisher:
         for place, end in sink.flush().items():
             if place in self.ends:
                 self.ends[place] = end
-        # Only now is it known where the mark of these records stands. Sent now, it would be a second turn to the broker,
-        # a third of the time to commit on a busy one. What comes next brings it: more rows, or quiet.
+        # Only now is it known where the mark of these records stands. Sent now, it would be a second turn to the
+        # broker, a third of the time to commit on a busy one. What comes next brings it: more rows, or quiet.
         self.owed = batch.marked if records else None
         failpoint("relay.in_commit")
         sink.commit()
