@@ -7,16 +7,21 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from headwater.hooks import Hooks
+from headwater.plan.desired import desired
 from headwater.ports.kafka import KafkaBroker
+from headwater.ports.record import TopicDescription
 from headwater.processing.runners.kafka import KafkaRunner
+from headwater.processing.runners.memory import MemoryRunner
 from headwater.processing.steps import internal_topics
-from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, wait_until
+from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, wait_until, write_renamed_mesh
+from headwater.testing.small_mesh import DEPARTURE_SCHEMA, DEPARTURES, HOURLY, HOURLY_FLOW, edit, write
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Stack
@@ -167,3 +172,71 @@ def test_states_that_events_make_come_back_from_the_changelog(kafka: KafkaBroker
     records = [record for log in written.values() for _, record in log]
     assert {record["kind"] for record in records} == {"assert", "correct", "retract"}
     assert any(record["valid_to"] is None for record in records)
+
+
+STOPS = """from headwater import Stream, col, count_distinct, total
+
+
+def flow(departures: Stream, arrivals: Stream) -> Stream:
+    stops = departures.union(arrivals, named="way").explode("stops", into="stop", position="place")
+    hours = stops.aggregate(by=["stop"], window=WINDOW, rows=count_distinct("event_id"), places=total("place"))
+    return hours.select(origin=col("stop"), departures=col("rows") * 1000 + col("places"))
+"""
+
+
+def two_sources(kafka: KafkaBroker, folder: Path, nonce: str) -> BrokerMesh:
+    """The small mesh with stops in its departures, arrivals like them, and both counted by the hour and stop."""
+    write_renamed_mesh(folder, nonce)
+    field = '{"name": "delay_minutes"'
+    stops = '{"name": "stops", "type": {"type": "array", "items": "string"}, "default": []},'
+    for name in (DEPARTURES, DEPARTURE_SCHEMA):
+        text = (folder / name.replace("flights", f"flights{nonce}")).read_text().replace(field, f"{stops} {field}")
+        write(folder, name.replace("flights", f"flights{nonce}"), text)
+        for old, new in (("departure", "arrival"), ("Departure", "Arrival")):
+            name, text = name.replace(old, new), text.replace(old, new)
+        write(folder, name.replace("flights", f"flights{nonce}"), text)
+    hourly = HOURLY.replace("airports", f"airports{nonce}")
+    read = f"{{product: flights{nonce}.departures, major: 1, reads: [origin, occurred_at]}}"
+    both = read.replace("[origin, occurred_at]", "[stops]")
+    edit(folder, hourly, f"  - {read}", f"  - {both}\n  - {both.replace('departures', 'arrivals')}")
+    flow = STOPS.replace("WINDOW", 'tumbling("1h")').replace("count_distinct, total", "count_distinct, total, tumbling")
+    write(folder, HOURLY_FLOW.replace("airports", f"airports{nonce}"), flow)
+    small = BrokerMesh.loaded(kafka, folder, nonce)
+    for topic in desired(small.mesh, {small.plan.product: small.plan}).topics:
+        kafka.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
+    return small
+
+
+def test_united_inputs_and_elements_of_arrays_are_as_in_memory(kafka: KafkaBroker, tmp_path: Path) -> None:
+    """Both inputs have the same ids, and corrections make arrays shorter and longer."""
+    nonce = f"x{uuid.uuid4().hex[:8]}"
+    small = two_sources(kafka, tmp_path / "mesh", nonce)
+    ways = [small, replace(small, source=small.mesh.product(f"flights{nonce}.arrivals"), _offsets={})]
+    places = ["JFK", "LGA", "JFK", "EWR"]
+    given = []
+    for seed, size in ((15, 10), (16, 9)):
+        batches = random_batches(seed, batches=30, size=size)
+        given.append([[event | {"stops": places[: hash_of(event) % 5]} for event in batch] for batch in batches])
+    last = max(batches[-1][-1]["recorded_at"] for batches in given)
+    with running(small, tmp_path / "state"):
+        for way, batches in zip(ways, given, strict=True):
+            way.feed(batches)
+        wait_until(lambda: small.settled() > last)
+    memory = MemoryRunner(small.plan)
+    for way, batches in zip(ways, given, strict=True):
+        for event in (event for batch in batches for event in batch):
+            memory.write(way.source.output.topic, [event["flight_id"]], event)
+        memory.mark(way.source.output.topic, last + 60_000_000)
+    memory.run()
+    expected = {
+        number: [(entry.key, dict(entry.record)) for entry in log if entry.record is not None]
+        for number, log in enumerate(memory.topics[small.product.output.topic])
+    }
+    written = small.decoded()
+    assert written == expected
+    assert {record["kind"] for log in written.values() for _, record in log} == {"assert", "correct", "retract"}
+
+
+def hash_of(event: dict[str, object]) -> int:
+    """A number that is the same in every run, and another one for each revision."""
+    return sum(f"{event['event_id']}/{event['revision']}".encode())

@@ -40,7 +40,9 @@ def _made(graph: Graph, step: JoinAsOf, given: Given) -> Made:
         tuple(positions[name] for name in given.gives),
     )
     form = f"{spec.name}:{spec.columns}:{spec.types}:{spec.right.fields}:{spec.right.types}"
-    return Made(spec, form, (entry,))
+    left = zip(given.columns, given.types, strict=True)
+    taken = zip((name for name, _ in step.take), spec.right.types, strict=True)
+    return Made(spec, form, (entry,), (*left, *taken))
 
 
 def _facts(graph: Graph, step: JoinAsOf) -> StageInput:

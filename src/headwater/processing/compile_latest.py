@@ -24,7 +24,8 @@ def _made(graph: Graph, step: Latest, given: Given) -> Made:
     spec = LatestSpec(
         given.name, given.columns, given.types, given.relation.key, tuple(places[name] for name in given.gives)
     )
-    return Made(spec, f"{spec.name}:{spec.columns}:{spec.types}:{step.by}:{spec.key}")
+    form = f"{spec.name}:{spec.columns}:{spec.types}:{step.by}:{spec.key}"
+    return Made(spec, form, keeps=tuple(zip(given.columns, given.types, strict=True)))
 
 
 LATEST_RULE = StepRule(_taken, _home, _made)

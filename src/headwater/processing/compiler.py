@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from headwater import naming
-from headwater.errors import InvalidFiles
+from headwater.errors import Finding, InvalidFiles
 from headwater.processing.compile_aggregate import AGGREGATE_RULE
 from headwater.processing.compile_explode import EXPLODE_RULE
 from headwater.processing.compile_inputs import branches_of, changes_inputs, lies_by
 from headwater.processing.compile_join import JOIN_RULE
 from headwater.processing.compile_latest import LATEST_RULE
+from headwater.processing.field_types import FieldType
 from headwater.processing.graph import (
     HIDDEN,
     Aggregate,
@@ -31,6 +32,7 @@ from headwater.processing.graph import (
     stateful,
     step_name,
 )
+from headwater.processing.kept_types import kept_findings
 from headwater.processing.operators.core import RowStep
 from headwater.processing.operators.passing import PassSpec
 from headwater.processing.operators.publish import PublishSpec
@@ -88,6 +90,11 @@ class _Part:
     wanted: tuple[str, ...]
     last: Node
 
+    @property
+    def line(self) -> int:
+        """Where the flow's file says the step, or else the last of what follows the source."""
+        return self.last.line if self.step is None else self.step.line
+
     def compiled(self) -> RowStep | None:
         """The row steps as one function."""
         return compile_rows(self.rows, self.given, self.wanted)
@@ -105,6 +112,8 @@ def compile_plan(graph: Graph, *, tick: int) -> Plan:
         stages.pass_on(parts[0])
     else:
         stages.tick_through(parts)
+    if stages.unkept:
+        raise InvalidFiles(list(stages.unkept.values()))
     return Plan(output.product, output.major, tuple(stages.done), ("memory", "kafka"))
 
 
@@ -122,6 +131,8 @@ class _Stages:
         self._forms: list[str] = []
         # By which columns rows lie in which of how many partitions now.
         self._kept_by, self._partitions = lies_by(graph)
+        # By names, the columns that something would keep and cannot.
+        self.unkept: dict[str, Finding] = {}
 
     def pass_on(self, part: _Part) -> None:
         """The only stage of a product that only maps and filters."""
@@ -144,20 +155,20 @@ class _Stages:
 
     def tick_through(self, parts: Sequence[_Part]) -> None:
         """The stages of a product that does more than map and filter one input."""
-        self._read_inputs(parts[0])
+        self._read_inputs(parts[0], parts[1].line if len(parts) > 1 else parts[0].line)
         for before, part in pairwise(parts):
             assert part.step is not None
             for step in before.rows:
                 self._kept_by = carried(self._kept_by, step)
             home = STEP_RULES[type(part.step)].home
             if home is not None and (needs := home(self._graph, part.step)) != (self._kept_by, self._partitions):
-                self._hand_over(before, *needs)
+                self._hand_over(before, *needs, part.line)
             self._operate(before, part)
         for step in parts[-1].rows:
             self._kept_by = carried(self._kept_by, step)
         output = self._graph.output
         if (output.key, output.partitions) != (self._kept_by, self._partitions):
-            self._hand_over(parts[-1], output.key, output.partitions)
+            self._hand_over(parts[-1], output.key, output.partitions, parts[-1].line)
         publish = PublishSpec(
             "publish",
             output.shape,
@@ -167,8 +178,10 @@ class _Stages:
         )
         self._close(StageOutput(output.topic, "product", output.partitions, publish), ticks=True)
 
-    def _read_inputs(self, part: _Part) -> None:
+    def _read_inputs(self, part: _Part, line: int) -> None:
         for entry, form in changes_inputs(self._graph, part.rows, part.wanted, part.last):
+            if entry.logic.kept:
+                self._keep(line, zip(part.wanted, entry.logic.types, strict=True))
             self._inputs.append(entry)
             self._forms.append(form)
 
@@ -177,14 +190,19 @@ class _Stages:
         assert step is not None
         given = Given(step_name(self._graph, step), relate(self._graph, before.last), before.wanted, part.given)
         made = STEP_RULES[type(step)].made(self._graph, step, given)
+        self._keep(part.line, made.keeps)
         self._inputs.extend(made.inputs)
         self._forms.append(made.form)
         self._operations.append(Operation(made.spec, part.compiled(), not part.rows))
         self._name = given.name or self._name
 
-    def _hand_over(self, part: _Part, key: tuple[str, ...], partitions: int) -> None:
+    def _keep(self, line: int, columns: Iterable[tuple[str, FieldType]]) -> None:
+        self.unkept = {**kept_findings(self._graph, line, columns), **self.unkept}
+
+    def _hand_over(self, part: _Part, key: tuple[str, ...], partitions: int, line: int) -> None:
         """End the open stage with a rekey, and begin the next one with what it hands over."""
         types = types_of(relate(self._graph, part.last), part.wanted)
+        self._keep(line, zip(part.wanted, types, strict=True))
         output, name = self._graph.output, self._name or "changes"
         topic = naming.rekey_topic(output.product, output.major, name)
         rekey = RekeySpec(part.wanted, types, key, partitions)

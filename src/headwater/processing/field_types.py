@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-_PRIMITIVES = {
+PRIMITIVES = {
     "int": "integer",
     "long": "integer",
     "float": "double",
@@ -63,6 +64,7 @@ STRING = FieldType("string")
 BOOLEAN = FieldType("boolean")
 INSTANT = FieldType("instant")
 NULL = FieldType("null", nullable=True)
+WRITTEN_OUT_LIMIT = 1000  # named types of a schema that are written out again where they are used again
 PRECISION_LIMIT = 38  # digits of a decimal that every port can carry
 
 
@@ -85,8 +87,8 @@ def from_avro(type_json: Any) -> FieldType:
             return FieldType(kind)
         if type_json["type"] == "enum":
             return STRING
-        if isinstance(type_json["type"], str) and type_json["type"] in _PRIMITIVES and "logicalType" not in type_json:
-            return FieldType(_PRIMITIVES[type_json["type"]])
+        if isinstance(type_json["type"], str) and type_json["type"] in PRIMITIVES and "logicalType" not in type_json:
+            return FieldType(PRIMITIVES[type_json["type"]])
         avro = json.dumps(type_json, sort_keys=True)
         if type_json["type"] == "array":
             return FieldType("array", avro=avro, items=from_avro(type_json["items"]))
@@ -94,9 +96,39 @@ def from_avro(type_json: Any) -> FieldType:
             members = tuple((member["name"], from_avro(member["type"])) for member in type_json["fields"])
             return FieldType("record", avro=avro, members=members)
         return FieldType("other", avro=avro)
-    if type_json in _PRIMITIVES:
-        return FieldType(_PRIMITIVES[type_json])
+    if type_json in PRIMITIVES:
+        return FieldType(PRIMITIVES[type_json])
     return FieldType("other", avro=json.dumps(type_json))
+
+
+def written_out(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The types of a record's fields, each named type written out wherever it is met and not only first.
+
+    Within itself a record stays a name; so does what comes after the thousandth, since each level may double the text.
+
+    >>> color = {"type": "enum", "name": "Color", "symbols": ["RED"]}
+    >>> both = written_out({"fields": [{"name": "one", "type": color}, {"name": "two", "type": "Color"}]})
+    >>> both["one"] == both["two"]
+    True
+    """
+    known: dict[str, Any] = {}
+    left = iter(range(WRITTEN_OUT_LIMIT))
+
+    def whole(avro: Any, around: frozenset[str]) -> Any:
+        if isinstance(avro, list):
+            return [whole(branch, around) for branch in avro]
+        if isinstance(avro, str):
+            again = avro in known and avro not in around and next(left, None) is not None
+            return whole(known[avro], around) if again else avro
+        if avro["type"] in ("record", "enum", "fixed"):
+            known.setdefault(avro["name"], avro)
+            around |= {avro["name"]}
+        made = {name: whole(avro[name], around) for name in ("type", "items", "values") if name in avro}
+        if "fields" in avro:
+            made["fields"] = [{**member, "type": whole(member["type"], around)} for member in avro["fields"]]
+        return {**avro, **made}
+
+    return {member["name"]: whole(member["type"], frozenset()) for member in record["fields"]}
 
 
 def misfit(given: FieldType, wanted: FieldType) -> str:

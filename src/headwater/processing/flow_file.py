@@ -16,7 +16,7 @@ from headwater.errors import Finding, HeadwaterError, InvalidFiles
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.processing.compiler import compile_plan
-from headwater.processing.field_types import from_avro
+from headwater.processing.field_types import from_avro, written_out
 from headwater.processing.field_uses import fields_read
 from headwater.processing.flow import Stream, source
 from headwater.processing.graph import EVENT_TIMES, FACT_TIMES, HIDDEN, Graph, Port
@@ -62,7 +62,10 @@ def judge_flow(mesh: Mesh, product: ProductName) -> JudgedFlow:
     findings = validate(graph)
     if findings:
         return JudgedFlow(tuple(findings))
-    reads = fields_read(graph, tick=int(mesh.file.tick))
+    try:
+        reads = fields_read(graph, tick=int(mesh.file.tick))
+    except InvalidFiles as invalid:
+        return JudgedFlow(invalid.findings)
     return JudgedFlow(tuple(_undeclared(mesh.product(product), graph, reads)), graph, reads)
 
 
@@ -135,7 +138,7 @@ def port_of(resolved: ResolvedProduct) -> Port:
         key=contract.key,
         partitions=contract.partitions,
         shape=output.shape,
-        fields={field["name"]: from_avro(field["type"]) for field in output.schema.inlined["fields"]},
+        fields={name: from_avro(type_) for name, type_ in written_out(output.schema.inlined).items()},
         corrections=contract.corrections == "all",
         accept_late=None if contract.accept_late is None else int(contract.accept_late),
         grid=resolved.product.type is ProductType.AGGREGATE,

@@ -27,12 +27,14 @@ class Given(NamedTuple):
 class Made(NamedTuple):
     """A step compiled: what runs it (`chain` knows by its class), and the inputs that it reads beside the rows.
 
-    `form` says all that decides how the state is laid out: where it changes, the state is rebuilt.
+    `form` says all that decides how the state is laid out: where it changes, the state is rebuilt. `keeps` are the
+    columns whose values stand in that state as they are, by their names for the author.
     """
 
     spec: Any
     form: str
     inputs: tuple[StageInput, ...] = ()
+    keeps: tuple[tuple[str, FieldType], ...] = ()
 
 
 class StepRule(NamedTuple):

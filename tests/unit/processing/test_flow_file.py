@@ -11,6 +11,8 @@ from headwater.mesh.load import load_mesh
 from headwater.naming import ProductName
 from headwater.processing.flow_file import check_flow, load_plan
 from headwater.processing.steps import internal_topics
+from headwater.testing.small_mesh import DEPARTURE_SCHEMA, edit, write_small_mesh
+from headwater.testing.small_mesh import HOURLY_FLOW as SMALL_FLOW
 
 ROOT = Path(__file__).parents[3]
 HOURLY = ProductName("airports", "hourly_punctuality")
@@ -101,3 +103,12 @@ def test_a_field_that_is_read_but_not_declared_is_found(folder: Path) -> None:
     (folder / FLOW).write_text(text.replace("import Stream", "import Stream, col"))
     (finding,) = check_flow(load_mesh(folder), HOURLY)
     assert finding.code == "HW-P006" and "'carrier'" in finding.message
+
+
+def test_a_field_that_state_cannot_hold_is_found_before_anything_runs(tmp_path: Path) -> None:
+    write_small_mesh(tmp_path)
+    extra = '{"name": "seal", "type": {"type": "fixed", "name": "Seal", "size": 16}},'
+    edit(tmp_path, DEPARTURE_SCHEMA, '{"name": "delay_minutes"', extra + ' {"name": "delay_minutes"')
+    edit(tmp_path, SMALL_FLOW, "departures=count()", 'departures=count("seal")')
+    (finding,) = check_flow(load_mesh(tmp_path), ProductName("airports", "hourly"))
+    assert (finding.code, finding.file, finding.line) == ("HW-P165", SMALL_FLOW, 5)
