@@ -56,7 +56,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", default="", help="W1, W2 (both), W2a, W2b or W9; default: W1 and W2")
+    parser.add_argument("--only", default="", help="W1, W2 (W2a and W2b), W2c, W2d, W3, W4 or W9; default: W1 and W2")
     parser.add_argument("--size", choices=sorted(SIZES), default="small", help="small for a look, full for figures")
     parser.add_argument("--out", default="", help="where to write the results (full: docs/evidence/ by default)")
     parser.add_argument("--systems", default="", help="names, separated by commas; default: all at their best settings")

@@ -66,6 +66,7 @@ def _drained(system: System, stack: Stack, events: int) -> Round:
         broker_cpu_seconds=broker,
         outputs=verdict.outputs,
         fault=verdict.fault,
+        right_share=verdict.right_share,
     )
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import io
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import fastavro
 from confluent_kafka import Producer
 
 from bench.kafka import Kafka
-from bench.orders import Order, OrderLog, customer_name
+from bench.orders import Order
+from bench.stack import MESH
 from headwater import naming
 from headwater.ports.keys import partition_of
 from headwater.ports.progress import encode_mark, mark_key
@@ -26,12 +28,33 @@ PARTITIONS = 4
 FLUSH_SECONDS = 120.0
 
 
-def fill(kafka: Kafka, registry_url: str, schema_file: Path, log: OrderLog) -> float:
-    """Write the log and the marks at its end; answers the mean size of a value in bytes."""
-    schema = fastavro.parse_schema(json.loads(schema_file.read_text()))
-    frame = b"\0" + latest_schema_id(registry_url, naming.subject(INPUT_TOPIC)).to_bytes(4, "big")
-    keys = {customer_name(number): customer_name(number).encode() for number in range(log.customers)}
-    partitions = {name: partition_of(key, PARTITIONS) for name, key in keys.items()}
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A product's input: Kafka key, recorded time and value of each record, and until when that is all."""
+
+    product: naming.ProductName
+    schema: Path
+    records: Iterable[tuple[str, int, Mapping[str, object]]]
+    through: int
+
+    @property
+    def topic(self) -> str:
+        """Where it goes."""
+        return naming.topic(self.product, 1)
+
+
+def order_feed(
+    orders: Iterable[Order], through: int, *, product: naming.ProductName = ORDERS, schema: str = "Order"
+) -> Feed:
+    """Orders for a product of that shape in the bench's mesh."""
+    file = MESH / "schemas" / "avro" / product.domain / product.product / f"{schema}.avsc"
+    return Feed(product, file, ((order.customer, order.recorded_at, order_value(order)) for order in orders), through)
+
+
+def fill(kafka: Kafka, registry_url: str, feed: Feed) -> tuple[int, float]:
+    """Write a feed and the marks at its end; answers how many records and the mean size of a value in bytes."""
+    schema = fastavro.parse_schema(json.loads(feed.schema.read_text()))
+    frame = b"\0" + latest_schema_id(registry_url, naming.subject(feed.topic)).to_bytes(4, "big")
     producer = Producer(
         {
             "bootstrap.servers": kafka.bootstrap,
@@ -44,23 +67,27 @@ def fill(kafka: Kafka, registry_url: str, schema_file: Path, log: OrderLog) -> f
         }
     )
     failures: list[str] = []
-    size = 0
+    partitions: dict[str, int] = {}
+    count = size = 0
 
     def delivered(error: object, message: object) -> None:
         if error:
             failures.append(str(error))
 
-    for order, body in encoded(log, schema):
-        value = frame + body
-        size += len(value)
+    for key, recorded_at, value in feed.records:
+        body = frame + encode(schema, value)
+        count, size = count + 1, size + len(body)
+        partition = partitions.get(key)
+        if partition is None:
+            partition = partitions[key] = partition_of(key.encode(), PARTITIONS)
         while True:
             try:
                 producer.produce(
-                    INPUT_TOPIC,
-                    key=keys[order.customer],
-                    value=value,
-                    partition=partitions[order.customer],
-                    timestamp=order.recorded_at // 1_000,
+                    feed.topic,
+                    key=key.encode(),
+                    value=body,
+                    partition=partition,
+                    timestamp=recorded_at // 1_000,
                     on_delivery=delivered,
                 )
                 break
@@ -68,42 +95,31 @@ def fill(kafka: Kafka, registry_url: str, schema_file: Path, log: OrderLog) -> f
                 producer.poll(0.1)
         producer.poll(0)
     producer.flush(FLUSH_SECONDS)
-    ends = kafka.ends(INPUT_TOPIC, PARTITIONS)
-    if failures or sum(ends) != log.events:
-        raise RuntimeError(f"{sum(ends)} of {log.events} orders were written: {failures[:1]}")
+    ends = kafka.ends(feed.topic, PARTITIONS)
+    if failures or sum(ends) != count:
+        raise RuntimeError(f"{sum(ends)} of {count} records were written: {failures[:1]}")
     for number, end in enumerate(ends):
         producer.produce(
-            naming.progress_topic(ORDERS, 1),
+            naming.progress_topic(feed.product, 1),
             key=mark_key(number),
-            value=encode_mark(log.through, end),
+            value=encode_mark(feed.through, end),
             partition=number,
-            timestamp=log.through // 1_000,
+            timestamp=feed.through // 1_000,
         )
     producer.flush(FLUSH_SECONDS)
-    return size / log.events
+    return count, size / count
 
 
-def encoded(log: OrderLog, schema: object) -> Iterator[tuple[Order, bytes]]:
-    """The orders with their Avro bodies."""
+def encode(schema: object, value: Mapping[str, object]) -> bytes:
+    """A value's Avro body."""
     buffer = io.BytesIO()
-    for order in log.orders():
-        buffer.seek(0)
-        buffer.truncate()
-        fastavro.schemaless_writer(
-            buffer,
-            schema,
-            {
-                "event_id": order.event_id,
-                "customer": order.customer,
-                "occurred_at": order.occurred_at,
-                "amount_cents": order.amount_cents,
-                "items": [item._asdict() for item in order.items],
-                "recorded_at": order.recorded_at,
-                "kind": "assert",
-                "revision": 1,
-            },
-        )
-        yield order, buffer.getvalue()
+    fastavro.schemaless_writer(buffer, schema, value)
+    return buffer.getvalue()
+
+
+def order_value(order: Order) -> dict[str, object]:
+    """An order as the schema has it."""
+    return {**order._asdict(), "items": [item._asdict() for item in order.items]}
 
 
 def latest_schema_id(registry_url: str, subject: str) -> int:

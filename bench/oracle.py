@@ -41,10 +41,15 @@ class Published(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found; `fault` is the first thing that is not as it must be, in words without values of records."""
+    """What was found; `fault` is the first thing that is not as it must be, in words without values of records.
+
+    `right_share`: of the values that must be there at the end, which share is; below 1 without a fault where a system
+    cannot know better, as one that drops what is late.
+    """
 
     fault: str
     outputs: int
+    right_share: float = 1.0
 
     @property
     def verified(self) -> bool:

@@ -26,6 +26,7 @@ class Round:
     broker_cpu_seconds: float
     outputs: int
     fault: str = ""
+    right_share: float = 1.0
 
     @property
     def events_per_second(self) -> float:
@@ -45,6 +46,7 @@ class Series:
     settings: dict[str, Any] = field(default_factory=dict)
     discarded: int = 0
     latency_ms: dict[str, Any] = field(default_factory=dict)  # at a fixed rate, where it was measured
+    durability: dict[str, Any] = field(default_factory=dict)  # kills and losses of state survived, where it was tried
 
 
 def entry(series: Series) -> dict[str, Any]:
@@ -76,6 +78,8 @@ def entry(series: Series) -> dict[str, Any]:
         },
         "outputs": kept[-1].outputs,
         "broker_cpu_share": round(statistics.median(one.broker_cpu_seconds / one.seconds for one in kept), 2),
+        "right_share": min(one.right_share for one in kept),
+        **({"durability": series.durability} if series.durability else {}),
         **({"latency_ms": series.latency_ms} if series.latency_ms else {}),
         **shared,
         "rounds": [asdict(one) for one in series.rounds],
@@ -87,7 +91,19 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
 
     "no start" is the CPU time per million events from the first progress on.
     """
-    head = ["workload", "system", "version", "events/s", "ratio", "CPU-s/M", "ratio", "no start", "RSS MB", "verified"]
+    head = [
+        "workload",
+        "system",
+        "version",
+        "events/s",
+        "ratio",
+        "CPU-s/M",
+        "ratio",
+        "no start",
+        "RSS MB",
+        "right",
+        "verified",
+    ]
     rows = [head]
     first: dict[str, dict[str, Any]] = {}
     for one in entries:
@@ -103,6 +119,7 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
                 _ratio(one["cpu_seconds_per_million"], ours["cpu_seconds_per_million"]),
                 _number(one.get("cpu_seconds_per_million_without_start")),
                 _number(one["rss_mb"]),
+                f"{one['right_share']:.1%}" if "right_share" in one else "-",
                 "yes" if one["verified"] else f"NO: {one['fault']}",
             ]
         )

@@ -10,23 +10,21 @@ from typing import Any
 
 from bench import latency
 from bench.drain import failed, measure
-from bench.filling import INPUT_TOPIC, ORDERS, fill
+from bench.durability import survived
+from bench.filling import fill
+from bench.folding import Workload, workloads
 from bench.kafka import Kafka
 from bench.machine import describe
-from bench.oracle import RowsOracle, TotalsOracle
-from bench.orders import OrderLog
+from bench.oracle import RowsOracle
 from bench.outbox import load
 from bench.outbox_rows import OutboxLog
 from bench.report import Round, Series, entry
-from bench.stack import MESH, ROOT, Stack
+from bench.stack import ROOT, Stack
 from bench.systems.debezium import Debezium
 from bench.systems.headwater import HeadwaterRelay, HeadwaterRun
-from bench.systems.kafka_streams import KafkaStreams
 from bench.systems.protocol import System
-from headwater import naming
 
-WORKLOADS = ("W1", "W2a", "W2b")
-ORDER_SCHEMA = MESH / "schemas" / "avro" / "shop" / "orders" / "Order.avsc"
+WORKLOADS = ("W1", *workloads(1, full=False))
 
 Tell = Callable[[str], None]
 
@@ -40,11 +38,12 @@ class Size:
     rounds: int
     discarded: int
     latency_seconds: float
+    full: bool = False
 
 
 SIZES = {
     "small": Size(rows=100_000, events=200_000, rounds=2, discarded=0, latency_seconds=5.0),
-    "full": Size(rows=1_000_000, events=5_000_000, rounds=6, discarded=1, latency_seconds=60.0),
+    "full": Size(rows=1_000_000, events=5_000_000, rounds=6, discarded=1, latency_seconds=60.0, full=True),
 }
 
 
@@ -60,15 +59,18 @@ class Selection:
         return system.name in self.systems if self.systems else not system.name.endswith("-defaults")
 
 
-def chosen(only: str) -> tuple[str, ...]:
+def chosen(only: str, names: Sequence[str] = ()) -> tuple[str, ...]:
     """The workloads that a name means.
 
     >>> chosen("W2"), chosen("W1"), chosen("")
     (('W2a', 'W2b'), ('W1',), ('W1', 'W2a', 'W2b'))
     """
-    found = tuple(name for name in WORKLOADS if name.startswith(only))
+    names = names or WORKLOADS
+    if only in ("", "W2"):  # what took place first, and what there are targets against a rival for
+        return tuple(name for name in names if name in ("W1", "W2a", "W2b") and name.startswith(only))
+    found = tuple(name for name in names if name.startswith(only))
     if not found:
-        raise ValueError(f"there is no workload '{only}'; there are W1, W2 (W2a and W2b)")
+        raise ValueError(f"there is no workload '{only}'; there are {', '.join(names)} and W9")
     return found
 
 
@@ -100,32 +102,33 @@ def fresh_stack(tell: Tell) -> Iterator[tuple[Stack, Kafka]]:
 def _rounds_of_orders(
     name: str, selection: Selection, size: Size, *, stack: Stack, kafka: Kafka, tell: Tell
 ) -> list[Series]:
-    if name == "W2a":
-        log = OrderLog(events=size.events, orders_per_tick=5_000, distinct=True)
-    else:
-        log = OrderLog(events=size.events, orders_per_tick=50_000, distinct=False)
-    tell(f"{name}: {log.events:,} seeded orders, {log.customers:,} customers, {log.orders_per_tick:,} a tick")
-    source = naming.topic(ORDERS, 1)
-    kafka.delete([topic for topic in kafka.topics() if topic == source or topic.startswith(f"{source}.")])
+    workload = workloads(size.events, full=size.full)[name]()
+    tell(f"{name}: {dict(workload.about)}")
     stack.call("apply", "--yes")
-    value_bytes = fill(kafka, stack.registry_url, ORDER_SCHEMA, log)
-    oracle = TotalsOracle(log)
-    cached = name == "W2b"
-    systems = [
-        HeadwaterRun(stack, kafka, oracle, mode="per_tick" if cached else "each"),
-        KafkaStreams(stack, kafka, oracle, cached=cached),
-        KafkaStreams(stack, kafka, oracle, cached=cached, tuned=False),
-    ]
-    workload = {
-        "topic": INPUT_TOPIC,
-        "value_bytes": round(value_bytes),
-        "customers": log.customers,
-        "recorded_per_second": log.orders_per_tick * 10,
-        "outputs_per_input": round(oracle.outputs_per_tick() / log.events, 3),
-        "seed": log.seed,
-    }
-    wanted = [system for system in systems if selection.takes(system)]
-    return _in_turns(name, wanted, size, stack=stack, events=log.events, workload=workload, tell=tell)
+    filled = {feed.topic: fill(kafka, stack.registry_url, feed) for feed in workload.feeds}
+    inputs = {topic: count for topic, (count, _) in filled.items()}
+    about = {**workload.about, "value_bytes": {topic: round(mean) for topic, (_, mean) in filled.items()}}
+    systems = [system for system in workload.systems(stack, kafka, inputs) if selection.takes(system)]
+    events = sum(inputs.values())
+    series = _in_turns(name, systems, size, stack=stack, events=events, workload=about, tell=tell)
+    found = [_with_durability(one, system, stack, tell) for one, system in zip(series, systems, strict=True)]
+    _emptied(kafka, workload)
+    return found
+
+
+def _with_durability(series: Series, system: System, stack: Stack, tell: Tell) -> Series:
+    """Headwater's series with what two kills and a loss of the local state did to it."""
+    if not isinstance(system, HeadwaterRun) or any(one.fault for one in series.rounds):
+        return series
+    found = survived(system, stack, events=series.events)
+    tell(f"{series.workload} killed twice: {found}")
+    return replace(series, durability=found)
+
+
+def _emptied(kafka: Kafka, workload: Workload) -> None:
+    """The next workload's input starts at offset 0 again."""
+    mine = tuple(feed.topic for feed in workload.feeds)
+    kafka.delete([name for name in kafka.topics() if name in mine or name.startswith(tuple(f"{one}." for one in mine))])
 
 
 def _rounds_of_rows(

@@ -6,36 +6,46 @@ import os
 import shutil
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
+
+from confluent_kafka import Message
 
 from bench.filling import INPUT_TOPIC, ORDERS, PARTITIONS
 from bench.kafka import Kafka, header
 from bench.machine import Command
-from bench.oracle import Mode, Published, RowsOracle, TotalsOracle, Verdict, Version
+from bench.oracle import Published, RowsOracle, Verdict
 from bench.outbox import Arrivals
 from bench.outbox_rows import OutboxLog
 from bench.stack import ROOT, Stack
 from bench.systems.avro_reader import AvroReader
 from headwater import naming
 
-TOTALS = naming.ProductName("shop", "totals")
 FRAME_BYTES = 5
 PROFILE_VARIABLE = "BENCH_PROFILE"  # a folder: the process under test is then sampled, and its time is void
 
 
 class HeadwaterRun:
-    """The `kafka` runner on W2: one output per customer and tick, exactly once, RocksDB, changelog."""
+    """The `kafka` runner on one product: exactly once, RocksDB, changelog."""
 
     name = "headwater"
 
-    def __init__(self, stack: Stack, kafka: Kafka, oracle: TotalsOracle, *, mode: Mode) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        kafka: Kafka,
+        product: naming.ProductName,
+        inputs: Mapping[str, int],
+        judge: Callable[[Iterable[Message]], Verdict],
+    ) -> None:
         self._stack = stack
         self._kafka = kafka
-        self._oracle = oracle
-        self._mode = mode
-        self._events = sum(map(len, oracle.amounts.values()))
+        self._product = product
+        self._topic = naming.topic(product, 1)
+        self._inputs = inputs
+        self._judge = judge
+        self._events = sum(inputs.values())
 
     def version(self) -> str:
         """Of the installed package."""
@@ -44,7 +54,7 @@ class HeadwaterRun:
     def settings(self) -> dict[str, Any]:
         """The defaults: there is nothing to tune."""
         fixed = {"runner": "kafka", "guarantee": "exactly once", "state store": "RocksDB, changelog on"}
-        return {**fixed, "tick": "100ms", "roads": self._roads}
+        return {**fixed, "tick": "100ms", "product": str(self._product), "roads": self._roads}
 
     def install(self) -> None:
         """Nothing beside what `apply` made."""
@@ -55,27 +65,30 @@ class HeadwaterRun:
         """Remove what an earlier round wrote, and let `apply` make it anew."""
         self.clean()
         self._stack.call("apply", "--yes")
-        self._counts = True
+        self._counts = round_ >= 0
 
     def command(self) -> Command:
         """The runner, for this product."""
         port = str(self._stack.metrics_port)
-        return profiled(self._stack.headwater("run", str(TOTALS), "--metrics-port", port), "run")
+        return profiled(self._stack.headwater("run", str(self._product), "--metrics-port", port), "run")
 
     def progress(self) -> int:
         """Offsets are committed in the transaction of the outputs."""
-        groups = [group for group in self._kafka.groups() if group.startswith(f"{naming.topic(TOTALS, 1)}.")]
-        done = min((self._kafka.committed(group, INPUT_TOPIC, PARTITIONS) for group in groups), default=0)
+        groups = [group for group in self._kafka.groups() if group.startswith(f"{self._topic}.")]
+        done = min((self._done(group) for group in groups), default=0)
         if done == self._events and self._counts:
             self._counts = False
             self._roads.append(self._counted())
         return done
 
+    def _done(self, group: str) -> int:
+        return sum(self._kafka.committed(group, topic, PARTITIONS) for topic in self._inputs)
+
     def _counted(self) -> dict[str, int]:
         """What the runner says of a round: records by each road, and Kafka transactions."""
         told = metrics(self._stack)
         for _ in range(40):  # the broker knows of a commit before the runner counts it
-            if told.get("headwater_stage_folded_records_total") == self._events:
+            if told.get("headwater_stage_folded_records_total", 0) >= self._events:
                 break
             time.sleep(0.05)
             told = metrics(self._stack)
@@ -84,30 +97,21 @@ class HeadwaterRun:
         return {"as_columns": columnar, "row_by_row": folded - columnar, "kafka_transactions": commits}
 
     def verify(self) -> Verdict:
-        """One version per customer and tick, every one of them, with revisions 1, 2, 3 ..."""
-        return self._oracle.judge(self._versions(), self._mode)
+        """What the workload's judge says of the topic."""
+        return self._judge(self._kafka.read(self._topic, PARTITIONS))
+
+    def forget(self) -> None:
+        """Lose the local state, as a lost machine would."""
+        shutil.rmtree(self._stack.data_folder / "state", ignore_errors=True)
 
     def clean(self) -> None:
         """Topics, groups and local state of the derived product."""
-        shutil.rmtree(self._stack.data_folder / "state", ignore_errors=True)
-        topic = naming.topic(TOTALS, 1)
+        self.forget()
+        topic = self._topic
         self._kafka.delete([name for name in self._kafka.topics() if name == topic or name.startswith(f"{topic}.")])
         for group in self._kafka.groups():
             if group.startswith(f"{topic}."):
                 self._kafka.delete_group(group)
-
-    def _versions(self) -> Iterator[Version]:
-        for message in self._kafka.read(naming.topic(TOTALS, 1), PARTITIONS):
-            reader = AvroReader(message.value() or b"", FRAME_BYTES)
-            customer = reader.text()
-            reader.long()  # valid_from
-            if reader.long():  # the branch of valid_to; 0 is null
-                raise ValueError("a total does not hold for all time")
-            orders, amount_cents, recorded_at = reader.long(), reader.long(), reader.long()
-            kind, revision = reader.long(), reader.long()
-            if kind != (0 if revision == 1 else 1) or not reader.ended:
-                raise ValueError("a total is not an assert first and a correct later, or has bytes too many")
-            yield Version(customer, orders, amount_cents, recorded_at, revision)
 
 
 class HeadwaterRelay:
@@ -183,10 +187,14 @@ class HeadwaterRelay:
 
 
 def metrics(stack: Stack) -> dict[str, int]:
-    """The numbers that the process under test serves, by their names without labels."""
+    """The numbers that the process under test serves, by their names; over labels they are summed."""
     with urllib.request.urlopen(f"http://127.0.0.1:{stack.metrics_port}/metrics", timeout=5) as answer:
         lines = [line.rpartition(" ") for line in answer.read().decode().splitlines()]
-    return {name.partition("{")[0]: int(float(value)) for name, _, value in lines if not name.startswith("#")}
+    told: dict[str, int] = {}
+    for name, _, value in lines:
+        if not name.startswith("#"):
+            told[name.partition("{")[0]] = told.get(name.partition("{")[0], 0) + int(float(value))
+    return told
 
 
 def profiled(command: Command, name: str) -> Command:

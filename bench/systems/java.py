@@ -12,15 +12,15 @@ SOURCES = Path(__file__).resolve().parent.parent / "rivals" / "java"
 COMPILE_SECONDS = 120
 
 
-def compiled(source: str, target: Path, class_path: Sequence[Path]) -> Path:
-    """The folder with the classes of one source file."""
+def compiled(target: Path, class_path: Sequence[Path]) -> Path:
+    """The folder with the classes of all source files: a rival's workloads share their reading and writing."""
     target.mkdir(parents=True, exist_ok=True)
     (compiler,) = (jar for jar in jars("compiler") if jar.name.startswith("ecj-"))
     done = subprocess.run(
         [
             str(find_java().executable),
             *["-jar", str(compiler), "-nowarn", "-source", "17", "-target", "17"],
-            *["-cp", joined(class_path), "-d", str(target), str(SOURCES / source)],
+            *["-cp", joined(class_path), "-d", str(target), *map(str, sorted(SOURCES.glob("*.java")))],
         ],
         capture_output=True,
         text=True,
@@ -28,7 +28,7 @@ def compiled(source: str, target: Path, class_path: Sequence[Path]) -> Path:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{source} does not compile:\n{done.stderr}")
+        raise RuntimeError(f"the rivals do not compile:\n{done.stderr}")
     return target
 
 

@@ -1,4 +1,4 @@
-"""Kafka Streams on W2: exactly once, RocksDB, changelog, one thread; cache off (W2a) or on (W2b).
+"""Kafka Streams: exactly once, RocksDB, changelog, one thread; cache off (one output per input) or on (W2b).
 
 Tuned as its documentation says: larger fetches, polls and batches, lz4, and for W2b a commit interval near what the
 recorded rate asks for, so that it writes about as few outputs as there are customers and ticks. Its output lacks what
@@ -8,34 +8,44 @@ Headwater adds (interval, kind, revision): less work, not more.
 from __future__ import annotations
 
 import shutil
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from bench.filling import INPUT_TOPIC, PARTITIONS
+from confluent_kafka import Message
+
+from bench.filling import PARTITIONS
 from bench.kafka import Kafka
 from bench.machine import Command
-from bench.oracle import Mode, TotalsOracle, Verdict, Version
+from bench.oracle import Verdict
 from bench.stack import ROOT, Stack
-from bench.systems.avro_reader import AvroReader
 from bench.systems.java import compiled, joined, locked_version, quiet_flags, write_properties
 from headwater.local.java import find_java, jars
 
-FRAME_BYTES = struct.calcsize(">bi")
 JVM_FLAGS = ["-Xms512m", "-Xmx512m", "-XX:+UseSerialGC"]  # one core: a serial collector steals nothing from it
 
 
-class KafkaStreams:
-    """The peer of W2; `cached` says in which of its two modes."""
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """One of the programs in bench/rivals/java: its class, records by input topic, and who judges its output."""
 
-    def __init__(self, stack: Stack, kafka: Kafka, oracle: TotalsOracle, *, cached: bool, tuned: bool = True) -> None:
-        self.name = "kafka-streams" if tuned else "kafka-streams-defaults"
+    main: str
+    inputs: Mapping[str, int]
+    judge: Callable[[Iterable[Message]], Verdict]
+    properties: Mapping[str, object] = field(default_factory=dict)
+    cached: bool = False
+
+
+class KafkaStreams:
+    """The peer of W2, W3 and W4."""
+
+    def __init__(self, stack: Stack, kafka: Kafka, topology: Topology, *, tuned: bool = True, name: str = "") -> None:
+        self.name = name or ("kafka-streams" if tuned else "kafka-streams-defaults")
         self._tuned = tuned
         self._stack = stack
         self._kafka = kafka
-        self._oracle = oracle
-        self._mode: Mode = "some" if cached else "each"
-        self._cached = cached
+        self._topology = topology
+        self._cached = topology.cached
         self._round = 0
 
     def version(self) -> str:
@@ -45,6 +55,7 @@ class KafkaStreams:
     def settings(self) -> dict[str, Any]:
         """The engine's settings, beside the JVM's."""
         shown = {key: value for key, value in self._engine().items() if not key.startswith("bench.")}
+        shown |= self._topology.properties
         for name in ("application.id", "bootstrap.servers", "state.dir"):
             del shown[name]
         java = find_java()
@@ -53,7 +64,7 @@ class KafkaStreams:
     def install(self) -> None:
         """Fetch and compile."""
         self._class_path = jars("streams")
-        self._classes = compiled("Totals.java", self._stack.work_folder / "classes", self._class_path)
+        self._classes = compiled(self._stack.work_folder / "classes", self._class_path)
 
     def prepare(self, round_: int) -> None:
         """The output topic; its internal topics it makes itself."""
@@ -66,15 +77,18 @@ class KafkaStreams:
         java = find_java()
         flags = [*JVM_FLAGS, *quiet_flags(java.version)]
         class_path = joined([self._classes, *self._class_path])
-        return Command([str(java.executable), *flags, "-cp", class_path, "Totals", str(self._file)], {}, ROOT)
+        return Command(
+            [str(java.executable), *flags, "-cp", class_path, self._topology.main, str(self._file)], {}, ROOT
+        )
 
     def progress(self) -> int:
         """Offsets are committed in the transaction of the outputs."""
-        return self._kafka.committed(self._application, INPUT_TOPIC, PARTITIONS)
+        inputs = self._topology.inputs
+        return sum(self._kafka.committed(self._application, topic, PARTITIONS) for topic in inputs)
 
     def verify(self) -> Verdict:
-        """Every version in order where the cache is off; any on the way and the last where it is on."""
-        return self._oracle.judge(self._versions(), self._mode)
+        """What the workload's judge says of it."""
+        return self._topology.judge(self._kafka.read(self._output, PARTITIONS))
 
     def clean(self) -> None:
         """Topics and state of this round; its group is left alone, and never used again."""
@@ -85,7 +99,8 @@ class KafkaStreams:
     @property
     def _application(self) -> str:
         # A stopped member keeps its group until its session ends, so that no two rounds may share one.
-        return f"bench-{self.name}-{'cached' if self._cached else 'uncached'}-{self._round}"
+        mode = "cached" if self._cached else "uncached"
+        return f"bench-{self.name}-{self._topology.main.lower()}-{mode}-{self._round}"
 
     @property
     def _output(self) -> str:
@@ -97,7 +112,8 @@ class KafkaStreams:
 
     def _engine(self) -> dict[str, object]:
         return {
-            "bench.input": INPUT_TOPIC,
+            "bench.input": next(iter(self._topology.inputs)),
+            **{key: value for key, value in self._topology.properties.items() if key.startswith("bench.")},
             "bench.output": self._output,
             "application.id": self._application,
             "bootstrap.servers": self._stack.bootstrap,
@@ -122,8 +138,3 @@ class KafkaStreams:
             "producer.batch.size": 262_144,
             "producer.buffer.memory": 67_108_864,
         }
-
-    def _versions(self) -> Iterator[Version]:
-        for message in self._kafka.read(self._output, PARTITIONS):
-            reader = AvroReader(message.value() or b"", FRAME_BYTES)
-            yield Version(reader.text(), reader.long(), reader.long(), reader.long())

@@ -113,7 +113,7 @@ public final class Totals {
     }
   }
 
-  private static final int FRAME = 5; // byte 0 and the schema's id, four bytes
+  static final int FRAME = 5; // byte 0 and the schema's id, four bytes
 
   static Order readOrder(String topic, byte[] value) {
     AvroReader reader = new AvroReader(value, FRAME);
@@ -139,8 +139,25 @@ public final class Totals {
         .writeLong(total.orders()).writeLong(total.amountCents()).writeLong(total.recordedAt()).toBytes();
   }
 
-  private static <T> Serde<T> serde(Serializer<T> serializer, Deserializer<T> deserializer) {
+  static <T> Serde<T> serde(Serializer<T> serializer, Deserializer<T> deserializer) {
     return Serdes.serdeFrom(serializer, deserializer);
+  }
+
+  static Serde<Order> orders() {
+    return serde((topic, order) -> {
+      throw new UnsupportedOperationException("orders are only read");
+    }, Totals::readOrder);
+  }
+
+  /** Runs a topology until SIGTERM; a fault ends the process. */
+  static void run(StreamsBuilder builder, Properties settings) {
+    KafkaStreams streams = new KafkaStreams(builder.build(settings), settings);
+    streams.setUncaughtExceptionHandler(fault -> {
+      fault.printStackTrace();
+      return StreamThreadExceptionResponse.SHUTDOWN_APPLICATION;
+    });
+    Runtime.getRuntime().addShutdownHook(new Thread(() -> streams.close(Duration.ofSeconds(20))));
+    streams.start();
   }
 
   public static void main(String[] arguments) throws Exception {
@@ -148,9 +165,7 @@ public final class Totals {
     try (Reader reader = Files.newBufferedReader(Path.of(arguments[0]))) {
       settings.load(reader);
     }
-    Serde<Order> orders = serde((topic, order) -> {
-      throw new UnsupportedOperationException("orders are only read");
-    }, Totals::readOrder);
+    Serde<Order> orders = orders();
     Serde<Total> totals = serde(Totals::writeTotal, Totals::readTotal);
 
     StreamsBuilder builder = new StreamsBuilder();
@@ -163,12 +178,6 @@ public final class Totals {
         .mapValues(Totals::writeOutput)
         .to(settings.getProperty("bench.output"), Produced.with(Serdes.String(), Serdes.ByteArray()));
 
-    KafkaStreams streams = new KafkaStreams(builder.build(settings), settings);
-    streams.setUncaughtExceptionHandler(fault -> {
-      fault.printStackTrace();
-      return StreamThreadExceptionResponse.SHUTDOWN_APPLICATION;
-    });
-    Runtime.getRuntime().addShutdownHook(new Thread(() -> streams.close(Duration.ofSeconds(20))));
-    streams.start();
+    run(builder, settings);
   }
 }

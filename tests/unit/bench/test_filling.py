@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 
 import fastavro
-from bench.filling import encoded
+from bench.filling import encode, order_feed
 from bench.orders import OrderLog
-from bench.run import ORDER_SCHEMA
 from bench.systems.avro_reader import AvroReader
 
 
 def test_an_encoded_order_reads_back_as_it_was() -> None:
-    schema = fastavro.parse_schema(json.loads(ORDER_SCHEMA.read_text()))
-    for order, body in encoded(OrderLog(events=50, customers=20, orders_per_tick=10), schema):
+    log = OrderLog(events=50, customers=20, orders_per_tick=10)
+    feed = order_feed(log.orders(), log.through)
+    schema = fastavro.parse_schema(json.loads(feed.schema.read_text()))
+    for order, (key, _, value) in zip(log.orders(), feed.records, strict=True):
+        body = encode(schema, value)
         reader = AvroReader(body)
+        assert key == order.customer
         assert (reader.text(), reader.text()) == (order.event_id, order.customer)
         assert (reader.long(), reader.long()) == (order.occurred_at, order.amount_cents)
         items = []
