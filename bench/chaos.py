@@ -29,8 +29,11 @@ PROGRAMS = {
     "R8": "tests.chaos.r8:run",
     "R9": "tests.chaos.r9:run",
     "R11": "tests.chaos.r11:run",
+    "K1": "tests.chaos.k1:run",
     "K2": "tests.chaos.k2:run",
     "P7": "tests.chaos.r7_relay:run_eaten",
+    "T4": "tests.chaos.t4:run",
+    "T5": "tests.chaos.t5:run",
 }
 TRIALS_LONG = {
     "R1": 300,
@@ -42,8 +45,11 @@ TRIALS_LONG = {
     "R8": 10,
     "R9": 100,
     "R11": 60,
+    "K1": 20,
     "K2": 10,
     "P7": 20,
+    "T4": 40,
+    "T5": 10,
 }  # for figures: docs/evidence/README.md
 COUNTS = ("trials", "lost", "duplicates", "phantom", "order_breaks")
 TRIALS_DEFAULT = 5

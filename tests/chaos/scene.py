@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from tests.chaos import service, stacks, topics
@@ -58,7 +58,7 @@ class Scene:
         self.log = self.folder / "relay.log"
         if self.lane == "debezium":
             self.slot = naming.capture_slot(self.database, TABLE)
-        service.write_mesh(self.folder, self.products, self.database, self.lane)
+        self.write_mesh()
         for command in (["schema", "lock"], ["apply"]):
             done = subprocess.run(
                 [sys.executable, "-m", "headwater", *command],
@@ -66,6 +66,10 @@ class Scene:
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
         service.make_service(self.dsn)
+
+    def write_mesh(self) -> None:
+        """The mesh's files."""
+        service.write_mesh(self.folder, self.products, self.database, self.lane)
 
     def environment(self, failpoint: str = "") -> dict[str, str]:
         return {
@@ -177,12 +181,17 @@ class Scene:
             )
 
 
+S = TypeVar("S", bound=Scene)
+
+
 @contextmanager
-def scene(stack: LocalStack | None, seed: int, module: str = RELAY, lane: str = "native") -> Iterator[Scene]:
-    """A scene on the stack that is given, or on one of its own."""
+def scene(
+    stack: LocalStack | None, seed: int, module: str = RELAY, lane: str = "native", kind: type[S] = Scene
+) -> Iterator[S]:
+    """A scene on the stack that is given, or on one of its own; `kind` is a scene with more in it."""
     there = stacks.own_stack() if stack is None else nullcontext(stack)
     with tempfile.TemporaryDirectory(prefix="headwater-chaos-") as folder, there as running:
-        made = Scene(running, Path(folder), seed, module, lane)
+        made = kind(running, Path(folder), seed, module, lane)
         try:
             yield made
         except BaseException:

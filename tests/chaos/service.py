@@ -10,16 +10,16 @@ from tests.chaos.checkers import Entry
 
 PRODUCTS = ("orders", "refunds")
 PARTITIONS = 4
-_INSTANT = '{"type": "long", "logicalType": "timestamp-micros"}'
-_KIND = '{"type": "enum", "name": "headwater.Kind", "symbols": ["assert", "correct", "retract"]}'
+INSTANT = '{"type": "long", "logicalType": "timestamp-micros"}'
+KIND = '{"type": "enum", "name": "headwater.Kind", "symbols": ["assert", "correct", "retract"]}'
 
 _SCHEMA = f"""{{"type": "record", "name": "Order", "namespace": "PRODUCT", "fields": [
   {{"name": "event_id", "type": "string"}},
   {{"name": "customer", "type": "string"}},
   {{"name": "number", "type": "long"}},
-  {{"name": "occurred_at", "type": {_INSTANT}}},
-  {{"name": "recorded_at", "type": {_INSTANT}}},
-  {{"name": "kind", "type": {_KIND}}},
+  {{"name": "occurred_at", "type": {INSTANT}}},
+  {{"name": "recorded_at", "type": {INSTANT}}},
+  {{"name": "kind", "type": {KIND}}},
   {{"name": "revision", "type": "long"}}]}}
 """
 

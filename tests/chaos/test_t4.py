@@ -1,0 +1,21 @@
+"""T4, short: what is settled stays as it was while processes are killed; a record slipped into it is found out."""
+
+from __future__ import annotations
+
+import pytest
+from tests.chaos import t4
+from tests.chaos.pairs import side_by_side
+
+from headwater.local.stack import LocalStack
+
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(400)]
+SEED = 20130404
+
+
+def test_settled_history_stays_and_a_historian_is_found_out(running: LocalStack) -> None:
+    result, historian = side_by_side(
+        lambda: t4.run(trials=3, seed=SEED, stack=running),
+        lambda: t4.run(trials=1, seed=SEED, stack=running, saboteur="historian"),
+    )
+    assert result["passed"], result
+    assert historian["digests_changed"] > 0 and not historian["passed"], historian
