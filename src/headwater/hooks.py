@@ -34,6 +34,9 @@ HAPPENINGS = {
     "relay.skipped": "rows that the database sent again and that were published already: source, rows",
     "stage.committed": "a stage committed ticks: product, stage, records, folded, columnar, seconds",
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",
+    "stage.restoring": (
+        "a task's state is being read back, about once a second: product, stage, partition, entries, left, percent"
+    ),
     "stage.restored": "a task's state was rebuilt: product, stage, partition, entries, seconds",
     "stage.rebuilt": "clients were dropped and rebuilt after a doubt: product, stage, code",
     "consumer.waiting": "a consumer cannot go on for now and tries again; nothing is lost: consumer, code, reason",

@@ -22,6 +22,7 @@ from headwater.processing.runners.memory import MemoryRunner
 from headwater.processing.steps import internal_topics
 from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, wait_until, write_renamed_mesh
 from headwater.testing.small_mesh import DEPARTURE_SCHEMA, DEPARTURES, HOURLY, HOURLY_FLOW, edit, write
+from headwater.timeline.clock import SystemClock
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Stack
@@ -66,6 +67,38 @@ def test_it_writes_the_records_that_the_memory_runner_writes(small: BrokerMesh, 
         small.feed(batches)
         wait_until(lambda: small.settled() > last)
     assert small.decoded() == small.expected(batches)
+
+
+def test_a_state_that_takes_longer_than_the_group_waits_for_a_poll(
+    small: BrokerMesh, stack: Stack, tmp_path: Path
+) -> None:
+    """A member that restored within the group's callback would be put out, and begin again for ever."""
+    batches = random_batches(13, batches=40, size=10)
+    with running(small, tmp_path / "state"):
+        small.feed(batches[:20], last=False)
+        wait_until(lambda: small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
+    expected = small.expected(batches)
+    busy = next(number for number, log in expected.items() if log)
+    hanging = small.broker.sink(f"{small.source.name}-hanging", timeout_ms=60_000)
+    hanging.open()
+    hanging.begin()
+    hanging.send(small.plan.stages[-1].changelog, b"never", b"committed", timestamp=0, partition=busy)
+    hanging.flush()
+    hasty = {"max.poll.interval.ms": "6000", "session.timeout.ms": "6000"}
+    small.broker = KafkaBroker({"bootstrap.servers": stack.kafka, **hasty})
+    heard: list[str] = []
+    last, clock = batches[-1][-1]["recorded_at"], SystemClock()
+    with running(small, tmp_path / "state", hooks=Hooks([lambda happening, fields: heard.append(happening)])):
+        small.feed(batches[20:])
+        began = clock.monotonic()
+        others = [number for number in expected if number != busy]
+        wait_until(lambda: all(small.decoded()[number] == expected[number] for number in others))
+        clock.sleep(max(0, 8_000_000 - (clock.monotonic() - began)))
+        assert small.decoded()[busy] != expected[busy]
+        hanging.abort()
+        wait_until(lambda: small.settled() > last)
+    assert small.decoded() == expected
+    assert "stage.rebuilt" not in heard
 
 
 def test_a_state_that_was_deleted_is_rebuilt_from_its_changelog(small: BrokerMesh, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def command(
     from headwater.observability.prometheus import PrometheusListener
     from headwater.ports.kafka import KafkaBroker
     from headwater.processing.runners.kafka import KafkaRunner, derived_plans
-    from headwater.processing.stage_worker import Surroundings
+    from headwater.processing.surroundings import Surroundings
     from headwater.schemas.registry_http import HttpRegistry
     from headwater.settings import environment_of, load_settings
     from headwater.timeline.clock import SystemClock
@@ -96,6 +96,11 @@ class _Reporter:
         elif happening == "stage.rebuilt" and self._doubts.get(stage) != fields["code"]:
             self._doubts[stage] = fields["code"]
             self._say(f"{stage}: in doubt, so it begins again from its last commit; nothing is lost [{fields['code']}]")
+        elif happening == "stage.restoring" and fields["left"]:
+            self._say(
+                f"{stage}: state of partition {fields['partition']} is read back: "
+                f"{fields['percent']} %, {fields['entries']} entries"
+            )
         elif happening == "stage.quarantined" and (count := self._aside.worth_saying((stage, fields["code"]))):
             self._say(f"{stage}: {count} record{'s' if count > 1 else ''} in quarantine [{fields['code']}]")
 

@@ -227,6 +227,14 @@ METRICS = (
         "State entries that were read back from a changelog.",
     ),
     Metric(
+        "headwater_stage_restore_left_entries",
+        "gauge",
+        ("product", "stage", "partition"),
+        "stage.restoring",
+        "left",
+        "Offsets of the changelog that are still to be read before a partition goes on; 0 once its state is back.",
+    ),
+    Metric(
         "headwater_producer_rebuilt_total",
         "counter",
         ("reason",),

@@ -207,9 +207,13 @@ class _KafkaGroupSource(_KafkaReader):
     def __init__(self, consumer: Any, bootstrap: str, topics: Sequence[str], assignments: Assignments) -> None:
         super().__init__(consumer, bootstrap)
         self._assignments = assignments
+        self._gaining: list[TopicPartition] | None = None  # what is paused while partitions are being given
         consumer.subscribe(list(topics), on_assign=self._gained, on_revoke=self._revoked, on_lost=self._lost)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        if self._gaining is not None:  # the client knows them only once they are assigned
+            self._gaining += partitions
+            return
         self._consumer.pause([KafkaTopicPartition(p.topic, p.partition) for p in partitions])
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
@@ -229,6 +233,7 @@ class _KafkaGroupSource(_KafkaReader):
     # The binding garbles what a callback raises inside `consume`: it is kept here, and raised once that has returned.
 
     def _gained(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        self._gaining = []
         try:
             starts = self._assignments.gained(_places(partitions))
             for place in partitions:
@@ -236,8 +241,12 @@ class _KafkaGroupSource(_KafkaReader):
                 if offset is not None:
                     place.offset = offset
             consumer.assign(partitions)
+            paused, self._gaining = self._gaining, None
+            if paused:
+                self.pause(paused)
         except BaseException as error:
             self._raised = error
+            self._gaining = None
             consumer.assign([])
 
     def _revoked(self, consumer: Any, partitions: Sequence[Any]) -> None:

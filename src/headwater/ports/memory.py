@@ -17,9 +17,9 @@ from headwater.errors import Fault
 from headwater.ports.kafka_errors import fenced, topic_missing
 from headwater.ports.keys import partition_of
 from headwater.ports.memory_groups import Group, GroupMetadata, MemoryGroupSource
-from headwater.ports.memory_reading import Cursor, read, waiting
+from headwater.ports.memory_reading import Cursor, read, together, waiting
 from headwater.ports.protocol import Assignments, GroupSource, Reader, TransactionalSink
-from headwater.ports.record import EndOfPartition, Header, Message, Outgoing, TopicDescription, TopicPartition
+from headwater.ports.record import EndOfPartition, Fetched, Header, Message, Outgoing, TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock, SystemClock
 
 
@@ -340,6 +340,9 @@ class _MemoryReader:
     def poll(self, limit: int, timeout: float) -> list[Message | EndOfPartition]:
         """Waits by the broker's clock in small steps, so that other threads may write meanwhile."""
         return waiting(self._broker.clock, timeout, lambda: read(self._broker, self._cursors.values(), limit))
+
+    def fetch(self, limit: int, timeout: float) -> list[Fetched | EndOfPartition]:
+        return together(self.poll(limit, timeout))
 
     def close(self) -> None:
         self._cursors = {}

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import Any
 
 from headwater.ports.kafka_errors import fenced, offset_missing
-from headwater.ports.memory_reading import Cursor, Logs, read, waiting
+from headwater.ports.memory_reading import Cursor, Logs, read, together, waiting
 from headwater.ports.protocol import Assignments
 from headwater.ports.record import EndOfPartition, Fetched, Message, TopicPartition
 
@@ -52,6 +50,7 @@ class MemoryGroupSource:
         self._topics = sorted(topics)
         self._assignments = assignments
         self._cursors: dict[TopicPartition, Cursor] = {}
+        self._early: set[TopicPartition] = set()
         self._round = -1  # the round in which it last gave up its partitions
         self._generation = 0
         self.gone = False
@@ -70,16 +69,15 @@ class MemoryGroupSource:
 
     def fetch(self, limit: int, timeout: float) -> list[Fetched | EndOfPartition]:
         """The same, messages that follow each other in a partition together."""
-        found: list[Fetched | EndOfPartition] = []
-        for place, run in groupby(self.poll(limit, timeout), lambda item: (type(item), item.topic, item.partition)):
-            items: list[Any] = list(run)
-            found += [Fetched.of(items)] if place[0] is Message else items
-        return found
+        return together(self.poll(limit, timeout))
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop returning these."""
         for place in partitions:
-            self._cursors[place].paused = True
+            if place in self._cursors:
+                self._cursors[place].paused = True
+            else:
+                self._early.add(place)  # paused while it is being given
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Return them again."""
@@ -132,13 +130,14 @@ class MemoryGroupSource:
             places = share_by_range(self._logs.partitions(self._topics), sorted(self._group.members), self.name)
         if not places:
             return
+        self._early.clear()
         starts = self._assignments.gained(places)
         committed = self.committed(places)
         for place in places:
             offset = starts.get(place, committed.get(place))
             if offset is None:
                 raise offset_missing(f"{place.topic} [{place.partition}]")
-            self._cursors[place] = Cursor(place, offset)
+            self._cursors[place] = Cursor(place, offset, paused=place in self._early)
 
 
 def share_by_range(topics: Mapping[str, int], members: Sequence[str], member: str) -> list[TopicPartition]:

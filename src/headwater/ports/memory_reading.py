@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import groupby
+from typing import Any, Protocol
 
 from headwater.ports.kafka_errors import offset_missing
-from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.ports.record import EndOfPartition, Fetched, Message, TopicPartition
 from headwater.timeline.clock import Clock
 
 WAIT_MICROSECONDS = 2_000
@@ -80,3 +81,12 @@ def waiting(
         if found or left <= 0:
             return found
         clock.sleep(min(left, WAIT_MICROSECONDS))
+
+
+def together(polled: Sequence[Message | EndOfPartition]) -> list[Fetched | EndOfPartition]:
+    """What was polled, messages that follow each other in a partition together."""
+    found: list[Fetched | EndOfPartition] = []
+    for place, run in groupby(polled, lambda item: (type(item), item.topic, item.partition)):
+        items: list[Any] = list(run)
+        found += [Fetched.of(items)] if place[0] is Message else items
+    return found

@@ -67,6 +67,9 @@ class Reader(Protocol):
     def poll(self, limit: int, timeout: float) -> list[Message | EndOfPartition]:
         """Up to `limit` messages and ends of partitions, waiting up to `timeout` seconds for the first."""
 
+    def fetch(self, limit: int, timeout: float) -> list[Fetched | EndOfPartition]:
+        """What `poll` would return, the messages of each partition together where they came together."""
+
     def close(self) -> None:
         """Let go."""
 
@@ -75,7 +78,10 @@ class Assignments(Protocol):
     """Hears which partitions a member of a group was given or lost; called inside `poll`."""
 
     def gained(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Partitions given: where to read each from. A partition left out is read from the group's committed offset."""
+        """Partitions given: where to read each from. A partition left out is read from the group's committed offset.
+
+        Those that it pauses return nothing before they are resumed.
+        """
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Partitions about to go: finish or abort what is open, before it returns."""
@@ -86,9 +92,6 @@ class Assignments(Protocol):
 
 class GroupSource(Reader, Protocol):
     """A reader that shares topics with the other members of its group (range assignor)."""
-
-    def fetch(self, limit: int, timeout: float) -> list[Fetched | EndOfPartition]:
-        """What `poll` would return, the messages of each partition together where they came together."""
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop returning these until resumed; membership is kept."""

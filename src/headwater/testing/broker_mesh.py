@@ -24,8 +24,8 @@ from headwater.ports.protocol import Broker
 from headwater.ports.record import Message, TopicDescription, TopicPartition
 from headwater.processing.flow_file import load_plan
 from headwater.processing.runners.memory import MemoryRunner
-from headwater.processing.stage_worker import Surroundings
 from headwater.processing.steps import Plan
+from headwater.processing.surroundings import Surroundings
 from headwater.schemas.codec import RowCodec, frame, unframe
 from headwater.schemas.registry import Registry
 from headwater.schemas.registry_memory import MemoryRegistry

@@ -19,7 +19,8 @@ from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.record import Message, TopicDescription, TopicPartition
 from headwater.processing import columns, task
 from headwater.processing.flow_file import load_plan
-from headwater.processing.stage_worker import StageWorker, Surroundings
+from headwater.processing.stage_worker import StageWorker
+from headwater.processing.surroundings import Surroundings
 from headwater.schemas.codec import RowCodec, frame
 from headwater.testing.broker_mesh import registered
 from headwater.timeline.clock import ManualClock

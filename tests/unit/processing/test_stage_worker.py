@@ -56,6 +56,28 @@ def test_stopping_and_starting_anew_changes_nothing(small: BrokerMesh, tmp_path:
     assert small.decoded() == small.expected(batches)
 
 
+def test_the_other_partitions_go_on_while_one_waits_for_its_state(small: BrokerMesh, tmp_path: Path) -> None:
+    batches = random_batches(9, batches=20, size=6)
+    expected = small.expected(batches)
+    busy = next(number for number, log in expected.items() if log)
+    small.feed(batches[:10], last=False)
+    work(small, tmp_path / "state")
+    changelog = small.plan.stages[-1].changelog
+    hanging = small.broker.sink("hanging", timeout_ms=1_000_000_000)
+    hanging.open()
+    hanging.begin()
+    hanging.send(changelog, b"never", b"committed", timestamp=0, partition=busy)
+    small.feed(batches[10:])
+    work(small, tmp_path / "state", polls=8)
+    others = [number for number in expected if number != busy]
+    now = small.decoded()
+    assert [now[number] for number in others] == [expected[number] for number in others]
+    assert now[busy] != expected[busy]
+    hanging.abort()
+    work(small, tmp_path / "state", polls=8)
+    assert small.decoded() == expected
+
+
 def test_marks_follow_in_every_partition(small: BrokerMesh, tmp_path: Path) -> None:
     batches = random_batches(1, batches=5, size=3)
     small.feed(batches)

@@ -10,7 +10,9 @@ from headwater.errors import Unreachable
 from headwater.hooks import Hooks
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.record import TopicDescription, TopicPartition
-from headwater.processing.state_changelog import Restore, mirror
+from headwater.processing import restoring as restoring_module
+from headwater.processing.restoring import Restore
+from headwater.processing.state_changelog import mirror
 from headwater.processing.state_rocksdb import Position, RocksStates
 from headwater.timeline.clock import ManualClock
 
@@ -38,8 +40,11 @@ def write(broker: MemoryBroker, changes: list[tuple[bytes, bytes | None]], *, pa
 def restore(broker: MemoryBroker, stores: Any, committed: Any = None) -> list[dict[str, object]]:
     heard: list[dict[str, object]] = []
     hooks = Hooks([lambda happening, fields: heard.append(fields)])
-    Restore(broker, TOPIC, clock=broker.clock, hooks=hooks).run(stores, committed or {}, stage="fold", product="a.b")
-    return heard
+    restoring = Restore(broker, TOPIC, clock=broker.clock, hooks=hooks, names=("a.b", "fold"))
+    left = restoring.begin(stores, committed or {})
+    while left:
+        left -= set(restoring.step(0.1))
+    return [fields for fields in heard if "seconds" in fields]
 
 
 def test_an_empty_store_is_rebuilt_with_the_newest_values(broker: MemoryBroker, tmp_path: Path) -> None:
@@ -107,4 +112,49 @@ def test_a_changelog_that_cannot_be_read_to_its_end_is_an_outage(broker: MemoryB
     with pytest.raises(Unreachable) as refused:
         restore(broker, {0: states.task(0)})
     assert refused.value.code == "HW-P032"
+    states.close()
+
+
+def test_what_is_read_before_a_hand_over_is_not_read_again(
+    broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring_module, "BATCH_ENTRIES", 10)
+    monkeypatch.setattr(restoring_module, "FETCH_MESSAGES", 35)
+    for number in range(10):
+        write(broker, [(b"k%d" % key, b"%d" % number) for key in range(number, number + 10)])
+    states = RocksStates(tmp_path / "s")
+    first = Restore(broker, TOPIC, clock=broker.clock, hooks=Hooks(), names=("a.b", "fold"))
+    assert first.begin({0: states.task(0)}, {0: {"t": 4}}) == {0}
+    assert first.step(0.0) == []
+    first.forget([0])
+    position = states.task(0).position
+    assert position is not None and 0 < position.changelog < 110
+    assert position.sources == {}  # of the group's offsets it may speak only once it is whole
+    (heard,) = restore(broker, {0: states.task(0)}, {0: {"t": 4}})
+    assert heard["entries"] == 65
+    whole = RocksStates(tmp_path / "whole")
+    restore(broker, {0: whole.task(0)}, {0: {"t": 4}})
+    assert list(states.task(0).scan(*ALL)) == list(whole.task(0).scan(*ALL))
+    assert states.task(0).position == whole.task(0).position
+    states.close()
+    whole.close()
+
+
+def test_a_partition_that_waits_does_not_hold_another_back(broker: MemoryBroker, tmp_path: Path) -> None:
+    write(broker, [(b"a", b"1")], partition=1)
+    hanging = broker.sink("hanging", timeout_ms=10_000_000)
+    hanging.open()
+    hanging.begin()
+    hanging.send(TOPIC, b"a", b"never", timestamp=0, partition=0)
+    states = RocksStates(tmp_path / "s")
+    told: list[dict[str, object]] = []
+    hooks = Hooks([lambda happening, fields: told.append(fields) if happening == "stage.restoring" else None])
+    restoring = Restore(broker, TOPIC, clock=broker.clock, hooks=hooks, names=("a.b", "fold"))
+    assert restoring.begin({0: states.task(0), 1: states.task(1)}, {}) == {0, 1}
+    assert restoring.step(0.5) == [1]
+    assert restoring.step(0.5) == []
+    hanging.abort()
+    assert restoring.step(0.5) == [0]
+    assert [(fields["partition"], fields["left"], fields["percent"]) for fields in told] == [(1, 0, 100), (0, 0, 100)]
+    restoring.close()
     states.close()

@@ -13,8 +13,9 @@ from headwater import naming
 from headwater.errors import CallerFault
 from headwater.mesh.products import Mesh
 from headwater.processing.flow_file import load_plan
-from headwater.processing.stage_worker import Account, StageWorker, Surroundings
+from headwater.processing.stage_worker import StageWorker
 from headwater.processing.steps import Plan, Stage
+from headwater.processing.surroundings import Account, Surroundings
 from headwater.processing.task import topics_of
 
 WAIT_SECONDS = 0.05

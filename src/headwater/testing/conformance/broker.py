@@ -384,6 +384,26 @@ class BrokerConformance:
         assert [m.value for m in drain(source, {place: 2})] == [b"a"]
         source.close()
 
+    def test_a_partition_paused_while_it_is_given_loses_nothing(self, broker: Broker, topic: str) -> None:
+        place = TopicPartition(topic, 0)
+
+        class Pausing(Recorder):
+            def gained(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+                assert self.source is not None
+                self.source.pause([place])
+                return super().gained(partitions)
+
+        recorder = Pausing()
+        written(broker, f"{topic}-input", topic, [b"a", b"b"])
+        source = broker.group(f"{topic}-group", [topic], recorder)
+        recorder.source = source
+        others = {TopicPartition(topic, number): 0 for number in range(1, PARTITIONS)}
+        assert [m.value for m in drain(source, others) if m.partition == 0] == []
+        assert not [found for _ in range(3) for found in source.poll(10, 0.1) if found.partition == 0]
+        source.resume([place])
+        assert [m.value for m in drain(source, {place: 3})] == [b"a", b"b"]  # its end is told too
+        source.close()
+
     def test_a_reader_stops_where_the_offset_is_not_in_the_log(self, broker: Broker, topic: str) -> None:
         reader = broker.reader({TopicPartition(topic, 0): 17})
         with pytest.raises(HeadwaterError) as refused:

@@ -1,0 +1,285 @@
+"""One life of a stage's worker: a sink, a group's source, a store and the partitions it was given, until an error.
+
+The first error ends it: everything is dropped, and the next one is built from what the broker holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from headwater import naming
+from headwater.errors import CallerFault, Fault
+from headwater.ports.protocol import Broker, GroupSource
+from headwater.ports.record import EndOfPartition, Fetched, TopicPartition
+from headwater.ports.serde import RecordReader
+from headwater.processing.checkpoint import Targets
+from headwater.processing.columns import reads_columns
+from headwater.processing.engine import new_task
+from headwater.processing.restoring import Restore
+from headwater.processing.state import MemoryStore
+from headwater.processing.state_rocksdb import RocksStates, RocksStore
+from headwater.processing.steps import FORM_KEY, Plan, Stage
+from headwater.processing.surroundings import Account, Surroundings
+from headwater.processing.task import StagePartition, topics_of
+
+POLL_MESSAGES = 10_000
+POLL_SECONDS = 0.1  # bounds how long a stop waits
+RESTORE_SECONDS = 0.1  # how long state is read back before the partitions that are up to date have their turn
+# Read before a commit, where there is more to read: large enough to pay for a transaction, small enough for memory.
+COMMIT_MESSAGES = 10_000
+COMMIT_MESSAGES_AS_COLUMNS = 100_000  # each key is touched once a commit, and a record takes a tenth of the memory
+REST_OF_COMMIT = 2  # how many times as long as the last commit took the next one waits, unless nothing is being read
+REST_MICROSECONDS_MAX = 200_000
+
+
+@dataclass(slots=True)
+class _Awaiting:
+    """A partition whose state is on its way: from where it is read, where it writes, and what came all the same."""
+
+    offsets: Mapping[TopicPartition, int]
+    output_end: int
+    early: list[Fetched | EndOfPartition] = field(default_factory=list)
+
+
+class Incarnation:
+    """A sink, a source, a store and the partitions they serve, until the first error. Hears its assignments."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        stage: Stage,
+        around: Surroundings,
+        targets: Targets,
+        readers: Mapping[str, RecordReader],
+        account: Account,
+    ) -> None:
+        self._account = account
+        self._plan = plan
+        self._stage = stage
+        self._around = around
+        self._targets = targets
+        self._readers = readers
+        self._owned: dict[int, StagePartition] = {}
+        self._awaiting: dict[int, _Awaiting] = {}
+        self._unfinished: set[int] = set()
+        self._read = 0
+        self._rest_until = 0
+        self._commit_messages = COMMIT_MESSAGES_AS_COLUMNS if reads_columns(stage) else COMMIT_MESSAGES
+        transactional_id = naming.stage_transactional_id(plan.product, plan.major, stage.name, around.slot)
+        self._sink = around.broker.sink(transactional_id)
+        self._checkpoint = around.checkpoint(targets, self._sink, failpoint=around.failpoint)
+        self._states: RocksStates | None = None
+        self._restore = Restore(
+            around.broker,
+            stage.changelog,
+            clock=around.clock,
+            hooks=around.hooks,
+            names=(str(plan.product), stage.name),
+        )
+        self._source: GroupSource | None = None
+
+    def open(self) -> None:
+        """End what a predecessor left open first: the group's offsets are not stable before."""
+        around, stage = self._around, self._stage
+        self._sink.open()
+        if stage.changelog:
+            self._states = RocksStates(around.folder / stage.group / f"slot-{around.slot}")
+        member = f"{stage.group}-{around.slot}"
+        self._source = around.broker.group(stage.group, topics_of(stage), self, member=member)
+
+    def step(self) -> None:
+        """Read what is there, and commit where ticks have closed."""
+        assert self._source is not None
+        clock, timeout = self._around.clock, POLL_SECONDS
+        if self._awaiting:
+            timeout = 0.0
+            for number in self._restore.step(RESTORE_SECONDS):
+                self._resume(number)
+        elif self._unfinished:
+            timeout = min(timeout, max(0, self._rest_until - clock.monotonic()) / 1_000_000)
+        found = self._source.fetch(POLL_MESSAGES, timeout)
+        if not found and not self._unfinished:
+            return
+        owned, touched, read = self._owned, self._unfinished, 0
+        for item in found:
+            owner = owned.get(item.partition)
+            if owner is None:
+                if item.partition in self._awaiting:
+                    self._awaiting[item.partition].early.append(item)
+                continue  # or of a partition that was taken away while it was on its way
+            read += _given(owner, item)
+            touched.add(item.partition)
+        self._read += read
+        # Latency first: at once where nothing more is there to read; in large batches where there is. In between what
+        # is read comes in small pieces: then the transactions, and not their contents, would be what a broker does.
+        if self._read >= self._commit_messages or (read < POLL_MESSAGES and clock.monotonic() >= self._rest_until):
+            self._commit()
+
+    def finish(self) -> None:
+        """Commit what has been read: it would only be read again."""
+        if self._unfinished:
+            self._commit()
+
+    def drop(self) -> None:
+        """Let go of everything, as it stands."""
+        self._owned.clear()
+        self._awaiting.clear()
+        for part in (self._source, self._sink, self._restore, self._states):
+            if part is not None:
+                part.close()
+
+    def gained(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Say where each topic is read from. What misses state is paused: `step` restores it beside the others.
+
+        The group waits for this call, and puts a member out that takes long over it.
+        """
+        assert self._source is not None
+        stage, broker = self._stage, self._around.broker
+        committed = self._source.committed(partitions)
+        numbers = sorted({place.partition for place in partitions})
+        if len(partitions) != len(numbers) * len(topics_of(stage)):
+            raise Fault(
+                f"{stage.group}: partitions of its topics were not given together",
+                code="HW-P033",
+                detail="a stage's topics have equal numbers of partitions, and the range assignor keeps them together",
+                hint="headwater plan",
+            )
+        stores, behind = self._begun(numbers, committed)
+        offsets = {**committed, **_unknown(broker, stores, [place for place in partitions if place not in committed])}
+        ends = self._output_ends(numbers)
+        self._source.pause([place for place in partitions if place.partition in behind])
+        for number in numbers:
+            read_from = {place: offset for place, offset in offsets.items() if place.partition == number}
+            awaiting = _Awaiting(read_from, ends.get(number, 0))
+            if number in behind:
+                self._awaiting[number] = awaiting
+            else:
+                self._admit(number, awaiting)
+        return offsets
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Each step commits what has closed: only open ticks are dropped here, and their records are read again."""
+        for place in partitions:
+            self._owned.pop(place.partition, None)
+            self._awaiting.pop(place.partition, None)
+            self._unfinished.discard(place.partition)
+        self._restore.forget({place.partition for place in partitions})
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """Somebody else may write these already: an error of the next commit says so; drop their work now."""
+        self.revoked(partitions)
+
+    def _commit(self) -> None:
+        assert self._source is not None
+        self._read = 0
+        works = []
+        for number in sorted(self._unfinished):
+            owner = self._owned[number]
+            if owner.task.advance():
+                work = owner.work()
+                if work is not None:
+                    works.append(work)
+        self._unfinished.clear()
+        if not works:
+            return
+        clock = self._around.clock
+        started = clock.monotonic()
+        written = self._checkpoint.commit(works, self._source)
+        self._account.commits += 1
+        self._account.records += written
+        product, stage = str(self._plan.product), self._stage.name
+        ended = clock.monotonic()
+        self._rest_until = ended + min(REST_OF_COMMIT * (ended - started), REST_MICROSECONDS_MAX)
+        announce = self._around.hooks.announce
+        announce(
+            "stage.committed",
+            product=product,
+            stage=stage,
+            records=written,
+            folded=sum(work.folded for work in works),
+            columnar=sum(work.columnar for work in works),
+            seconds=(ended - started) / 1_000_000,
+        )
+        for work in works:
+            for letter in work.commit.refused:
+                announce("stage.quarantined", product=product, stage=stage, code=letter.error.code)
+
+    def _begun(
+        self, numbers: Sequence[int], committed: Mapping[TopicPartition, int]
+    ) -> tuple[Mapping[int, RocksStore], set[int]]:
+        """The stores of these partitions, and which of them must be restored before they are used."""
+        if self._states is None:
+            return {}, set()
+        stores = {number: self._states.task(number) for number in numbers}
+        by_number: dict[int, dict[str, int]] = {number: {} for number in numbers}
+        for place, offset in committed.items():
+            by_number[place.partition][place.topic] = offset
+        return stores, self._restore.begin(stores, by_number)
+
+    def _resume(self, number: int) -> None:
+        """State has come: take what lay waiting, and read on."""
+        assert self._source is not None
+        awaiting = self._awaiting.pop(number)
+        owner = self._admit(number, awaiting)
+        self._read += sum(_given(owner, item) for item in awaiting.early)
+        self._unfinished.add(number)
+        self._source.resume(list(awaiting.offsets))
+
+    def _admit(self, number: int, awaiting: _Awaiting) -> StagePartition:
+        """Build the task of a partition over its state, which is up to date."""
+        stage = self._stage
+        store = self._states.task(number) if self._states is not None else None
+        if store is not None:
+            self._require_form(store)
+        owner = self._owned[number] = StagePartition(
+            stage,
+            number,
+            task=new_task(stage, partition=number, store=store if store is not None else MemoryStore()),
+            store=store,
+            readers=self._readers,
+            positions={place.topic: offset for place, offset in awaiting.offsets.items()},
+        )
+        owner.output_end = awaiting.output_end
+        if store is not None and (position := store.position) is not None:
+            owner.stands_at(position)
+            self._checkpoint.stands_at(number, position.changelog)
+        return owner
+
+    def _require_form(self, store: RocksStore) -> None:
+        form = store.get(FORM_KEY)
+        if form is not None and form != self._stage.form.encode():
+            raise CallerFault(
+                f"the state of {self._stage.group} was written by another flow",
+                code="HW-P034",
+                detail="what this flow keeps has another form, and records already published cannot be unsaid",
+                hint="give the product a new major version, or take the change of its flow back",
+            )
+
+    def _output_ends(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        writer = self._targets.writer
+        if writer is None:
+            return {}
+        places = [TopicPartition(writer.topic, number) for number in numbers]
+        return {place.partition: end for place, end in self._around.broker.ends(places).items()}
+
+
+def _given(owner: StagePartition, item: Fetched | EndOfPartition) -> int:
+    """Hand over what was read; the number of messages in it."""
+    if isinstance(item, EndOfPartition):
+        owner.reached(item)
+        return 0
+    owner.take_many(item)
+    return len(item)
+
+
+def _unknown(
+    broker: Broker, stores: Mapping[int, RocksStore], places: Sequence[TopicPartition]
+) -> Mapping[TopicPartition, int]:
+    """Where to begin without a committed offset: where the store was, or else at the beginning of the topic."""
+    found = dict(broker.starts(places))
+    for place in places:
+        position = stores[place.partition].position if place.partition in stores else None
+        if position is not None and place.topic in position.sources:
+            found[place] = position.sources[place.topic]
+    return found

@@ -1,0 +1,38 @@
+"""What a runner works in, and the account that each of its stages keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.hooks import Hooks
+from headwater.mesh.products import Mesh
+from headwater.ports.protocol import Broker
+from headwater.processing.checkpoint import Checkpoint
+from headwater.schemas.registry import Registry
+from headwater.timeline.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a runner works in. `slot` is the worker's number: it names the writer, the member and the state's folder."""
+
+    broker: Broker
+    registry: Registry
+    mesh: Mesh
+    folder: Path
+    clock: Clock
+    hooks: Hooks
+    slot: int = 0
+    failpoint: Callable[[str], None] = lambda name: None
+    checkpoint: type[Checkpoint] = Checkpoint
+
+
+@dataclass(slots=True)
+class Account:
+    """What a stage has done since the worker started."""
+
+    records: int = 0
+    commits: int = 0
+    doubts: int = 0
