@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from examples import verify
@@ -23,8 +24,10 @@ from headwater.mesh.load import load_mesh
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.record import TopicPartition
 from headwater.schemas.registry_http import HttpRegistry
+from headwater.sdk.open import OpenProduct
 from headwater.testing.oracles import fact_as_of
 from headwater.timeline.clock import SystemClock
+from headwater.timeline.instant import Instant
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS, ROWS_KILLED = 3_000, 6_000
@@ -198,6 +201,29 @@ def test_a_query_as_of_any_two_moments_says_what_the_plain_history_says(stack, r
 
 
 @pytest.mark.slow
+def test_a_snapshot_and_its_tail_are_the_whole_history_of_a_product_that_lives(stack, running):
+    product = running.mesh.product("airports.hourly_punctuality")
+    registry = HttpRegistry(stack.registry_url)
+    opened = OpenProduct(product, running.broker, registry, tick=running.mesh.file.tick)
+    history = opened.history()
+    assert history.settled
+    moments = sorted({record["recorded_at"] for record in history.rows})
+    for moment in (moments[0] - 1, moments[len(moments) // 2], None):
+        snapshot, feed = opened.bootstrap(recorded=None if moment is None else Instant(moment))
+        known = snapshot.settled_to if moment is None else moment
+        assert in_order(snapshot.rows) == in_order(opened.as_of(recorded=Instant(known)).rows)
+        with feed:
+            tail = [feed.poll(5.0) for record in history.rows if record["recorded_at"] > known]
+            assert feed.poll(0.5) is None
+        assert in_order(tail) == in_order([record for record in history.rows if record["recorded_at"] > known])
+    assert opened.history().to_arrow().num_rows == len(history.rows)
+
+
+def in_order(records: Iterable[Any]) -> list[str]:
+    return sorted(json.dumps(record, sort_keys=True) for record in records)
+
+
+@pytest.mark.slow
 def test_a_preview_of_everything_is_what_is_published_and_writes_nothing(stack, running):
     name = "airports.hourly_punctuality"
 
@@ -209,9 +235,6 @@ def test_a_preview_of_everything_is_what_is_published_and_writes_nothing(stack, 
     def kept() -> tuple[list[str], list[int]]:
         places = [TopicPartition(f"{name}.v1{which}", 0) for which in ("", ".quarantine")]  # marks go on by themselves
         return sorted(running.broker.topics()), list(running.broker.ends(places).values())
-
-    def in_order(records: list[dict[str, object]]) -> list[str]:
-        return sorted(json.dumps(record, sort_keys=True) for record in records)
 
     before = kept()
     previewed, said = printed("preview", name, "--last", "1000000", "--rows", "0")

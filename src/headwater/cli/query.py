@@ -41,7 +41,7 @@ def command(
                 console.print_json_line(shown)
             else:
                 console.out(console.folded([f"{name}={'-' if shown[name] is None else shown[name]}" for name in shown]))
-    console.err().print(_firmness(answer), markup=False)
+    console.err().print(answer.firmness(), markup=False)
 
 
 def _asked(
@@ -59,14 +59,6 @@ def _asked(
         if answer.settled or clock.monotonic() >= until:
             return answer
         clock.sleep(200_000)
-
-
-def _firmness(answer: Answer) -> str:
-    count = f"{len(answer.rows):,} record{'' if len(answer.rows) == 1 else 's'}"
-    told = f"settled up to {answer.settled_to.iso()}" if answer.settled_to >= 0 else "nothing is settled yet"
-    firm = "this answer is final" if answer.settled else "this answer may still change"
-    unread = f"; {answer.unreadable:,} could not be read" if answer.unreadable else ""
-    return f"{count}; {told}: {firm}{unread}"
 
 
 def _moment(text: str | None) -> Instant | None:

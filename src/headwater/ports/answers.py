@@ -5,24 +5,22 @@ Every answer tells up to which recorded moment it is settled: what was asked up 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from headwater import naming
 from headwater.errors import Misfit
-from headwater.mesh.products import ResolvedProduct
+from headwater.mesh.products import ResolvedOutput, ResolvedProduct
 from headwater.ports.kafka_errors import topic_missing
 from headwater.ports.keys import key_bytes, partition_of
-from headwater.ports.progress import Settled, decode_mark
+from headwater.ports.marks import newest_marks
+from headwater.ports.progress import Settled
 from headwater.ports.protocol import Broker
 from headwater.ports.reading import read_to_end
-from headwater.ports.record import EndOfPartition, Message, TopicPartition
+from headwater.ports.record import EndOfPartition, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.schemas.registry import Registry
 from headwater.timeline.bitemporal import Known, KnownEvents, KnownFacts, Record
 from headwater.timeline.instant import Instant
-
-_MARKS_TAIL = 500  # offsets at the end of the marks' topic: the newest mark of a partition is among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,18 @@ class Answer:
     settled: bool
     unreadable: int = 0
 
+    def firmness(self) -> str:
+        """How many records, and whether that can still change, in words.
+
+        >>> Answer((), Instant(-1), False).firmness()
+        '0 records; nothing is settled yet: this answer may still change'
+        """
+        count = f"{len(self.rows):,} record{'' if len(self.rows) == 1 else 's'}"
+        told = f"settled up to {self.settled_to.iso()}" if self.settled_to >= 0 else "nothing is settled yet"
+        firm = "this answer is final" if self.settled else "this answer may still change"
+        unread = f"; {self.unreadable:,} could not be read" if self.unreadable else ""
+        return f"{count}; {told}: {firm}{unread}"
+
 
 class TopicAnswers:
     """Answers from a product's topic, from its first record on; `tick` is the mesh's."""
@@ -63,8 +73,7 @@ class TopicAnswers:
 
     def as_of(self, question: Question) -> Answer:
         """The answer to one question; reads committed records only."""
-        output = self._product.output
-        known: Known = KnownEvents() if output.shape == "event" else KnownFacts(output.output.key)
+        known = of_shape(self._product.output)
         firmness = self._read(question.key, question.recorded_at, known.take)
         return Answer(tuple(known.rows(question.valid_at)), *firmness)
 
@@ -101,20 +110,15 @@ class TopicAnswers:
             if (wanted is None or item.key == wanted) and (until is None or recorded_at <= until):
                 newest = max(newest, recorded_at)
                 take(record)
-        for partition, (through, offset) in self._marks(numbers).items():
+        for partition, (through, offset) in newest_marks(self._broker, self._product, numbers).items():
             settled[partition].mark(through=through, offset=offset)
         through = Instant(min(one.through for one in settled.values()))
         return through, (newest if until is None else until) <= through, unreadable
 
-    def _marks(self, numbers: Sequence[int]) -> Mapping[int, tuple[Instant, int]]:
-        topic = naming.progress_topic(self._product.name, self._product.major)
-        if topic not in self._broker.describe([topic]):
-            return {}
-        places = [TopicPartition(topic, number) for number in numbers]
-        starts, ends = self._broker.starts(places), self._broker.ends(places)
-        newest: dict[int, tuple[Instant, int]] = {}
-        tails = {place: max(starts[place], ends[place] - _MARKS_TAIL) for place in places}
-        for item in read_to_end(self._broker, tails):
-            if isinstance(item, Message) and item.value is not None:
-                newest[item.partition] = decode_mark(item.value)
-        return newest
+
+def of_shape(output: ResolvedOutput) -> Known:
+    """What is known of a product, before its first record.
+
+    A record of a fact holds over an interval, one of an event has a revision: the shapes are folded each in its way.
+    """
+    return KnownEvents() if output.shape == "event" else KnownFacts(output.output.key)

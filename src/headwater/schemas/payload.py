@@ -71,6 +71,11 @@ def writer(schema: Schema) -> Converter:
     return _Writers().of(schema.type)
 
 
+def branch_writer(avro_type: AvroType) -> Converter:
+    """The function behind `to_json` for values of one type within a schema."""
+    return _Writers().of(avro_type)
+
+
 @lru_cache(maxsize=1024)
 def _encoder(schema: Schema) -> Callable[[Any], bytes]:
     return compile_encoder(schema.type, schema.name)

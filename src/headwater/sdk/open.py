@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -9,10 +10,12 @@ from headwater.errors import CallerFault
 from headwater.mesh.load import load_mesh
 from headwater.mesh.products import ResolvedProduct
 from headwater.ports.answers import Answer, Question, TopicAnswers
+from headwater.ports.feed import Feed, Feeds
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.protocol import Broker
 from headwater.schemas.registry import Registry
 from headwater.schemas.registry_http import HttpRegistry
+from headwater.sdk.table import Table, table_of
 from headwater.settings import environment_of, load_settings
 from headwater.timeline.instant import Instant
 
@@ -31,18 +34,53 @@ class OpenProduct:
         self.product = product
         self._broker = broker
         self._answers = TopicAnswers(broker, registry, product, tick=tick)
+        self._feeds = Feeds(broker, registry, product)
 
-    def as_of(self, *, valid: Moment | None = None, recorded: Moment | None = None, key: Key | None = None) -> Answer:
+    def as_of(self, *, valid: Moment | None = None, recorded: Moment | None = None, key: Key | None = None) -> Table:
         """What the product says is true at `valid`, as known at `recorded`; of one key or of all.
 
         Left out, `valid` means whenever and `recorded` means now. The answer's rows are records as the codec has them:
-        instants in microseconds. `answer.settled` says whether the same question has this answer for ever.
+        instants in microseconds. `answer.settled` says whether the same question has this answer for ever;
+        `answer.to_arrow()`, `to_pandas()` and `to_polars()` give it as columns.
         """
-        return self._answers.as_of(Question(_instant(valid), _instant(recorded), self._key(key)))
+        answer = self._answers.as_of(Question(_instant(valid), _instant(recorded), self._key(key)))
+        return self._table(answer)
 
-    def history(self, key: Key | None = None, *, recorded: Moment | None = None) -> Answer:
+    async def as_of_async(
+        self, *, valid: Moment | None = None, recorded: Moment | None = None, key: Key | None = None
+    ) -> Table:
+        """As `as_of`, beside an event loop."""
+        return await asyncio.to_thread(self.as_of, valid=valid, recorded=recorded, key=key)
+
+    def history(self, key: Key | None = None, *, recorded: Moment | None = None) -> Table:
         """Every record of a key, or of all, as it was published: what was said, and how it was corrected."""
-        return self._answers.history(self._key(key), _instant(recorded))
+        return self._table(self._answers.history(self._key(key), _instant(recorded)))
+
+    async def history_async(self, key: Key | None = None, *, recorded: Moment | None = None) -> Table:
+        """As `history`, beside an event loop."""
+        return await asyncio.to_thread(self.history, key, recorded=recorded)
+
+    def tail(self, after: str = "end") -> Feed:
+        """The records that come from now on; or those after a feed's `cursor`, or from the `start` of the topic.
+
+        with product.tail() as feed:
+            for record in feed:            # or: async for; or feed.poll(wait=0.5)
+                print(record, feed.cursor)
+        """
+        return self._feeds.tail(after)
+
+    def bootstrap(self, *, recorded: Moment | None = None) -> tuple[Table, Feed]:
+        """All that is known as of a settled recorded moment, and the feed of all that was recorded after it.
+
+        No record is missing between the two, and none is in both. Left out, the moment is the newest settled one.
+        Raises `CallerFault` HW-R021 where it is not settled yet.
+        """
+        answer, feed = self._feeds.bootstrap(_instant(recorded))
+        return self._table(answer), feed
+
+    async def bootstrap_async(self, *, recorded: Moment | None = None) -> tuple[Table, Feed]:
+        """As `bootstrap`, beside an event loop."""
+        return await asyncio.to_thread(self.bootstrap, recorded=recorded)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -53,6 +91,9 @@ class OpenProduct:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _table(self, answer: Answer) -> Table:
+        return table_of(answer, self.product.output.schema)
 
     def _key(self, key: Key | None) -> tuple[object, ...] | None:
         if key is None:

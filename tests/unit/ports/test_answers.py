@@ -37,7 +37,7 @@ class World:
     def __init__(self, product: ResolvedProduct) -> None:
         self.product = product
         self.broker = MemoryBroker(ManualClock())
-        registry = MemoryRegistry()
+        self.registry = registry = MemoryRegistry()
         make_topics([product], self.broker, registry)
         found = registry.find(product.output.subject, product.output.schema)
         assert found is not None
@@ -46,6 +46,7 @@ class World:
         self.opened = OpenProduct(product, self.broker, registry, tick=TICK)
         self.sink = self.broker.sink("writer")
         self.sink.open()
+        self.ends: dict[int, int] = {}
 
     def write(self, *records: Record, marked: int | None = None, garbage: bool = False) -> None:
         output = self.product.output
@@ -58,12 +59,13 @@ class World:
             self.sink.send(output.topic, key, value, timestamp=0, partition=partition)
         if garbage:
             self.sink.send(output.topic, b"ada", b"\x00nothing", timestamp=0, partition=0)
-        ends = self.sink.flush()
+        for place, end in self.sink.flush().items():
+            self.ends[place.partition] = end
         if marked is not None:
             topic = naming.progress_topic(self.product.name, self.product.major)
             for number in range(PARTITIONS):
-                end = max((end for place, end in ends.items() if place.partition == number), default=0)
-                self.sink.send(topic, mark_key(number), encode_mark(marked, end), timestamp=0, partition=number)
+                mark = encode_mark(marked, self.ends.get(number, 0))
+                self.sink.send(topic, mark_key(number), mark, timestamp=0, partition=number)
         self.sink.commit()
 
 

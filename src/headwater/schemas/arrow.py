@@ -1,0 +1,145 @@
+"""Records as Arrow tables: what an Avro schema is as columns, and the records of a codec in them.
+
+Each type of Avro becomes the Arrow type that says the same, so that pandas, Polars, DuckDB and Parquet read it without
+Headwater. What Arrow has no column for (a choice among several types, a record within itself, a decimal of more than
+76 digits) is text: JSON, or the decimal's digits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from headwater.schemas.avro import Schema
+from headwater.schemas.payload import branch_writer
+from headwater.schemas.types import Array, AvroType, Enum, Fixed, Map, Record, Union, logical_of
+
+Convert = Callable[[Any], Any]
+_DECIMAL_DIGITS, _WIDE_DIGITS = 38, 76  # of Arrow's two decimals
+_PLAIN = {
+    "null": pa.null(), "boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(),
+    "double": pa.float64(), "bytes": pa.binary(), "string": pa.string(),
+}  # fmt: skip
+_LOGICALS = {
+    "timestamp-millis": pa.timestamp("us", "UTC"),  # a codec gives instants as microseconds
+    "timestamp-micros": pa.timestamp("us", "UTC"),
+    "timestamp-nanos": pa.timestamp("ns", "UTC"),
+    "local-timestamp-millis": pa.timestamp("ms"),
+    "local-timestamp-micros": pa.timestamp("us"),
+    "local-timestamp-nanos": pa.timestamp("ns"),
+    "time-millis": pa.time32("ms"),
+    "time-micros": pa.time64("us"),
+    "date": pa.date32(),
+    "uuid": pa.string(),
+}
+
+
+@lru_cache(maxsize=256)
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """The columns of a schema's records: their names, types, and which may be null.
+
+    >>> from headwater.schemas.avro import parse
+    >>> print(arrow_schema(parse('''{"type": "record", "name": "R", "fields": [
+    ...     {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    ...     {"name": "gate", "type": ["null", "string"]}]}''')))
+    at: timestamp[us, tz=UTC] not null
+    gate: string
+    """
+    return pa.schema(_fields(schema.type, ()))
+
+
+def arrow_table(schema: Schema, records: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """The records, as a codec of the schema decodes them, as one table.
+
+    >>> from headwater.schemas.avro import parse
+    >>> schema = parse('{"type": "record", "name": "R", "fields": [{"name": "x", "type": "long"}]}')
+    >>> arrow_table(schema, [{"x": 1}, {"x": 2}]).to_pydict()
+    {'x': [1, 2]}
+    """
+    rows, columns = list(records), []
+    for field, column in zip(schema.fields, arrow_schema(schema), strict=True):
+        convert, name = _converter(field.type, (schema.type,)), field.name
+        values = [row[name] for row in rows] if convert is None else [convert(row[name]) for row in rows]
+        columns.append(pa.array(values, column.type))
+    return pa.table(columns, schema=arrow_schema(schema)) if columns else pa.table({})
+
+
+def _fields(record: AvroType, above: tuple[AvroType, ...]) -> list[pa.Field]:
+    assert isinstance(record, Record)
+    inside = (*above, record)
+    return [pa.field(field.name, _type(field.type, inside), field.nullable) for field in record.fields]
+
+
+def _type(avro_type: AvroType, above: tuple[AvroType, ...]) -> pa.DataType:
+    if _as_text(avro_type, above):
+        return pa.string()
+    if isinstance(avro_type, Record):
+        return pa.struct(_fields(avro_type, above))
+    if isinstance(avro_type, Array):
+        return pa.list_(_item("item", avro_type.items, above))
+    if isinstance(avro_type, Map):
+        return pa.map_(pa.string(), _item("value", avro_type.values, above))
+    if isinstance(avro_type, Union):
+        return _type(_only(avro_type), above)
+    if isinstance(avro_type, Enum):
+        return pa.string()
+    logical = logical_of(avro_type)
+    if logical is not None and logical.name == "decimal":
+        digits = logical.precision
+        kind = pa.decimal128 if digits <= _DECIMAL_DIGITS else pa.decimal256
+        return kind(digits, logical.scale) if digits <= _WIDE_DIGITS else pa.string()
+    if logical is not None and logical.name in _LOGICALS:
+        return _LOGICALS[logical.name]
+    return pa.binary(avro_type.size) if isinstance(avro_type, Fixed) else _PLAIN[avro_type.kind]
+
+
+def _item(name: str, avro_type: AvroType, above: tuple[AvroType, ...]) -> pa.Field:
+    return pa.field(name, _type(avro_type, above), _nullable(avro_type))
+
+
+def _nullable(avro_type: AvroType) -> bool:
+    branches = avro_type.branches if isinstance(avro_type, Union) else (avro_type,)
+    return any(branch.kind == "null" for branch in branches)
+
+
+def _as_text(avro_type: AvroType, above: tuple[AvroType, ...]) -> bool:
+    """Whether values are JSON text: several types to choose among, or a record within itself."""
+    if isinstance(avro_type, Union):
+        return sum(branch.kind != "null" for branch in avro_type.branches) > 1
+    return avro_type in above
+
+
+def _only(union: Union) -> AvroType:
+    """The one branch that is not null; null itself where there is no other."""
+    return next((branch for branch in union.branches if branch.kind != "null"), union.branches[0])
+
+
+def _converter(avro_type: AvroType, above: tuple[AvroType, ...]) -> Convert | None:
+    """How a codec's value becomes one that Arrow takes; None where it is one."""
+    if _as_text(avro_type, above):
+        write = branch_writer(avro_type)
+        return lambda value: None if value is None else json.dumps(write(value), ensure_ascii=False)
+    if isinstance(avro_type, Union):
+        return _optional(_converter(_only(avro_type), above))
+    if isinstance(avro_type, Array):
+        of_item = _converter(avro_type.items, above)
+        return None if of_item is None else lambda value: [of_item(item) for item in value]
+    if isinstance(avro_type, Map):
+        of_value = _converter(avro_type.values, above) or (lambda value: value)
+        return lambda value: [(key, of_value(item)) for key, item in value.items()]
+    if isinstance(avro_type, Record):
+        inside = (*above, avro_type)
+        some = {field.name: _converter(field.type, inside) for field in avro_type.fields}
+        changed = {name: convert for name, convert in some.items() if convert is not None}
+        return (lambda value: {**value, **{name: of(value[name]) for name, of in changed.items()}}) if changed else None
+    logical = logical_of(avro_type)
+    wide = logical is not None and logical.name == "decimal" and logical.precision > _WIDE_DIGITS
+    return str if wide else None
+
+
+def _optional(convert: Convert | None) -> Convert | None:
+    return None if convert is None else lambda value: None if value is None else convert(value)
