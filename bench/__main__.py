@@ -11,8 +11,9 @@ from pathlib import Path
 
 from bench import w9
 from bench.machine import pin_self, pinnable
+from bench.plan import SIZES, Selection, chosen
 from bench.report import save, table
-from bench.run import SIZES, Selection, chosen, run
+from bench.run import run
 from bench.stack import ROOT
 
 EVIDENCE = ROOT / "docs" / "evidence"
@@ -56,7 +57,9 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", default="", help="W1, W2 (W2a and W2b), W2c, W2d, W3, W4 or W9; default: W1 and W2")
+    parser.add_argument(
+        "--only", default="", help="W1 to W10, W2 (W2a and W2b) or one of a family, as W2c; default: W1 and W2"
+    )
     parser.add_argument("--size", choices=sorted(SIZES), default="small", help="small for a look, full for figures")
     parser.add_argument("--out", default="", help="where to write the results (full: docs/evidence/ by default)")
     parser.add_argument("--systems", default="", help="names, separated by commas; default: all at their best settings")

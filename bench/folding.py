@@ -11,15 +11,16 @@ from confluent_kafka import Message
 
 from bench import history, readings
 from bench.amendments import AmendedLog, CustomerLog
-from bench.filling import MESH, ORDERS, Feed, order_feed
+from bench.filling import ORDERS, Feed, order_feed
 from bench.history import Demand, History
 from bench.kafka import Kafka
 from bench.oracle import Mode, TotalsOracle, Verdict
 from bench.orders import OrderLog
-from bench.stack import Stack
+from bench.stack import MESH, Stack
 from bench.systems.headwater import HeadwaterRun
 from bench.systems.kafka_streams import KafkaStreams, Topology
 from bench.systems.protocol import System
+from bench.systems.python_rivals import PythonRival
 from headwater.naming import ProductName
 
 AMENDED = ProductName("shop", "amended")
@@ -61,10 +62,12 @@ def keyed_totals(events: int, *, per_tick: int, cached: bool, customers: int = 1
             return oracle.judge(readings.totals(messages), mode)
 
         topology = Topology("Totals", inputs, theirs, cached=cached)
+        plain = distinct and customers == 10_000  # W2a
         return [
             HeadwaterRun(stack, kafka, ProductName("shop", "totals"), inputs, ours),
             KafkaStreams(stack, kafka, topology),
             KafkaStreams(stack, kafka, topology, tuned=False),
+            *(PythonRival(name, stack, kafka, inputs, theirs) for name in ("quix", "faust") if plain),
         ]
 
     return Workload([order_feed(log.orders(), log.through)], about, systems)

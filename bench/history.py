@@ -116,7 +116,8 @@ def enriched(orders: Iterable[Order], customers: Iterable[Customer]) -> Iterator
     """Orders with their customer's segment, and anew when it is corrected; facts of a tick come before its orders."""
     segment: dict[str, str] = {}
     placed: dict[str, list[Order]] = {}
-    merged = sorted([*orders, *customers], key=lambda one: (tick_end(one.recorded_at), isinstance(one, Order)))
+    every: list[Order | Customer] = [*orders, *customers]
+    merged = sorted(every, key=lambda one: (tick_end(one.recorded_at), isinstance(one, Order)))
     for end, together in groupby(merged, key=lambda one: tick_end(one.recorded_at)):
         for one in together:
             if isinstance(one, Order):

@@ -10,56 +10,91 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from bench.drain import POLL_SECONDS
 from bench.filling import PARTITIONS
 from bench.kafka import Kafka, header
-from bench.machine import TESTED_CORE, start, stop
+from bench.machine import TESTED_CORE, Command, start, stop
 from bench.outbox import INSERT
 from bench.outbox_rows import OutboxLog, OutboxRow
 from bench.stack import Stack, tail
-from bench.systems.protocol import System
 
-RATE = 1_000  # rows a second
 WRITERS = 8
 READ_SECONDS = 0.002  # how long the reader gathers what has arrived: part of the figure
 ROUND = 1_000_003  # of the rows, so that no other round has them
-WARM_ROWS = 2_000  # the first ones do not count: a JVM compiles, connections open
 WAIT_SECONDS = 60.0
 
 
-def measure(system: System, stack: Stack, kafka: Kafka, topic: str, *, seconds: float) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How rows come: W1's are a transaction each; W10's, ten to a transaction, are known by customers of their own."""
+
+    rows_per_second: int = 1_000
+    rows_per_transaction: int = 1
+    unique: bool = False
+
+    def name(self, row: OutboxRow) -> str:
+        """What a row's record is known by."""
+        return row.customer if self.unique else row.id
+
+    def read(self, message: Message) -> str:
+        """The same from a record: a key, or the row's id in a header."""
+        return (message.key() or b"").decode() if self.unique else header(message, "id")
+
+
+class Tested(Protocol):
+    """What is measured; a system of the protocol is one."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in the results."""
+
+    def command(self) -> Command:
+        """What is started."""
+
+    def progress(self) -> int:
+        """Called while it starts, for what needs a hand then."""
+
+
+def measure(
+    system: Tested, stack: Stack, kafka: Kafka, topic: str, *, seconds: float, load: Load | None = None
+) -> dict[str, Any]:
     """Milliseconds from a row's moment to its arrival at a reader: p50, p99, p99.9. Raises where one is missing.
 
     `from_commit` is the same from where the database had answered: what the writer was late is in the first alone.
     """
-    counted = int(RATE * seconds)
-    log = OutboxLog(WARM_ROWS + counted, round=ROUND)
+    load = load or Load()
+    # The first ones do not count: a JVM compiles, connections open.
+    counted, warm = int(load.rows_per_second * seconds), 2 * load.rows_per_second
+    log = OutboxLog(warm + counted, round=ROUND, unique=load.unique)
     rows = [row for transaction in log.transactions() for row in transaction]
     output = stack.log(f"{system.name}-latency")
     output.unlink(missing_ok=True)
     process = start(system.command(), core=TESTED_CORE, log=output)
     try:
         system.progress()
-        reader = _Reader(kafka, topic)
-        _until(lambda: _serves(stack, system, reader), f"{system.name} publishes nothing:\n{tail(output)}")
+        reader = _Reader(kafka, topic, load)
+        _until(lambda: _serves(stack, system, reader, load), f"{system.name} publishes nothing:\n{tail(output)}")
         # Writers in a process of their own: in this one they would hold up the reader.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as writers:
-            moments, committed = writers.submit(_write, stack.postgres("shop"), rows).result()
-        _until(lambda: all(row.id in reader.arrived for row in rows), f"{system.name}: rows are missing")
+            moments, committed = writers.submit(_write, stack.postgres("shop"), rows, load).result()
+        _until(lambda: all(load.name(row) in reader.arrived for row in rows), f"{system.name}: rows are missing")
         reader.stop()
     finally:
         stop(process)
-    some = rows[WARM_ROWS:]
+    some = rows[warm:]
+    arrived = {row.id: reader.arrived[load.name(row)] for row in some}
     return {
-        **_percentiles([reader.arrived[row.id] - moments[row.id] for row in some]),
-        "from_commit": _percentiles([reader.arrived[row.id] - committed[row.id] for row in some]),
-        "rows_per_second": RATE,
+        **_percentiles([arrived[row.id] - moments[row.id] for row in some]),
+        "from_commit": _percentiles([arrived[row.id] - committed[row.id] for row in some]),
+        "rows_per_second": load.rows_per_second,
+        "rows_per_transaction": load.rows_per_transaction,
         "rows": counted,
     }
 
@@ -70,26 +105,28 @@ def _percentiles(seconds: list[float]) -> dict[str, float]:
     return {name: round(took[int(len(took) * share)] * 1_000, 1) for name, share in shares.items()}
 
 
-def _write(address: str, rows: list[OutboxRow]) -> tuple[dict[str, float], dict[str, float]]:
+def _write(address: str, rows: list[OutboxRow], load: Load) -> tuple[dict[str, float], dict[str, float]]:
     """Commit each row at its moment, or as soon after it as the database lets us; moments and commits by row.
 
     As services do it: over several connections, each commit on disk before it is answered. A commit that is not
     waited for is written out up to 200 ms later, and only then sent to whoever replicates.
     """
     begin = time.monotonic() + 0.5
-    moments = {row.id: begin + number / RATE for number, row in enumerate(rows)}
+    together = [rows[at : at + load.rows_per_transaction] for at in range(0, len(rows), load.rows_per_transaction)]
+    pause = load.rows_per_transaction / load.rows_per_second
+    moments = {row.id: begin + number * pause for number, batch in enumerate(together) for row in batch}
     committed: dict[str, float] = {}
 
-    def write(some: list[OutboxRow]) -> None:
+    def write(some: list[list[OutboxRow]]) -> None:
         with psycopg.connect(address, autocommit=True) as connection:
-            for row in some:
-                wait = moments[row.id] - time.monotonic()
+            for batch in some:
+                wait = moments[batch[0].id] - time.monotonic()
                 if wait > 0:
                     time.sleep(wait)
-                connection.execute(INSERT, ([row.id], [row.customer], [row.payload]), prepare=True)
-                committed[row.id] = time.monotonic()
+                connection.execute(INSERT, [list(column) for column in zip(*batch, strict=True)], prepare=True)
+                committed.update(dict.fromkeys((row.id for row in batch), time.monotonic()))
 
-    writers = [threading.Thread(target=write, args=[rows[number::WRITERS]]) for number in range(WRITERS)]
+    writers = [threading.Thread(target=write, args=[together[number::WRITERS]]) for number in range(WRITERS)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -100,7 +137,8 @@ def _write(address: str, rows: list[OutboxRow]) -> tuple[dict[str, float], dict[
 class _Reader:
     """Reads a topic's new records in a thread and keeps when each row's arrived."""
 
-    def __init__(self, kafka: Kafka, topic: str) -> None:
+    def __init__(self, kafka: Kafka, topic: str, load: Load) -> None:
+        self._load = load
         self.arrived: dict[str, float] = {}
         settings = {**kafka.reading(), "fetch.wait.max.ms": 5, "enable.partition.eof": False}
         self._consumer = Consumer(settings)
@@ -116,7 +154,7 @@ class _Reader:
             now = time.monotonic()
             for message in messages:
                 if message.error() is None:
-                    self.arrived.setdefault(header(message, "id"), now)
+                    self.arrived.setdefault(self._load.read(message), now)
 
     def stop(self) -> None:
         """End the thread."""
@@ -125,10 +163,10 @@ class _Reader:
         self._consumer.close()
 
 
-def _serves(stack: Stack, system: System, reader: _Reader) -> bool:
+def _serves(stack: Stack, system: Tested, reader: _Reader, load: Load) -> bool:
     """Whether the system publishes what is committed now: one row more, until one has arrived."""
     system.progress()
-    rows = _probes()
+    rows = _probes(load)
     with psycopg.connect(stack.postgres("shop"), autocommit=True) as connection:
         row = next(rows)
         connection.execute(INSERT, ([row.id], [row.customer], [row.payload]))
@@ -140,8 +178,8 @@ def _serves(stack: Stack, system: System, reader: _Reader) -> bool:
     return there
 
 
-def _probes() -> Iterator[OutboxRow]:
-    log = OutboxLog(1, round=time.monotonic_ns())
+def _probes(load: Load) -> Iterator[OutboxRow]:
+    log = OutboxLog(1, round=time.monotonic_ns(), unique=load.unique)
     return (row for transaction in log.transactions() for row in transaction)
 
 

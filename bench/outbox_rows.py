@@ -24,7 +24,8 @@ class OutboxRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OutboxLog:
-    """Transactions of outbox rows that can be read again and again; `round` makes rows that no other round has.
+    """Transactions of outbox rows that can be read again and again; `round` makes rows that no other round has,
+    `unique` gives each a customer of its own.
 
     >>> log = OutboxLog(rows=250, round=2)
     >>> sum(len(transaction) for transaction in log.transactions())
@@ -37,6 +38,7 @@ class OutboxLog:
     round: int
     customers: int = 10_000
     seed: int = 1
+    unique: bool = False
 
     def transactions(self) -> Iterator[list[OutboxRow]]:
         """The transactions, in the order of their commits."""
@@ -55,7 +57,7 @@ class OutboxLog:
             for sku in ((bits >> shift) % SKUS for shift in range(0, 10 * (bits % 3 + 2), 10))
         ]
         payload = {
-            "customer": customer_name(bits % self.customers),
+            "customer": f"u{self.round}-{number}" if self.unique else customer_name(bits % self.customers),
             "occurred_at": OCCURRED_FROM + number,
             "amount_cents": sum(item["quantity"] * item["price_cents"] for item in items),
             "items": items,

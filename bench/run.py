@@ -3,86 +3,44 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from bench import latency
 from bench.drain import failed, measure
 from bench.durability import survived
 from bench.filling import fill
-from bench.folding import Workload, workloads
+from bench.folding import workloads
 from bench.kafka import Kafka
 from bench.machine import describe
 from bench.oracle import RowsOracle
 from bench.outbox import load
 from bench.outbox_rows import OutboxLog
+from bench.plan import Selection, Size, Tell, emptied, installed
 from bench.report import Round, Series, entry
+from bench.special import pipeline, restores
 from bench.stack import ROOT, Stack
 from bench.systems.debezium import Debezium
 from bench.systems.headwater import HeadwaterRelay, HeadwaterRun
 from bench.systems.protocol import System
-
-WORKLOADS = ("W1", *workloads(1, full=False))
-
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much a run does; the first `discarded` rounds warm the broker and the page cache and do not count."""
-
-    rows: int
-    events: int
-    rounds: int
-    discarded: int
-    latency_seconds: float
-    full: bool = False
-
-
-SIZES = {
-    "small": Size(rows=100_000, events=200_000, rounds=2, discarded=0, latency_seconds=5.0),
-    "full": Size(rows=1_000_000, events=5_000_000, rounds=6, discarded=1, latency_seconds=60.0, full=True),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What was asked for: workloads, and systems by name (empty: those that `SYSTEMS` of the workload lists)."""
-
-    workloads: tuple[str, ...]
-    systems: tuple[str, ...] = ()
-
-    def takes(self, system: System) -> bool:
-        """Whether a system is wanted; the peers' default settings are run only where they are named."""
-        return system.name in self.systems if self.systems else not system.name.endswith("-defaults")
-
-
-def chosen(only: str, names: Sequence[str] = ()) -> tuple[str, ...]:
-    """The workloads that a name means.
-
-    >>> chosen("W2"), chosen("W1"), chosen("")
-    (('W2a', 'W2b'), ('W1',), ('W1', 'W2a', 'W2b'))
-    """
-    names = names or WORKLOADS
-    if only in ("", "W2"):  # what took place first, and what there are targets against a rival for
-        return tuple(name for name in names if name in ("W1", "W2a", "W2b") and name.startswith(only))
-    found = tuple(name for name in names if name.startswith(only))
-    if not found:
-        raise ValueError(f"there is no workload '{only}'; there are {', '.join(names)} and W9")
-    return found
 
 
 def run(selection: Selection, size: Size, tell: Tell) -> list[dict[str, Any]]:
     """All chosen workloads on a fresh stack; one entry per workload and system."""
     about = {"machine": describe(), "commit": _commit()}
     with fresh_stack(tell) as (stack, kafka):
-        series: list[Series] = []
+        entries: list[dict[str, Any]] = []
         for name in selection.workloads:
-            make = _rounds_of_rows if name == "W1" else _rounds_of_orders
-            series += make(name, selection, size, stack=stack, kafka=kafka, tell=tell)
-    return [{**entry(one), **about} for one in series]
+            if name in ("W8", "W10"):
+                make = restores if name == "W8" else pipeline
+                entries += make(selection, size, stack=stack, kafka=kafka, tell=tell)
+            else:
+                rounds = _rounds_of_rows if name == "W1" else _rounds_of_orders
+                series = rounds(name, selection, size, stack=stack, kafka=kafka, tell=tell)
+                entries += [entry(one) for one in series]
+    return [{**one, **about} for one in entries]
 
 
 @contextmanager
@@ -112,7 +70,7 @@ def _rounds_of_orders(
     events = sum(inputs.values())
     series = _in_turns(name, systems, size, stack=stack, events=events, workload=about, tell=tell)
     found = [_with_durability(one, system, stack, tell) for one, system in zip(series, systems, strict=True)]
-    _emptied(kafka, workload)
+    emptied(kafka, workload)
     return found
 
 
@@ -123,12 +81,6 @@ def _with_durability(series: Series, system: System, stack: Stack, tell: Tell) -
     found = survived(system, stack, events=series.events)
     tell(f"{series.workload} killed twice: {found}")
     return replace(series, durability=found)
-
-
-def _emptied(kafka: Kafka, workload: Workload) -> None:
-    """The next workload's input starts at offset 0 again."""
-    mine = tuple(feed.topic for feed in workload.feeds)
-    kafka.delete([name for name in kafka.topics() if name in mine or name.startswith(tuple(f"{one}." for one in mine))])
 
 
 def _rounds_of_rows(
@@ -176,7 +128,7 @@ def _in_turns(
     before: Callable[[int], None] = lambda round_: None,
 ) -> list[Series]:
     """A B A B: what changes on the machine in the meantime meets all of them."""
-    broken = dict(_install(systems))
+    broken = dict(installed(systems))
     rounds: dict[str, list[Round]] = {system.name: [] for system in systems}
     for number in range(size.rounds):
         before(number)
@@ -200,14 +152,6 @@ def _in_turns(
         )
         for system in systems
     ]
-
-
-def _install(systems: Iterable[System]) -> Iterator[tuple[str, str]]:
-    for system in systems:
-        try:
-            system.install()
-        except Exception as error:  # a rival that cannot be had must not end the others' run
-            yield system.name, f"cannot be installed: {error}"
 
 
 def _said(done: Round) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Message
@@ -18,6 +20,7 @@ from bench.machine import Command
 from bench.oracle import Published, RowsOracle, Verdict
 from bench.outbox import Arrivals
 from bench.outbox_rows import OutboxLog
+from bench.restoring import Restored
 from bench.stack import ROOT, Stack
 from bench.systems.avro_reader import AvroReader
 from headwater import naming
@@ -104,6 +107,17 @@ class HeadwaterRun:
         """Lose the local state, as a lost machine would."""
         shutil.rmtree(self._stack.data_folder / "state", ignore_errors=True)
 
+    def restored(self, log: Path) -> Restored | None:
+        """By its metrics: partitions that are gained together are read together, and each says the same seconds."""
+        try:
+            told = metrics(self._stack)
+        except OSError:  # not yet serving
+            return None
+        if told.get("headwater_stage_restore_seconds_count", 0) < PARTITIONS:
+            return None
+        seconds = exact_metric(self._stack, "headwater_stage_restore_seconds_sum") / PARTITIONS
+        return Restored(told["headwater_stage_restored_entries_total"], seconds)
+
     def clean(self) -> None:
         """Topics, groups and local state of the derived product."""
         self.forget()
@@ -186,14 +200,52 @@ class HeadwaterRelay:
             yield Published(header(message, "id"), customer, occurred_at, amount_cents, tuple(items))
 
 
+class HeadwaterPipeline:
+    """Relay and runner on one core, as W10 has them: a committed row is seen in its customer's totals."""
+
+    name = "headwater"
+    topic = naming.topic(naming.ProductName("shop", "totals"), 1)
+
+    def __init__(self, stack: Stack, kafka: Kafka) -> None:
+        self._stack = stack
+        self._kafka = kafka
+
+    def version(self) -> str:
+        """Of the installed package."""
+        return version("headwater")
+
+    def settings(self) -> dict[str, Any]:
+        """The defaults."""
+        return {"relay": "native", "runner": "kafka", "guarantee": "exactly once", "tick": "100ms"}
+
+    def command(self) -> Command:
+        """Both, in one session."""
+        relay, run = self._stack.headwater("relay"), self._stack.headwater("run", "shop.totals")
+        both = " & ".join(shlex.join(one.arguments) for one in (relay, run))
+        return Command(["/bin/sh", "-c", f"{both} & wait"], relay.variables, relay.folder)
+
+    def progress(self) -> int:
+        """Not asked for: each row's arrival is seen by itself."""
+        return 0
+
+
 def metrics(stack: Stack) -> dict[str, int]:
-    """The numbers that the process under test serves, by their names; over labels they are summed."""
+    """The counts that the process under test serves, by their names; over labels they are summed."""
+    return {name: int(value) for name, value in _served(stack).items()}
+
+
+def exact_metric(stack: Stack, name: str) -> float:
+    """One number, summed over its labels."""
+    return _served(stack)[name]
+
+
+def _served(stack: Stack) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{stack.metrics_port}/metrics", timeout=5) as answer:
         lines = [line.rpartition(" ") for line in answer.read().decode().splitlines()]
-    told: dict[str, int] = {}
+    told: dict[str, float] = {}
     for name, _, value in lines:
         if not name.startswith("#"):
-            told[name.partition("{")[0]] = told.get(name.partition("{")[0], 0) + int(float(value))
+            told[name.partition("{")[0]] = told.get(name.partition("{")[0], 0) + float(value)
     return told
 
 

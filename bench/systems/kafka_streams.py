@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Message
@@ -18,6 +19,7 @@ from bench.filling import PARTITIONS
 from bench.kafka import Kafka
 from bench.machine import Command
 from bench.oracle import Verdict
+from bench.restoring import Restored
 from bench.stack import ROOT, Stack
 from bench.systems.java import compiled, joined, locked_version, quiet_flags, write_properties
 from headwater.local.java import find_java, jars
@@ -90,11 +92,25 @@ class KafkaStreams:
         """What the workload's judge says of it."""
         return self._topology.judge(self._kafka.read(self._output, PARTITIONS))
 
+    def forget(self) -> None:
+        """Lose the local state, as a lost machine would."""
+        shutil.rmtree(self._stack.work_folder / "kafka-streams", ignore_errors=True)
+
+    def restored(self, log: Path) -> Restored | None:
+        """By what its restore listener said, from the first store's start to the last one's end."""
+        said = [line.split()[1:] for line in log.read_text().splitlines() if line.startswith("restore ")]
+        begun = [int(line[2]) for line in said if line[0] == "start"]
+        ended = [line for line in said if line[0] == "end"]
+        if len(ended) < PARTITIONS:
+            return None
+        seconds = (max(int(line[2]) for line in ended) - min(begun)) / 1_000
+        return Restored(sum(int(line[3]) for line in ended), seconds)
+
     def clean(self) -> None:
         """Topics and state of this round; its group is left alone, and never used again."""
         mine = [topic for topic in self._kafka.topics() if topic.startswith(self._application)]
         self._kafka.delete([self._output, *mine])
-        shutil.rmtree(self._stack.work_folder / "kafka-streams", ignore_errors=True)
+        self.forget()
 
     @property
     def _application(self) -> str:

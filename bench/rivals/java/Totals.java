@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
@@ -18,6 +19,7 @@ import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThr
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
+import org.apache.kafka.streams.processor.StateRestoreListener;
 import org.apache.kafka.streams.state.KeyValueStore;
 
 /**
@@ -149,6 +151,22 @@ public final class Totals {
     }, Totals::readOrder);
   }
 
+  /** Says on standard output when each store's restore began and ended, in milliseconds, and how many records it read. */
+  static final class Restores implements StateRestoreListener {
+    @Override
+    public void onRestoreStart(TopicPartition partition, String store, long from, long to) {
+      System.out.println("restore start " + partition.partition() + " " + System.currentTimeMillis() + " 0");
+    }
+
+    @Override
+    public void onBatchRestored(TopicPartition partition, String store, long offset, long count) {}
+
+    @Override
+    public void onRestoreEnd(TopicPartition partition, String store, long total) {
+      System.out.println("restore end " + partition.partition() + " " + System.currentTimeMillis() + " " + total);
+    }
+  }
+
   /** Runs a topology until SIGTERM; a fault ends the process. */
   static void run(StreamsBuilder builder, Properties settings) {
     KafkaStreams streams = new KafkaStreams(builder.build(settings), settings);
@@ -156,6 +174,7 @@ public final class Totals {
       fault.printStackTrace();
       return StreamThreadExceptionResponse.SHUTDOWN_APPLICATION;
     });
+    streams.setGlobalStateRestoreListener(new Restores());
     Runtime.getRuntime().addShutdownHook(new Thread(() -> streams.close(Duration.ofSeconds(20))));
     streams.start();
   }

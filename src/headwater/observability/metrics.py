@@ -219,6 +219,14 @@ METRICS = (
         "How often a stage dropped its clients after a doubt and built new ones.",
     ),
     Metric(
+        "headwater_stage_restore_seconds",
+        "histogram",
+        ("product", "stage"),
+        "stage.restored",
+        "seconds",
+        "How long a partition waited for its state; partitions that are gained together are read together.",
+    ),
+    Metric(
         "headwater_stage_restored_entries_total",
         "counter",
         ("product", "stage"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.chaos import PROGRAMS
 from bench.report import Round, Series, entry, save, table
-from bench.run import SIZES, chosen
+from bench.plan import SIZES, chosen
 
 ROUND = Round(
     seconds=11.0,

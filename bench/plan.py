@@ -1,0 +1,76 @@
+"""What is run and how much of it: workloads by name, sizes, the choice of systems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.folding import Workload, workloads
+from bench.kafka import Kafka
+from bench.systems.protocol import System
+
+WORKLOADS = ("W1", *workloads(1, full=False), "W8", "W10")
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much a run does; the first `discarded` rounds warm the broker and the page cache and do not count."""
+
+    rows: int
+    events: int
+    rounds: int
+    discarded: int
+    latency_seconds: float
+    full: bool = False
+
+
+SIZES = {
+    "small": Size(rows=100_000, events=200_000, rounds=2, discarded=0, latency_seconds=5.0),
+    "full": Size(rows=1_000_000, events=5_000_000, rounds=6, discarded=1, latency_seconds=60.0, full=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was asked for: workloads, and systems by name (empty: those that `SYSTEMS` of the workload lists)."""
+
+    workloads: tuple[str, ...]
+    systems: tuple[str, ...] = ()
+
+    def takes(self, system: System) -> bool:
+        """Whether a system is wanted; the peers' default settings, and rivals in Python, only where they are named."""
+        if self.systems:
+            return system.name in self.systems
+        return not system.name.endswith("-defaults") and system.name not in ("quix", "faust")
+
+
+def chosen(only: str, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """The workloads that a name means.
+
+    >>> chosen("W2"), chosen("W1"), chosen("")
+    (('W2a', 'W2b'), ('W1',), ('W1', 'W2a', 'W2b'))
+    """
+    names = names or WORKLOADS
+    if only in ("", "W2"):  # what took place first, and what there are targets against a rival for
+        return tuple(name for name in names if name in ("W1", "W2a", "W2b") and name.startswith(only))
+    found = (only,) if only in names else tuple(name for name in names if name.startswith(only))
+    if not found:
+        raise ValueError(f"there is no workload '{only}'; there are {', '.join(names)} and W9")
+    return found
+
+
+def installed(systems: Iterable[System]) -> Iterator[tuple[str, str]]:
+    """Install each; those that cannot be had, and why."""
+    for system in systems:
+        try:
+            system.install()
+        except Exception as error:  # a rival that cannot be had must not end the others' run
+            yield system.name, f"cannot be installed: {error}"
+
+
+def emptied(kafka: Kafka, workload: Workload) -> None:
+    """The next workload's input starts at offset 0 again."""
+    mine = tuple(feed.topic for feed in workload.feeds)
+    kafka.delete([name for name in kafka.topics() if name in mine or name.startswith(tuple(f"{one}." for one in mine))])

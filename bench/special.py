@@ -1,0 +1,57 @@
+"""W8 and W10, which are no drains: a state lost and read back, and a row's way through relay and runner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import latency, restoring
+from bench.filling import fill
+from bench.folding import keyed_totals
+from bench.kafka import Kafka
+from bench.plan import Selection, Size, Tell, emptied, installed
+from bench.stack import Stack
+from bench.systems.headwater import HeadwaterPipeline, HeadwaterRun
+from bench.systems.kafka_streams import KafkaStreams
+
+RESTORED_KEYS = 10_000_000
+
+
+def restores(selection: Selection, size: Size, *, stack: Stack, kafka: Kafka, tell: Tell) -> list[dict[str, Any]]:
+    """W8: a state of as many keys as there are orders, nearly; lost, and read back."""
+    workload = keyed_totals(size.events, per_tick=5_000, cached=False, customers=RESTORED_KEYS)
+    tell(f"W8: {dict(workload.about)}")
+    stack.call("apply", "--yes")
+    (feed,) = workload.feeds
+    inputs = {feed.topic: fill(kafka, stack.registry_url, feed)[0]}
+    systems = [
+        one
+        for one in workload.systems(stack, kafka, inputs)
+        if isinstance(one, HeadwaterRun | KafkaStreams) and selection.takes(one)
+    ]
+    broken = dict(installed(systems))
+    rounds: dict[str, list[dict[str, Any]]] = {system.name: [] for system in systems}
+    for number in range(size.rounds):
+        for system in systems:
+            fault = broken.get(system.name)
+            events = size.events
+            done = {"fault": fault} if fault else restoring.measure(system, stack, events=events, round_=100 + number)
+            tell(f"W8 round {number + 1} of {size.rounds}: {system.name}: {done}")
+            rounds[system.name].append(done)
+    emptied(kafka, workload)
+    about = {**workload.about, "events": size.events}
+    return [restoring.entry("W8", system, rounds[system.name], about) for system in systems]
+
+
+def pipeline(selection: Selection, size: Size, *, stack: Stack, kafka: Kafka, tell: Tell) -> list[dict[str, Any]]:
+    """W10: relay and runner behind each other."""
+    stack.call("apply", "--yes")
+    system = HeadwaterPipeline(stack, kafka)
+    load = latency.Load(rows_per_second=5_000, rows_per_transaction=10, unique=True)
+    try:
+        found = latency.measure(system, stack, kafka, system.topic, seconds=size.latency_seconds, load=load)
+    except (RuntimeError, TimeoutError, OSError) as error:
+        found = {"fault": str(error)}
+    tell(f"W10: {found}")
+    head = {"workload": "W10", "system": system.name, "version": system.version(), "verified": "fault" not in found}
+    none = {"events_per_second": None, "cpu_seconds_per_million": None, "rss_mb": None}
+    return [{**head, **none, **found, "latency_ms": found, "settings": system.settings()}]
