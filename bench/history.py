@@ -40,8 +40,9 @@ class History:
             known = self.versions.setdefault(group, [])
             if known and known[-1][1] == at:
                 known.pop()
-            if not known or known[-1][0] != values:
+            if (known[-1][0] if known else TAKEN_BACK) != values:  # of what was never said nothing is taken back
                 known.append((values, at))
+        self.versions = {group: known for group, known in self.versions.items() if known}
 
     def count(self) -> int:
         """How many versions there are."""

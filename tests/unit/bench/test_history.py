@@ -50,6 +50,11 @@ def test_what_changes_back_within_a_tick_is_no_version() -> None:
     assert len(History(history.sums(orders, history.by_customer)).versions["c1"]) == 1
 
 
+def test_what_comes_and_goes_within_a_tick_was_never_there() -> None:
+    orders = [order("a", 5, 0), order("a", 5, 0.05, kind="retract", revision=2)]
+    assert not History(history.sums(orders, history.by_customer)).versions
+
+
 def test_a_corrected_customer_corrects_its_orders_and_no_others() -> None:
     since = RECORDED_FROM - SECOND
     customers = [
