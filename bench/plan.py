@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from bench.folding import Workload, workloads
+from bench import folding, queries
+from bench.folding import Workload
 from bench.kafka import Kafka
+from bench.stack import MESH, NEXMARK
 from bench.systems.protocol import System
 
-WORKLOADS = ("W1", *workloads(1, full=False), "W8", "W10")
+WORKLOADS = ("W1", *folding.workloads(1, full=False), *queries.workloads(1), "W8", "W10")
 
 Tell = Callable[[str], None]
 
@@ -68,6 +71,16 @@ def installed(systems: Iterable[System]) -> Iterator[tuple[str, str]]:
             system.install()
         except Exception as error:  # a rival that cannot be had must not end the others' run
             yield system.name, f"cannot be installed: {error}"
+
+
+def workload(name: str, size: Size) -> Workload:
+    """The workload of a name, at this size: its input and its oracle."""
+    return {**folding.workloads(size.events, full=size.full), **queries.workloads(size.events)}[name]()
+
+
+def mesh_of(name: str) -> Path:
+    """In which of the bench's meshes a workload takes place."""
+    return NEXMARK if name.startswith(("W5", "W6")) else MESH
 
 
 def emptied(kafka: Kafka, workload: Workload) -> None:

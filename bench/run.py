@@ -6,22 +6,23 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from bench import latency
 from bench.drain import failed, measure
 from bench.durability import survived
 from bench.filling import fill
-from bench.folding import workloads
 from bench.kafka import Kafka
 from bench.machine import describe
 from bench.oracle import RowsOracle
 from bench.outbox import load
 from bench.outbox_rows import OutboxLog
-from bench.plan import Selection, Size, Tell, emptied, installed
+from bench.plan import Selection, Size, Tell, emptied, installed, mesh_of, workload
 from bench.report import Round, Series, entry
 from bench.special import pipeline, restores
-from bench.stack import ROOT, Stack
+from bench.stack import MESH, ROOT, Stack
 from bench.systems.debezium import Debezium
 from bench.systems.headwater import HeadwaterRelay, HeadwaterRun
 from bench.systems.protocol import System
@@ -30,23 +31,28 @@ from bench.systems.protocol import System
 def run(selection: Selection, size: Size, tell: Tell) -> list[dict[str, Any]]:
     """All chosen workloads on a fresh stack; one entry per workload and system."""
     about = {"machine": describe(), "commit": _commit()}
-    with fresh_stack(tell) as (stack, kafka):
-        entries: list[dict[str, Any]] = []
-        for name in selection.workloads:
-            if name in ("W8", "W10"):
-                make = restores if name == "W8" else pipeline
-                entries += make(selection, size, stack=stack, kafka=kafka, tell=tell)
-            else:
-                rounds = _rounds_of_rows if name == "W1" else _rounds_of_orders
-                series = rounds(name, selection, size, stack=stack, kafka=kafka, tell=tell)
-                entries += [entry(one) for one in series]
+    entries: list[dict[str, Any]] = []
+    for mesh, names in groupby(selection.workloads, key=mesh_of):
+        with fresh_stack(tell, mesh) as (stack, kafka):
+            for name in names:
+                entries += _entries(name, selection, size, stack=stack, kafka=kafka, tell=tell)
     return [{**one, **about} for one in entries]
 
 
+def _entries(
+    name: str, selection: Selection, size: Size, *, stack: Stack, kafka: Kafka, tell: Tell
+) -> list[dict[str, Any]]:
+    if name in ("W8", "W10"):
+        make = restores if name == "W8" else pipeline
+        return make(selection, size, stack=stack, kafka=kafka, tell=tell)
+    rounds = _rounds_of_rows if name == "W1" else _rounds_of_orders
+    return [entry(one) for one in rounds(name, selection, size, stack=stack, kafka=kafka, tell=tell)]
+
+
 @contextmanager
-def fresh_stack(tell: Tell) -> Iterator[tuple[Stack, Kafka]]:
+def fresh_stack(tell: Tell, mesh: Path = MESH) -> Iterator[tuple[Stack, Kafka]]:
     """A stack without a past, its mesh applied; gone afterwards."""
-    stack = Stack()
+    stack = Stack(mesh)
     tell("a fresh local stack on core 0")
     stack.down()
     try:
@@ -60,17 +66,17 @@ def fresh_stack(tell: Tell) -> Iterator[tuple[Stack, Kafka]]:
 def _rounds_of_orders(
     name: str, selection: Selection, size: Size, *, stack: Stack, kafka: Kafka, tell: Tell
 ) -> list[Series]:
-    workload = workloads(size.events, full=size.full)[name]()
-    tell(f"{name}: {dict(workload.about)}")
+    made = workload(name, size)
+    tell(f"{name}: {dict(made.about)}")
     stack.call("apply", "--yes")
-    filled = {feed.topic: fill(kafka, stack.registry_url, feed) for feed in workload.feeds}
+    filled = {feed.topic: fill(kafka, stack.registry_url, feed) for feed in made.feeds}
     inputs = {topic: count for topic, (count, _) in filled.items()}
-    about = {**workload.about, "value_bytes": {topic: round(mean) for topic, (_, mean) in filled.items()}}
-    systems = [system for system in workload.systems(stack, kafka, inputs) if selection.takes(system)]
+    about = {**made.about, "value_bytes": {topic: round(mean) for topic, (_, mean) in filled.items()}}
+    systems = [system for system in made.systems(stack, kafka, inputs) if selection.takes(system)]
     events = sum(inputs.values())
     series = _in_turns(name, systems, size, stack=stack, events=events, workload=about, tell=tell)
     found = [_with_durability(one, system, stack, tell) for one, system in zip(series, systems, strict=True)]
-    emptied(kafka, workload)
+    emptied(kafka, made)
     return found
 
 

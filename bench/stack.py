@@ -14,6 +14,7 @@ from bench.meter import usage
 
 ROOT = Path(__file__).resolve().parent.parent
 MESH = ROOT / "bench" / "meshes" / "orders"
+NEXMARK = ROOT / "bench" / "meshes" / "nexmark"
 PORT_BASE_DEFAULT = 29790
 UP_SECONDS = 300.0
 CALL_SECONDS = 120.0
@@ -22,7 +23,8 @@ CALL_SECONDS = 120.0
 class Stack:
     """Kafka, PostgreSQL and the registry for one run of the bench, and the way to call `headwater` on them."""
 
-    def __init__(self) -> None:
+    def __init__(self, mesh: Path = MESH) -> None:
+        self._mesh = mesh
         self.port_base = int(os.environ.get("HEADWATER_PORT_BASE") or PORT_BASE_DEFAULT)
         folder = Path(os.environ.get("HEADWATER_DATA") or ROOT / ".headwater" / "bench").resolve()
         self.data_folder = folder / "stack"  # removed with the stack, which refuses a folder with others' files in it
@@ -37,7 +39,7 @@ class Stack:
     def variables(self) -> Mapping[str, str]:
         """What tells every `headwater` process of this bench where it works."""
         return {
-            "HEADWATER_MESH": str(MESH),
+            "HEADWATER_MESH": str(self._mesh),
             "HEADWATER_DATA": str(self.data_folder),
             "HEADWATER_PORT_BASE": str(self.port_base),
             "PYTHONUNBUFFERED": "1",

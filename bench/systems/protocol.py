@@ -1,4 +1,4 @@
-"""What a system under test must answer. A later rival is one more file in this folder, and a line in `bench/folding.py`.
+"""What a system under test must answer. A later rival is one more file here, and a line in `bench/folding.py`.
 
 The driver calls `install` once, and for each round `prepare` (not measured), starts `command`, asks `progress` until
 it reaches the input's size, stops the program, and calls `verify` and `clean`. A rival in Python brings a virtual

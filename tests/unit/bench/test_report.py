@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.chaos import PROGRAMS
-from bench.report import Round, Series, entry, save, table
 from bench.plan import SIZES, chosen
+from bench.report import Round, Series, entry, save, table
 
 ROUND = Round(
     seconds=11.0,
