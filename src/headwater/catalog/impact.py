@@ -28,7 +28,8 @@ Severity = Literal["breaks readers", "breaks nobody today", "data-affecting", "m
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """One change and whom it hits. `place` says which file `path` is in: the schema, or `product.yaml`.
+    """One change and whom it hits. `place` says which file `path` is in: the schema, `product.yaml`, or the flow, where
+    it is a step.
 
     `further` are products and consumers that read what the readers make of it. `due` is the part of the version that
     it asks for.
@@ -37,7 +38,7 @@ class Impact:
     text: str
     severity: Severity
     due: Part
-    place: Literal["schema", "contract"]
+    place: Literal["schema", "contract", "flow"]
     path: str
     why: str
     fix: str

@@ -3,7 +3,8 @@
 `versions.lock` keeps what records looked like; this file keeps what was promised about them, and under which version.
 A check holds the contract as it stands against the version before it: no network, no git, the same answer in a
 shallow clone. One line is one version, a JSON object: the version, the number that its schema has in `versions.lock`,
-the promises, and a digest of the line. Lines are only ever added.
+the promises, of a product with a flow what it computes, and a digest of the line. Lines are only ever added; to one
+from before flows were kept there, its flow is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _LINE = re.compile(
     r'\{"version": "(\d{1,6}\.\d{1,6}\.\d{1,6})", "schema": "([A-Za-z0-9_.]+)", '
     r'"schema_version": (\d{1,9}), "promises": '
 )
+_LOGIC = ', "logic": '  # no text of JSON holds it: there quotes have a backslash before them
+_KEPT = ', "kept": '  # the last of what is said of a flow
 _DIGEST = re.compile(r', "digest": "([0-9a-f]{16})"\}\s*\Z')
 
 
@@ -31,19 +34,34 @@ _DIGEST = re.compile(r', "digest": "([0-9a-f]{16})"\}\s*\Z')
 class Release:
     """One released version. `schema` is the record's full name, `schema_version` its number in `versions.lock`.
 
-    `text` are the promises as JSON: of most releases nobody asks for them.
+    `text` are the promises as JSON: of most releases nobody asks for them. `logic` is what the flow computes, as JSON;
+    empty where there is none, or none was kept.
     """
 
     version: Version
     schema: str
     schema_version: int
     text: str = field(repr=False)
+    logic: str = field(default="", repr=False, compare=False)
 
     @classmethod
-    def of(cls, product: Product, schema: str, schema_version: int) -> Release:
-        """A contract as it stands."""
+    def of(cls, product: Product, schema: str, schema_version: int, logic: Mapping[str, Any] | None = None) -> Release:
+        """A contract as it stands, with what its flow computes."""
         text = json.dumps(promises_of(product), ensure_ascii=False)
-        return cls(product.version, schema, schema_version, text)
+        said = json.dumps(logic, ensure_ascii=False) if logic is not None else ""
+        return cls(product.version, schema, schema_version, text, said)
+
+    def same(self, other: Release | None) -> bool:
+        """Whether promises, schema and flow are the same."""
+        return other is not None and self == other and self.computes_as(other)
+
+    def computes_as(self, other: Release) -> bool:
+        """Whether both flows make the same records; where one of them was not kept, nobody can say otherwise.
+
+        What they keep for it may have another form: Headwater itself may keep it otherwise.
+        """
+        mine, others = (one.logic.rpartition(_KEPT)[0] for one in (self, other))
+        return not self.logic or not other.logic or mine == others
 
     @cached_property
     def promises(self) -> Mapping[str, Any]:
@@ -55,6 +73,8 @@ class Release:
         """The release's line."""
         head = {"version": str(self.version), "schema": self.schema, "schema_version": self.schema_version}
         body = f'{json.dumps(head, ensure_ascii=False)[:-1]}, "promises": {self.text}'
+        if self.logic:
+            body += f"{_LOGIC}{self.logic}"
         return f'{body}, "digest": "{_digest(body)}"}}'
 
 
@@ -71,7 +91,7 @@ class Releases:
 
     def before(self, release: Release) -> Release | None:
         """What a contract as it stands follows: the newest release, or the one before where the newest is itself."""
-        if self.newest == release:
+        if release.same(self.newest):
             return self.releases[-2] if len(self.releases) > 1 else None
         return self.newest
 
@@ -82,6 +102,8 @@ class Releases:
     def added(self, release: Release) -> Releases:
         """With this release as the newest; unchanged where its version is there already: what is released stays."""
         newest = self.newest
+        if newest == release and newest is not None and not newest.logic and release.logic:
+            return Releases((*self.releases[:-1], release))
         if newest is not None and release.version <= newest.version:
             return self
         return Releases((*self.releases, release))
@@ -140,7 +162,8 @@ def _release(line: str) -> Release | None:
     head, end = _LINE.match(line), _DIGEST.search(line)
     if head is None or end is None or _digest(line[: end.start()]) != end[1]:
         return None
-    return Release(Version.parse(head[1]), head[2], int(head[3]), line[head.end() : end.start()])
+    promises, _, logic = line[head.end() : end.start()].partition(_LOGIC)
+    return Release(Version.parse(head[1]), head[2], int(head[3]), promises, logic)
 
 
 def _digest(body: str) -> str:

@@ -6,10 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from headwater.contracts.product import Product
 from headwater.contracts.releases import RELEASES_FILE
-from headwater.errors import Finding, InvalidFiles
+from headwater.errors import Finding, HeadwaterError, InvalidFiles
 from headwater.mesh.load import Survey, schema_path, survey
 from headwater.plan.releases import read_releases, release_of
+from headwater.processing.flow_file import JudgedFlow, judge_flow
 from headwater.schemas.tree import SchemaFile
 from headwater.schemas.versions import FIRST_MAJOR, LOCK_FILE, VersionsLock, read_lock
 
@@ -87,8 +89,20 @@ def _releases(read: Survey, folder: Path, locks: dict[Path, VersionsLock]) -> li
         if product is None or item is None:
             continue
         before = read_releases(folder, product)
-        after = before.added(release_of(product, item, locks[item.path.parent]))
+        flow = _flow(read, product)
+        after = before.added(release_of(product, item, locks[item.path.parent], flow))
         path = folder / product.folder / RELEASES_FILE
-        added = ((str(name), str(product.version)),) if after != before else ()
-        files.append(LockFile(path, f"{product.folder}/{RELEASES_FILE}", after.render(), added))
+        text = after.render()
+        added = ((str(name), str(product.version)),) if text != before.render() else ()
+        files.append(LockFile(path, f"{product.folder}/{RELEASES_FILE}", text, added))
     return files
+
+
+def _flow(read: Survey, product: Product) -> JudgedFlow | None:
+    """A product's flow, where it has one that can be built; what is wrong with it, the check says."""
+    if not product.inputs or read.mesh is None or product.name not in read.mesh.products:
+        return None
+    try:
+        return judge_flow(read.mesh, product.name)
+    except HeadwaterError:
+        return None

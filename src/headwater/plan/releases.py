@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from headwater.catalog.flow_impact import flow_impacts
 from headwater.catalog.impact import Impact, contract_impacts, schema_impacts
 from headwater.catalog.mesh_lineage import Flows, Reader, mesh_lineage, readers_of
 from headwater.contracts.diff import Change, Part, differences, due, enough, following, raised
 from headwater.contracts.load import Contract
+from headwater.contracts.logic_diff import LogicChange, logic_changes
 from headwater.contracts.product import Product, Version
 from headwater.contracts.releases import RELEASES_FILE, Release, Releases, parse_releases
 from headwater.errors import CallerFault, Finding, InvalidFiles
@@ -19,6 +23,8 @@ from headwater.mesh.load import Survey
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.plan.history import Locks
+from headwater.processing.flow_file import JudgedFlow
+from headwater.processing.logic import Logic, logic_of
 from headwater.schemas.places import place_of
 from headwater.schemas.tree import SchemaFile, read_text
 from headwater.schemas.unchanged import Plain
@@ -51,11 +57,12 @@ def read_releases(folder: Path, product: Product) -> Releases:
     return parse_releases(read_text(path, file), file) if path.is_file() else Releases(())
 
 
-def release_of(product: Product, schema: SchemaFile, lock: VersionsLock) -> Release:
-    """A contract as it stands, with the number of its schema: that of the lock, or the next."""
+def release_of(product: Product, schema: SchemaFile, lock: VersionsLock, flow: JudgedFlow | None = None) -> Release:
+    """A contract as it stands, with the number of its schema, that of the lock or the next, and its flow."""
     history = lock.history(schema.schema.name)
     number = history[-1].version if lock.holds(schema.schema, product.major) else len(history) + 1
-    return Release.of(product, schema.schema.name, number)
+    logic = _logic(flow)
+    return Release.of(product, schema.schema.name, number, logic.as_json() if logic is not None else None)
 
 
 def judge_releases(
@@ -103,12 +110,14 @@ class _Judging:
         self, resolved: ResolvedProduct, item: SchemaFile, lock: VersionsLock, releases: Releases, *, whole: bool
     ) -> list[ProductChange]:
         """The change of a product since the release before, if there is one."""
-        release = release_of(resolved.product, item, lock)
+        flow = self._flows.get(resolved.name)
+        release = release_of(resolved.product, item, lock, flow)
         before = releases.before(release)
         if before is None:
             return []
         old = next((one for one in lock.history(before.schema) if one.version == before.schema_version), None)
-        if not whole and releases.newest == release and _covered(before, release, old, item):
+        pending = not release.same(releases.newest)
+        if not whole and not pending and _covered(before, release, old, item):
             return []
         readers = [one for one in self._readers if one.source == resolved.name and one.major == before.version.major]
         file = f"{resolved.product.folder}/{RELEASES_FILE}"
@@ -117,6 +126,8 @@ class _Judging:
             impacts += schema_impacts(
                 old.schema, resolved.output.schema, product=resolved.name, readers=readers, lineage=self._lineage
             )
+        changes = _computed(before, release, file)
+        impacts += flow_impacts(changes, resolved, self._mesh, readers, self._lineage) if changes else []
         part = due([*(impact.due for impact in impacts), "major" if resolved.name in self._broken else "none"])
         change = ProductChange(
             product=resolved.name,
@@ -124,30 +135,50 @@ class _Judging:
             after=resolved.product.version,
             due=part,
             impacts=tuple(impacts),
-            pending=releases.newest != release,
+            pending=pending,
         )
         contract = self._survey.contracts[resolved.name]
-        return [replace(change, findings=tuple(_findings(change, contract, item)))]
+        return [replace(change, findings=tuple(_findings(change, contract, item, flow)))]
 
 
 def _promised(before: Release, after: Release, file: str) -> list[Change]:
-    """What differs in the promises; a line made by hand, digest and all, is a finding and not a fault of ours."""
+    """What differs in the promises."""
+    return _read(lambda: differences(before.promises, after.promises), "promises", before, file)
+
+
+def _computed(before: Release, after: Release, file: str) -> list[LogicChange]:
+    """What differs in the flows; nothing where one of both was not kept."""
+    if before.computes_as(after):
+        return []
+    return _read(lambda: logic_changes(json.loads(before.logic), json.loads(after.logic)), "flow", before, file)
+
+
+def _read(compare: Callable[[], list[Any]], what: str, before: Release, file: str) -> list[Any]:
+    """A comparison; a line made by hand, digest and all, is a finding and not a fault of ours."""
     try:
-        return differences(before.promises, after.promises)
+        return compare()
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, RecursionError, CallerFault):
-        message = f"the promises of version {before.version} cannot be read"
+        message = f"the {what} of version {before.version} cannot be read"
         why, fix = "the line was not written by headwater schema lock", "restore the file"
         raise InvalidFiles([Finding("HW-C080", "error", file, 0, 0, "", message, why, fix)]) from None
+
+
+def _logic(flow: JudgedFlow | None) -> Logic | None:
+    """What a flow computes, if it can run."""
+    return logic_of(flow.graph, flow.plan) if flow is not None and flow.graph is not None and flow.plan else None
 
 
 def _covered(before: Release, after: Release, old: LockedVersion | None, item: SchemaFile) -> bool:
     """Whether a version says what it must of a change that can break nobody: fields with a default, and no promises."""
     given = raised(before.version, after.version)
     plain = old is None or Plain("FULL", item.schema).follows(old)
-    return plain and enough("minor", given) and before.text == after.text and before.schema == after.schema
+    same = before.text == after.text and before.schema == after.schema
+    return plain and same and before.computes_as(after) and enough("minor", given)
 
 
-def _findings(change: ProductChange, contract: Contract[Product], item: SchemaFile) -> Iterator[Finding]:
+def _findings(
+    change: ProductChange, contract: Contract[Product], item: SchemaFile, flow: JudgedFlow | None
+) -> Iterator[Finding]:
     given = raised(change.before, change.after)
     if change.after < change.before:
         why = f"{change.before} is released, and versions only grow"
@@ -164,13 +195,20 @@ def _findings(change: ProductChange, contract: Contract[Product], item: SchemaFi
     if given == "major":  # the mend for what breaks: readers of the old major go on reading it
         return
     for impact in change.impacts:
-        yield from _impact(impact, contract, item)
+        yield from _impact(impact, contract, item, flow)
 
 
-def _impact(impact: Impact, contract: Contract[Product], item: SchemaFile) -> Iterator[Finding]:
+def _impact(
+    impact: Impact, contract: Contract[Product], item: SchemaFile, flow: JudgedFlow | None
+) -> Iterator[Finding]:
     def found(code: str, message: str, why: str) -> Finding:
         if impact.place == "contract":
             return contract.finding(code, impact.path, message, why=why, fix=impact.fix)
+        if impact.place == "flow" and flow is not None and flow.graph is not None:
+            logic = _logic(flow)
+            line = logic.lines.get(impact.path, 0) if logic is not None else 0
+            line = line or getattr(flow.graph.root, "line", 0) or 1
+            return Finding(code, "error", flow.graph.file, line, 1, "", message, why, impact.fix)
         place = place_of(item.text, impact.path)
         return Finding(code, "error", item.file, *place, impact.path, message, why, impact.fix)
 

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from headwater import naming
 from headwater.errors import Finding, InvalidFiles
-from headwater.processing.compile_aggregate import AGGREGATE_RULE
-from headwater.processing.compile_explode import EXPLODE_RULE
 from headwater.processing.compile_inputs import branches_of, changes_inputs, lies_by
-from headwater.processing.compile_join import JOIN_RULE
-from headwater.processing.compile_latest import LATEST_RULE
 from headwater.processing.field_types import FieldType
 from headwater.processing.graph import (
     HIDDEN,
-    Aggregate,
-    Explode,
-    Filter,
     Graph,
-    JoinAsOf,
-    Latest,
     Map,
-    Node,
-    Start,
-    Step,
-    main_line,
     stateful,
     step_name,
 )
@@ -37,22 +24,12 @@ from headwater.processing.operators.core import RowStep
 from headwater.processing.operators.passing import PassSpec
 from headwater.processing.operators.publish import PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
-from headwater.processing.operators.rows import carried, compile_rows, needed
+from headwater.processing.operators.rows import carried, compile_rows
 from headwater.processing.packing import RowForm
-from headwater.processing.step_rules import Given, StepRule, times_of, types_of
+from headwater.processing.step_rules import Given, times_of, types_of
 from headwater.processing.steps import Plan, Stage, StageInput, StageOutput
+from headwater.processing.stretches import STEP_RULES, Stretch, stretches
 from headwater.processing.validation import relate, validate
-
-Rows = Map | Filter
-
-# How each step that is kept is compiled; the chain finds what runs it by the class of what this makes.
-STEP_RULES: Mapping[type, StepRule] = {
-    Aggregate: AGGREGATE_RULE,
-    JoinAsOf: JOIN_RULE,
-    Explode: EXPLODE_RULE,
-    Latest: LATEST_RULE,
-}
-
 
 # How operators lay out what they keep. Raise it with each change of that: a stage then refuses state of another layout
 # in words, where it would otherwise misread it.
@@ -75,37 +52,12 @@ class StageLogic:
     operations: tuple[Operation, ...]
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A stretch of the flow: a step that is not row by row (None at the source) and the row steps after it.
-
-    `taken` are the columns that the step reads, `given` those it gives to the row steps, `wanted` those that
-    leave the stretch.
-    """
-
-    step: Step | None
-    rows: tuple[Rows, ...]
-    taken: tuple[str, ...]
-    given: tuple[str, ...]
-    wanted: tuple[str, ...]
-    last: Node
-
-    @property
-    def line(self) -> int:
-        """Where the flow's file says the step, or else the last of what follows the source."""
-        return self.last.line if self.step is None else self.step.line
-
-    def compiled(self) -> RowStep | None:
-        """The row steps as one function."""
-        return compile_rows(self.rows, self.given, self.wanted)
-
-
 def compile_plan(graph: Graph, *, tick: int) -> Plan:
     """The plan of a flow; `tick` in microseconds. Raises `InvalidFiles` with all findings of a flow that cannot run."""
     findings = validate(graph)
     if findings:
         raise InvalidFiles(findings)
-    parts = _parts(graph)
+    parts = stretches(graph)
     output = graph.output
     stages = _Stages(graph, tick)
     if not stateful(graph.root):
@@ -134,7 +86,7 @@ class _Stages:
         # By names, the columns that something would keep and cannot.
         self.unkept: dict[str, Finding] = {}
 
-    def pass_on(self, part: _Part) -> None:
+    def pass_on(self, part: Stretch) -> None:
         """The only stage of a product that only maps and filters."""
         maps = tuple(step for step in part.rows if isinstance(step, Map))
         spec = PassSpec(
@@ -153,7 +105,7 @@ class _Stages:
         self._inputs, self._name = [entry], "map"
         self._close(StageOutput(self._graph.output.topic, "product", self._partitions, spec), ticks=False)
 
-    def tick_through(self, parts: Sequence[_Part]) -> None:
+    def tick_through(self, parts: Sequence[Stretch]) -> None:
         """The stages of a product that does more than map and filter one input."""
         self._read_inputs(parts[0], parts[1].line if len(parts) > 1 else parts[0].line)
         for before, part in pairwise(parts):
@@ -178,14 +130,14 @@ class _Stages:
         )
         self._close(StageOutput(output.topic, "product", output.partitions, publish), ticks=True)
 
-    def _read_inputs(self, part: _Part, line: int) -> None:
+    def _read_inputs(self, part: Stretch, line: int) -> None:
         for entry, form in changes_inputs(self._graph, part.rows, part.wanted, part.last):
             if entry.logic.kept:
                 self._keep(line, zip(part.wanted, entry.logic.types, strict=True))
             self._inputs.append(entry)
             self._forms.append(form)
 
-    def _operate(self, before: _Part, part: _Part) -> None:
+    def _operate(self, before: Stretch, part: Stretch) -> None:
         step = part.step
         assert step is not None
         given = Given(step_name(self._graph, step), relate(self._graph, before.last), before.wanted, part.given)
@@ -199,7 +151,7 @@ class _Stages:
     def _keep(self, line: int, columns: Iterable[tuple[str, FieldType]]) -> None:
         self.unkept = {**kept_findings(self._graph, line, columns), **self.unkept}
 
-    def _hand_over(self, part: _Part, key: tuple[str, ...], partitions: int, line: int) -> None:
+    def _hand_over(self, part: Stretch, key: tuple[str, ...], partitions: int, line: int) -> None:
         """End the open stage with a rekey, and begin the next one with what it hands over."""
         types = types_of(relate(self._graph, part.last), part.wanted)
         self._keep(line, zip(part.wanted, types, strict=True))
@@ -232,26 +184,6 @@ class _Stages:
             )
         )
         self._inputs, self._operations, self._name, self._forms = [], [], "", []
-
-
-def _parts(graph: Graph) -> list[_Part]:
-    """The flow in stretches, columns worked out from the end to the source: what nobody reads is not kept."""
-    wanted = tuple(name for name in graph.output.fields if name not in HIDDEN)
-    parts: list[_Part] = []
-    line = main_line(graph.root)
-    while True:
-        rows: list[Rows] = []
-        last = line[-1]
-        while isinstance(line[-1], Rows):
-            rows.insert(0, line.pop())  # type: ignore[arg-type]
-        step = line.pop()
-        given = needed(rows, wanted)
-        if isinstance(step, Start):
-            parts.insert(0, _Part(None, tuple(rows), (), given, wanted, last))
-            return parts
-        taken = STEP_RULES[type(step)].taken(graph, step, given)
-        parts.insert(0, _Part(step, tuple(rows), taken, given, wanted, last))  # type: ignore[arg-type]
-        wanted = taken
 
 
 def _conversions(graph: Graph) -> tuple[tuple[str, Callable[[Any], Any]], ...]:

@@ -21,13 +21,19 @@ from headwater.processing.graph import (
     Source,
     Union,
 )
+from headwater.processing.steps import Plan
 from headwater.processing.validation import lineage, relate
 
 
 def fields_read(graph: Graph, *, tick: int) -> Mapping[ProductName, frozenset[str]]:
     """The fields that a valid flow reads of each input, those of valid time and identity among them."""
+    return read_by(graph, compile_plan(graph, tick=tick))
+
+
+def read_by(graph: Graph, plan: Plan) -> Mapping[ProductName, frozenset[str]]:
+    """The same, of a flow with its plan."""
     read: dict[ProductName, frozenset[str]] = {port.product: frozenset() for port in graph.inputs}
-    for stage in compile_plan(graph, tick=tick).stages:
+    for stage in plan.stages:
         for entry in stage.inputs:
             if entry.product is not None:
                 read[entry.product] |= frozenset(entry.fields) - frozenset(HIDDEN)

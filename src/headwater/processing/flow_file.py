@@ -17,14 +17,14 @@ from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.processing.compiler import compile_plan
 from headwater.processing.field_types import from_avro, written_out
-from headwater.processing.field_uses import fields_read
+from headwater.processing.field_uses import read_by
 from headwater.processing.flow import Stream, source
+from headwater.processing.function_text import TREE, TREE_FILE
 from headwater.processing.graph import EVENT_TIMES, FACT_TIMES, HIDDEN, Graph, Port
 from headwater.processing.refusals import Wrong
 from headwater.processing.sql_flow import read_sql
 from headwater.processing.sql_text import Refused
 from headwater.processing.steps import Plan
-from headwater.processing.validation import validate
 
 FLOW_FILE = "flow.py"
 SQL_FILE = "flow.sql"
@@ -40,12 +40,13 @@ def load_plan(mesh: Mesh, product: ProductName) -> Plan:
 class JudgedFlow:
     """A flow with what is wrong with it. `graph` is None, and `reads` empty, where it cannot run.
 
-    `reads` are the fields that it reads of each input.
+    `reads` are the fields that it reads of each input, `plan` what it is compiled to.
     """
 
     findings: tuple[Finding, ...]
     graph: Graph | None = None
     reads: Mapping[ProductName, frozenset[str]] = field(default_factory=dict)
+    plan: Plan | None = None
 
 
 def check_flow(mesh: Mesh, product: ProductName) -> list[Finding]:
@@ -59,14 +60,12 @@ def judge_flow(mesh: Mesh, product: ProductName) -> JudgedFlow:
         graph = load_flow(mesh, product)
     except InvalidFiles as invalid:
         return JudgedFlow(invalid.findings)
-    findings = validate(graph)
-    if findings:
-        return JudgedFlow(tuple(findings))
     try:
-        reads = fields_read(graph, tick=int(mesh.file.tick))
+        plan = compile_plan(graph, tick=int(mesh.file.tick))
     except InvalidFiles as invalid:
         return JudgedFlow(invalid.findings)
-    return JudgedFlow(tuple(_undeclared(mesh.product(product), graph, reads)), graph, reads)
+    reads = read_by(graph, plan)
+    return JudgedFlow(tuple(_undeclared(mesh.product(product), graph, reads)), graph, reads, plan)
 
 
 def unread(declared: Input, port: Port, read: frozenset[str]) -> list[str]:
@@ -162,7 +161,8 @@ def _undeclared(resolved: ResolvedProduct, graph: Graph, read: Mapping[ProductNa
 
 def _function(path: Path, place: str) -> Any:
     try:
-        code = compile(ast.parse(path.read_bytes(), place), place, "exec")
+        tree = ast.parse(path.read_bytes(), place)
+        code = compile(tree, place, "exec")
     except OSError as error:
         message = f"flow.py cannot be read: {error.strerror}"
         raise _invalid(place, 0, "HW-P001", message, _EXECUTED, "put the file there, or mend its rights") from None
@@ -171,6 +171,7 @@ def _function(path: Path, place: str) -> Any:
         raise _invalid(place, line, "HW-P001", message, _EXECUTED, "mend this line", column=column) from None
     module = ModuleType(f"headwater_flow_{hashlib.sha256(place.encode()).hexdigest()[:12]}")
     module.__file__ = str(path)
+    module.__dict__.update({TREE: tree, TREE_FILE: place})
     try:
         exec(code, module.__dict__)  # noqa: S102 - a product's own code; this is the one place that runs it
     except HeadwaterError as error:
