@@ -36,10 +36,12 @@ class History:
     def __init__(self, changes: Iterable[tuple[str, Values, int]]) -> None:
         """`changes`: group, its values, the end of the tick, in recorded order; the last one within a tick counts."""
         self.versions: dict[str, list[tuple[Values, int]]] = {}
+        self._right: dict[str, set[Values]] = {}
+        self._passing: dict[str, set[Values]] = {}  # right for a moment within a tick: said by who says every change
         for group, values, at in changes:
             known = self.versions.setdefault(group, [])
             if known and known[-1][1] == at:
-                known.pop()
+                self._passing.setdefault(group, set()).add(known.pop()[0])
             if (known[-1][0] if known else TAKEN_BACK) != values:  # of what was never said nothing is taken back
                 known.append((values, at))
         self.versions = {group: known for group, known in self.versions.items() if known}
@@ -59,17 +61,25 @@ class History:
                 return Verdict(f"output {count}: {fault}", count)
             last[one.group] = one.values
             count += 1
-        right = sum(1 for group, values in last.items() if values == self.versions[group][-1][0])
+        right = sum(last.get(group, TAKEN_BACK) == known[-1][0] for group, known in self.versions.items())
         share = right / max(len(self.versions), 1)
         missing = len(self.versions) - len(last) if demand == "some" else 0
         if demand == "exact":
             missing = sum(place[group] != len(known) for group, known in self.versions.items())
         return Verdict(f"{missing} groups lack their last value" if missing else "", count, share)
 
+    def _ever(self, group: str) -> set[Values]:
+        """All that was right of a group at some moment."""
+        found = self._right.get(group)
+        if found is None:
+            found = {values for values, _ in self.versions[group]} | self._passing.get(group, set())
+            self._right[group] = found
+        return found
+
     def _fault(self, one: Said, place: dict[str, int], demand: Demand) -> str:
         known = self.versions.get(one.group)
         if known is None:
-            return "a group that was never written"
+            return "" if demand == "share" else "a group that was never written"
         if demand == "exact":
             at = place[one.group]
             if at == len(known):
@@ -81,7 +91,7 @@ class History:
             if one.revision != at + 1:
                 return "revisions do not count 1, 2, 3 ..."
             place[one.group] = at + 1
-        elif demand == "some" and all(one.values != values for values, _ in known):
+        elif demand == "some" and one.values not in self._ever(one.group):
             return "a value that was never right"
         return ""
 

@@ -101,6 +101,9 @@ def test_a_system_that_merges_needs_no_version_but_a_last_one_and_never_a_wrong_
     last = {said.group: said._replace(revision=0, recorded_at=0) for said in right()}
     assert ORACLE.judge(last.values(), demand="some").verified
     assert "lack" in ORACLE.judge(list(last.values())[1:], demand="some").fault
+    every = [Said(group, values) for group, values, _ in history.sums(AMENDED.orders(), history.by_customer)]
+    assert len(every) > ORACLE.count()
+    assert ORACLE.judge(every, demand="some").verified
     wrong = [one._replace(values=(-1, -1)) for one in last.values()]
     assert "never right" in ORACLE.judge(wrong, demand="some").fault
 
