@@ -8,6 +8,7 @@ from pathlib import Path
 
 from confluent_kafka import Message
 
+from bench import last_bids
 from bench.filling import Feed
 from bench.folding import Judge, Workload
 from bench.history import TAKEN_BACK, Demand, History, Said, Values
@@ -132,9 +133,18 @@ def query(name: str, bids: int, *, late: bool = False) -> Workload:
     return Workload(feeds, {**about, "amended": late, "outputs": oracle.count()}, systems)
 
 
+def last_bids_of(bids: int) -> Workload:
+    """W5's query 18, whose output is a state over valid time, in two stages."""
+    log = NexmarkLog(bids)
+    oracle = last_bids.LastBids(log)
+    about = {"query": "q18", "groups": len(oracle.pieces), "seed": log.seed}
+    return Workload([_bids(log, "bids", "Bid")], about, partial(last_bids.systems, oracle, log.through))
+
+
 def workloads(bids: int) -> Mapping[str, Callable[[], Workload]]:
     """W5's and W6's workloads by name, made when they are called."""
     made: dict[str, Callable[[], Workload]] = {f"W5-{name}": partial(query, name, bids) for name in QUERIES}
+    made["W5-q18"] = partial(last_bids_of, bids)
     made["W6-q17"] = partial(query, "q17", bids, late=True)
     return made
 

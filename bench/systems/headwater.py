@@ -24,6 +24,7 @@ from bench.restoring import Restored
 from bench.stack import ROOT, Stack
 from bench.systems.avro_reader import AvroReader
 from headwater import naming
+from headwater.ports.progress import decode_mark
 
 FRAME_BYTES = 5
 PROFILE_VARIABLE = "BENCH_PROFILE"  # a folder: the process under test is then sampled, and its time is void
@@ -41,13 +42,17 @@ class HeadwaterRun:
         product: naming.ProductName,
         inputs: Mapping[str, int],
         judge: Callable[[Iterable[Message]], Verdict],
+        *,
+        through: int | None = None,
     ) -> None:
+        """`through`: of a flow of several stages, which is done when it has marked its product as far as its input."""
         self._stack = stack
         self._kafka = kafka
         self._product = product
         self._topic = naming.topic(product, 1)
         self._inputs = inputs
         self._judge = judge
+        self._through = through
         self._events = sum(inputs.values())
 
     def version(self) -> str:
@@ -78,7 +83,11 @@ class HeadwaterRun:
     def progress(self) -> int:
         """Offsets are committed in the transaction of the outputs."""
         groups = [group for group in self._kafka.groups() if group.startswith(f"{self._topic}.")]
-        done = min((self._done(group) for group in groups), default=0)
+        if self._through is None:
+            done = min((self._done(group) for group in groups), default=0)
+        else:  # later stages read no input
+            done = max((self._done(group) for group in groups), default=0)
+            done -= done == self._events and self._marked() < self._through
         if done == self._events and self._counts:
             self._counts = False
             self._roads.append(self._counted())
@@ -86,6 +95,13 @@ class HeadwaterRun:
 
     def _done(self, group: str) -> int:
         return sum(self._kafka.committed(group, topic, PARTITIONS) for topic in self._inputs)
+
+    def _marked(self) -> int:
+        """Up to when every partition of the product is said to be complete."""
+        marks = dict.fromkeys(range(PARTITIONS), 0)
+        for message in self._kafka.read(naming.progress_topic(self._product, 1), PARTITIONS):
+            marks[message.partition()], _ = decode_mark(message.value() or b"")
+        return min(marks.values())
 
     def _counted(self) -> dict[str, int]:
         """What the runner says of a round: records by each road, and Kafka transactions."""

@@ -6,6 +6,7 @@ import pytest
 from bench import queries
 from bench.filling import encode
 from bench.history import TAKEN_BACK, History
+from bench.last_bids import OPEN, LastBids, Said
 from bench.nexmark import BIDS_PER_TICK, NexmarkLog
 from bench.orders import tick_end
 from bench.plan import WORKLOADS, mesh_of
@@ -88,3 +89,21 @@ def test_what_a_query_is_read_back_with_fits_its_schema(name: str) -> None:
 
 def test_each_workload_has_a_mesh() -> None:
     assert {mesh_of(name) for name in WORKLOADS} == {MESH, NEXMARK}
+
+
+def test_the_last_bids_are_judged_as_a_state_over_valid_time() -> None:
+    pairs = LastBids(NexmarkLog(bids=500))
+    said = [Said(pair, *piece, 1) for pair, pieces in pairs.pieces.items() for piece in pieces]
+    assert pairs.judge(said).verified
+    assert "not as their bids say" in pairs.judge(said[1:]).fault
+    assert "not as their bids say" in pairs.judge([said[0]._replace(price=1), *said[1:]]).fault
+    assert "not as their bids say" in pairs.judge([*said, said[0]._replace(price=None, revision=2)]).fault
+    assert "revisions" in pairs.judge([*said, said[0]]).fault
+
+
+def test_what_is_said_of_an_interval_overrides_what_was_said_of_it_before() -> None:
+    pairs = LastBids(NexmarkLog(bids=1))
+    ((pair, (piece,)),) = pairs.pieces.items()
+    later = Said(pair, piece.start + 10, OPEN, 7, 1)
+    assert not pairs.judge([Said(pair, *piece, 1), later]).verified
+    assert pairs.judge([Said(pair, *piece, 1), later, later._replace(price=piece.price, revision=2)]).verified
