@@ -36,6 +36,7 @@ class Raw:
     key: bytes
     value: bytes
     headers: dict[str, bytes]
+    tombstone: bool = False
 
     def digest(self) -> bytes:
         """What tells it from every other record."""
@@ -119,4 +120,5 @@ def _raw(message: Any) -> Raw:
         key=message.key() or b"",
         value=message.value() or b"",
         headers=dict(message.headers() or ()),
+        tombstone=message.value() is None,
     )

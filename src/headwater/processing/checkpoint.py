@@ -63,6 +63,7 @@ class Checkpoint:
             end = ends.get(place, self._changelog_ends.get(work.partition, 0))
             self._changelog_ends[work.partition] = end
             work.owner.committed(work, end)
+            reached("stage.in_store")
         reached("stage.after_store")
         return written
 

@@ -1,0 +1,36 @@
+"""A saboteur of P1: a runner that writes its store before the transaction commits, and believes its store afterwards.
+
+The product's own runner would find the store ahead of the group, and wipe it; this one does not look.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from headwater.cli.main import main
+from headwater.processing import state_changelog, state_rocksdb
+from headwater.processing.checkpoint import Checkpoint
+
+_commit = Checkpoint.commit
+
+
+def hasty(self: Any, works: Any, source: Any) -> int:
+    """Stores first."""
+    for work in works:
+        if work.owner.store is not None:
+            work.owner.store.commit(work.commit.changes, work.owner.store.position)
+    return _commit(self, works, source)
+
+
+def believing(self: Any, store: Any, committed: Any, end: int, history: str) -> int:
+    """In place of `Restore._start_of`: the position is right, whatever it says."""
+    position: state_rocksdb.Position | None = store.position
+    return position.changelog if position is not None else 0
+
+
+if __name__ == "__main__":
+    Checkpoint.commit = hasty  # type: ignore[method-assign]
+    state_changelog.Restore._start_of = believing  # type: ignore[method-assign]
+    sys.argv = ["headwater", "run", *sys.argv[1:]]
+    main()
