@@ -16,9 +16,10 @@ from headwater.errors import Fault, Misfit
 from headwater.processing import columns as road
 from headwater.processing.blocks import Block
 from headwater.processing.column_fold import ColumnFold
+from headwater.processing.column_steps import ColumnSteps
 from headwater.processing.columns import reads_columns
 from headwater.processing.engine import Commit, Task, new_task
-from headwater.processing.expressions import col
+from headwater.processing.expressions import col, when
 from headwater.processing.flow import Stream, count, maximum, total
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
@@ -49,7 +50,31 @@ def totals() -> Stage:
     return plan_of(flow, [EVENTS], TOTALS, tick=TICK).stages[0]
 
 
-STAGES = [sums(whole()), sums(tumbling("20us")), totals()]
+def stepped(window: Window) -> Stage:
+    """Filters and computed fields before the fold: some ticks are left with nothing, and some sums are not."""
+
+    def flow(events: Stream) -> Stream:
+        chosen = events.filter(col("g") > 0).map(
+            n=when(col("n") < 2).then(-col("n")).otherwise((col("n") // 2).coalesce(0) + 1), was=col("n")
+        )
+        return chosen.filter(col("n") != 1).aggregate(
+            by=["k"], window=window, events=count(), n=total("n"), seen=total("was")
+        )
+
+    return plan_of(flow, [EVENTS], SUMS, tick=TICK).stages[0]
+
+
+def limited() -> Stage:
+    """Of events that come later than this product accepts, those are refused."""
+
+    def flow(events: Stream) -> Stream:
+        return events.filter(col("n") > -2).aggregate(by=["k"], window=whole(), n=total("n"))
+
+    return plan_of(flow, [EVENTS], replace(TOTALS, accept_late=60), tick=TICK).stages[0]
+
+
+STAGES = [sums(whole()), sums(tumbling("20us")), totals(), stepped(whole()), stepped(tumbling("20us")), limited()]
+NAMES = ["whole", "tumbling", "totals", "stepped", "stepped-tumbling", "limited"]
 
 
 class Driver:
@@ -136,7 +161,7 @@ def logs(draw: st.DrawFn) -> list[Any]:
     return log
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=["whole", "tumbling", "totals"])
+@pytest.mark.parametrize("stage", STAGES, ids=NAMES)
 @settings(max_examples=60, deadline=None)
 @given(log=logs(), seed=st.integers(0, 1 << 30), least=st.sampled_from([1, 4]))
 def test_both_roads_say_the_same_bytes_under_any_cut_and_crash(
@@ -178,12 +203,18 @@ def plain_log(events: int) -> list[Any]:
     made = []
     for number in range(events):
         key = f"k{chance.randrange(9)}"
-        record = {"event_id": f"e{number}", "k": key, "g": 1, "occurred_at": chance.randrange(99), "n": number}
+        record = {
+            "event_id": f"e{number}",
+            "k": key,
+            "g": 1,
+            "occurred_at": number * 2 - chance.randrange(59),
+            "n": number,
+        }
         made.append((key.encode(), record | {"recorded_at": number * 2, "kind": "assert", "revision": 1}))
     return made
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=["whole", "tumbling", "totals"])
+@pytest.mark.parametrize("stage", STAGES, ids=NAMES)
 def test_a_plain_history_goes_as_columns(stage: Stage) -> None:
     assert compare(stage, plain_log(400), seed=1) > 200
 
@@ -196,7 +227,7 @@ def test_what_the_lists_do_not_name_goes_row_by_row() -> None:
         (with_measure(n=maximum("n")), EVENTS),
         (with_measure(n=total("n")), replace(EVENTS, corrections=True)),
         (lambda events: events.aggregate(by=["k"], window=calendar("month"), n=total("n")), EVENTS),
-        (lambda events: events.filter(col("n") > 0).aggregate(by=["k"], window=whole(), n=total("n")), EVENTS),
+        (lambda events: events.filter(col("n") / 2 > 0).aggregate(by=["k"], window=whole(), n=total("n")), EVENTS),
     ]
     assert reads_columns(plan_of(with_measure(n=total("n")), [EVENTS], TOTALS, tick=TICK).stages[0])
     for flow, port in given:
@@ -222,7 +253,7 @@ def test_a_record_behind_a_mark_is_a_fault_on_both_roads() -> None:
             driver.take(log, 6)
 
 
-# Saboteurs: each breaks the columnar fold in one place, and the comparison must see it.
+# Saboteurs: each breaks the columnar road in one place, and the comparison must see it.
 
 
 def _forgets_what_was_known(self: ColumnFold, cells: Any, places: Any, parts: Any) -> Any:
@@ -250,6 +281,36 @@ def test_a_broken_fold_is_seen(monkeypatch: pytest.MonkeyPatch, name: str, broke
     monkeypatch.setattr(ColumnFold, name, broken)
     with pytest.raises(AssertionError):
         compare(STAGES[0], plain_log(400), seed=1)
+
+
+def _leaves_out_the_last(self: ColumnSteps, batch: Any) -> Any:
+    made, kept = _STEPS(self, batch)
+    return made.slice(0, len(kept) - 1), kept[:-1]
+
+
+def _rows_of_others(self: ColumnSteps, batch: Any) -> Any:
+    made, kept = _STEPS(self, batch)
+    return made, kept - kept[:1]
+
+
+_STEPS = ColumnSteps.__call__
+
+
+@pytest.mark.parametrize("broken", [_leaves_out_the_last, _rows_of_others])
+def test_broken_steps_are_seen(monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
+    monkeypatch.setattr(ColumnSteps, "__call__", broken)
+    log = plain_log(400)
+    for number, (_, record) in enumerate(log):
+        record["g"] = number % 3
+    with pytest.raises(AssertionError):
+        compare(stepped(whole()), log, seed=1)
+
+
+def test_ticks_without_a_row_left_pass_in_silence_on_both_roads() -> None:
+    log = plain_log(400)
+    for _, record in log:
+        record["g"] = 0
+    assert compare(stepped(whole()), log, seed=1) > 200
 
 
 def test_a_fold_that_is_never_sure_only_costs_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,32 +44,52 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What is left of a block's records as rows of a flow; `kept` says of which records (None: of all)."""
+
+    keys: Any
+    columns: Any
+    kept: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """The records of one tick in a block, from row `start` to before row `end`."""
+    """The records of one tick in a block, from row `start` to before row `end`.
+
+    `made` is what the flow's row steps made of the block, from row `first` to before row `last` of these records.
+    """
 
     block: Block
     tick: int
     start: int
     end: int
+    made: Made
+    first: int
+    last: int
 
     def keys(self) -> Any:
-        """The keys of its records."""
-        return self.block.keys.slice(self.start, self.end - self.start)
+        """The keys of its rows."""
+        return self.made.keys.slice(self.first, self.last - self.first)
 
     def column(self, name: str) -> Any:
-        """One field of its records."""
-        return self.block.columns.column(name).slice(self.start, self.end - self.start)
+        """One column of its rows."""
+        return self.made.columns.column(name).slice(self.first, self.last - self.first)
 
     def versions(self, fields: Sequence[str], intake: Callable[[bytes, Mapping[str, Any]], Version]) -> list[Version]:
         """What the row road makes of the same records."""
         rows = self.block.columns.select(fields).slice(self.start, self.end - self.start).to_pylist()
-        return [intake(key, row) for key, row in zip(self.keys().to_pylist(), rows, strict=True)]
+        keys = self.block.keys.slice(self.start, self.end - self.start).to_pylist()
+        return [intake(key, row) for key, row in zip(keys, rows, strict=True)]
 
 
-def parts(block: Block, ticks: Any) -> list[Part]:
+def parts(block: Block, ticks: Any, made: Made) -> list[Part]:
     """A block cut where the tick changes; `ticks` has one number for each record."""
     cuts = [0, *(np.flatnonzero(ticks[1:] != ticks[:-1]) + 1).tolist(), len(ticks)]
-    return [Part(block, int(ticks[start]), start, end) for start, end in pairwise(cuts)]
+    left = cuts if made.kept is None else np.searchsorted(made.kept, cuts).tolist()
+    return [
+        Part(block, int(ticks[start]), start, end, made, first, last)
+        for (start, end), (first, last) in zip(pairwise(cuts), pairwise(left), strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ class ColumnFold:
 
 
 def _grouped(cells: _Cells, of_part: Any, parts: Sequence[Part], ticks: int) -> _Groups:
-    of_row = np.repeat(of_part, [part.end - part.start for part in parts])
+    of_row = np.repeat(of_part, [part.last - part.first for part in parts])
     places = cells.of_row * ticks + of_row
     order = np.argsort(places, kind="stable")
     places = places[order]

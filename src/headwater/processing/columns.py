@@ -11,10 +11,12 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from headwater.processing.blocks import Block, OutputBlock, Part, parts
+from headwater.processing.blocks import Block, Made, OutputBlock, Part, parts
 from headwater.processing.chain import Chain
 from headwater.processing.column_fold import ColumnFold, foldable
+from headwater.processing.column_steps import ColumnSteps, column_steps
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.aggregate import Fold, FoldSpec
 from headwater.processing.operators.changes import ChangesSpec, Intake, Version
@@ -26,9 +28,9 @@ LEAST_ROWS = 32  # of a batch, and of ticks folded in one step: below, the row r
 
 
 class Folded(NamedTuple):
-    """Ticks folded in one step: what is to be published of them, and how many records they held."""
+    """Ticks folded in one step: what is to be published of them, if anything, and how many records they held."""
 
-    block: OutputBlock
+    block: OutputBlock | None
     records: int
 
 
@@ -40,11 +42,13 @@ def reads_columns(stage: Stage) -> tuple[str, ...]:
     if not isinstance(changes, ChangesSpec) or len(operations) != 1:
         return ()
     fold, publish = operations[0].spec, stage.output.logic
-    if changes.kept or changes.shape != "event" or changes.step is not None or changes.accept_late is not None:
+    if changes.kept or changes.shape != "event":
         return ()
     if type(fold) is not FoldSpec or type(publish) is not PublishSpec or not operations[0].picks:
         return ()
-    if fold.columns != changes.fields or not foldable(fold, publish):
+    if fold.columns != changes.gives or not foldable(fold, publish):
+        return ()
+    if changes.step is not None and _steps(changes) is None:
         return ()
     return tuple(dict.fromkeys([*changes.fields, "event_id", "occurred_at", "recorded_at", "kind", "revision"]))
 
@@ -57,7 +61,10 @@ class ColumnRoad:
         assert isinstance(fold, Fold)
         self._fields = fields
         self._tick = stage.tick
-        self._intake = Intake(stage.inputs[0].logic)
+        changes: ChangesSpec = stage.inputs[0].logic
+        self._intake = Intake(changes)
+        self._accept_late = changes.accept_late
+        self._steps = None if changes.step is None else _steps(changes)
         self._fold = ColumnFold(stage.logic.operations[0].spec, stage.output.logic, fold.cells, stage.tick)
 
     def take(self, lane: Lane, closed: int, block: Block) -> bool:
@@ -70,9 +77,15 @@ class ColumnRoad:
             return False
         if (np.diff(np.asarray(block.offsets)) <= 0).any() or (block.integers("revision") != 1).any():
             return False
+        if self._accept_late is not None and (recorded - block.integers("occurred_at") > self._accept_late).any():
+            return False
         if columns.column("kind").unique().to_pylist() != ["assert"]:
             return False
-        for part in parts(block, ticks):
+        try:
+            made = self._made(block)
+        except Unsure:
+            return False
+        for part in parts(block, ticks, made):
             offset, last = block.offsets[part.start], part.end - 1
             lane.take(offset, part.tick, (int(recorded[part.start]), offset), part)
             lane.last = (int(recorded[last]), block.offsets[last])
@@ -95,18 +108,31 @@ class ColumnRoad:
             found += item.versions(self._fields, self._intake) if type(item) is Part else [item]
         return found
 
+    def _made(self, block: Block) -> Made:
+        """The flow's rows of these records; raises `Unsure`."""
+        if self._steps is None:
+            return Made(block.keys, block.columns)
+        columns, kept = self._steps(block.columns)
+        return Made(block.keys.take(pa.array(kept)), columns, kept)
+
     def _folded(self, lane: Lane, ticks: Sequence[int]) -> Folded | None:
         waiting: list[Part] = [part for tick in ticks for part in lane.waiting[tick][1]]
         records = sum(part.end - part.start for part in waiting)
         if records < LEAST_ROWS:
             return None
+        left = [part for part in waiting if part.first < part.last]
         try:
-            block = self._fold.fold(waiting)
+            block = self._fold.fold(left) if left else None
         except Unsure:
             return None
         for tick in ticks:
             del lane.waiting[tick]
         return Folded(block, records)
+
+
+def _steps(changes: ChangesSpec) -> ColumnSteps | None:
+    given = dict(zip(changes.fields, changes.given, strict=True))
+    return column_steps(changes.rows, given, dict(zip(changes.gives, changes.types, strict=True)))
 
 
 def column_road(stage: Stage, chain: Chain) -> ColumnRoad | None:

@@ -62,6 +62,9 @@ def changes_inputs(graph: Graph, rows: Rows, wanted: Sequence[str], last: Node) 
             types,
             port.corrections,
             graph.output.accept_late,
+            steps,
+            tuple(port.fields[name] for name in given),
+            tuple(wanted),
         )
         fields = tuple(sorted({*given, *HIDDEN, *times_of(port)}))
         entry = StageInput(port.topic, "changes", 1, fields, port.product, port.major, spec)

@@ -177,11 +177,12 @@ class StageTask:
                 self._blocks.clear()
                 self._close(closed)
             else:
-                self._blocks.append(closed.block)
                 self.counts.folded += closed.records
                 self.counts.columnar += closed.records
-                self.counts.written += len(closed.block)
-                self.counts.corrections += closed.block.corrections()
+                if closed.block is not None:
+                    self._blocks.append(closed.block)
+                    self.counts.written += len(closed.block)
+                    self.counts.corrections += closed.block.corrections()
 
     def _close(self, tick: int) -> None:
         end = (tick + 1) * self._tick - 1

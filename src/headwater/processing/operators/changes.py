@@ -7,11 +7,12 @@ above the known one is a repeat or superseded, and dropped. In a tick only what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from headwater.errors import Misfit
 from headwater.processing.field_types import FieldType
+from headwater.processing.graph import Filter, Map
 from headwater.processing.operators.core import (
     Change,
     Row,
@@ -31,6 +32,7 @@ class ChangesSpec:
     """An input as changes: the `fields` read of a record, what is done to them row by row, the types that come out.
 
     `kept` is false where the contract says that the input is never corrected nor repeated: then nothing is remembered.
+    `rows` are what `step` was compiled from: steps over fields of the types `given`, to the columns `gives`.
     """
 
     name: str
@@ -40,6 +42,9 @@ class ChangesSpec:
     types: tuple[FieldType, ...]
     kept: bool
     accept_late: int | None = None
+    rows: tuple[Map | Filter, ...] = field(default=(), repr=False, compare=False)
+    given: tuple[FieldType, ...] = field(default=(), repr=False, compare=False)
+    gives: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 class Version(NamedTuple):
