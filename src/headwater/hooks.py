@@ -34,6 +34,9 @@ HAPPENINGS = {
     "relay.skipped": "rows that the database sent again and that were published already: source, rows",
     "stage.committed": "a stage committed ticks: product, stage, records, folded, columnar, seconds",
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",
+    "product.failed": (
+        "a derived product ended, for a reason that waiting does not mend: product, stage, code, reason, hint, others"
+    ),
     "stage.restoring": (
         "a task's state is being read back, about once a second: product, stage, partition, entries, left, percent"
     ),

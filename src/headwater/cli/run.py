@@ -28,7 +28,8 @@ def command(
     """Run the flows of all derived products, or of those named, until SIGTERM or Ctrl-C.
 
     Exactly once: kill it at any moment and start it again. It creates nothing; what is missing it names and refuses.
-    More workers than partitions would stand idle.
+    More workers than partitions would stand idle. A product that cannot go on ends with its reason, the others go on;
+    the exit code is that of the first.
     """
     import contextlib
     import gc
@@ -96,6 +97,11 @@ class _Reporter:
         elif happening == "stage.rebuilt" and self._doubts.get(stage) != fields["code"]:
             self._doubts[stage] = fields["code"]
             self._say(f"{stage}: in doubt, so it begins again from its last commit; nothing is lost [{fields['code']}]")
+        elif happening == "product.failed" and fields["others"]:  # the last one's reason is the command's own error
+            self._say(
+                f"{fields['product']} ends: {fields['reason']}; {fields['others']} go on\n"
+                f"fix: {fields['hint']}\n[{fields['code']}]"
+            )
         elif happening == "stage.restoring" and fields["left"]:
             self._say(
                 f"{stage}: state of partition {fields['partition']} is read back: "

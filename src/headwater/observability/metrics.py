@@ -243,6 +243,14 @@ METRICS = (
         "Offsets of the changelog that are still to be read before a partition goes on; 0 once its state is back.",
     ),
     Metric(
+        "headwater_product_failed_total",
+        "counter",
+        ("product", "code"),
+        "product.failed",
+        "",
+        "Derived products that ended for a reason that waiting does not mend; others of the process go on.",
+    ),
+    Metric(
         "headwater_producer_rebuilt_total",
         "counter",
         ("reason",),

@@ -14,8 +14,8 @@ from headwater.ports.reading import read_to_end
 from headwater.ports.record import Message, TopicPartition
 from headwater.processing.steps import FORM_KEY, Plan
 
-# A partition's first commit holds the form, and the broker's cleaner moves it only forward. A topic in which it stands
-# further in is left to the runner, which reads all of it: a plan must stay quick.
+# The form is the first entry of a partition's changelog, where a broker's cleaner leaves it. Older state has it
+# within the first commit; a topic in which it stands further in is left to the runner, which reads all of it.
 _MESSAGES_LIMIT = 200_000
 
 

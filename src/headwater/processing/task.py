@@ -156,7 +156,7 @@ class StagePartition:
         if commit is None:
             return None
         if self.store is not None and not self._formed:
-            commit.changes.append((FORM_KEY, self._form))
+            commit.changes.insert(0, (FORM_KEY, self._form))  # found at once by a plan, which reads from the beginning
             self._formed = True
         offsets = {TopicPartition(topic, self.partition): offset for topic, offset in commit.offsets.items()}
         for topic, marks in self._marks.items():

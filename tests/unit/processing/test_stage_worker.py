@@ -8,14 +8,17 @@ import pytest
 
 from headwater.errors import CallerFault
 from headwater.hooks import Hooks
+from headwater.naming import ProductName
 from headwater.plan.desired import desired
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.progress import decode_mark
 from headwater.ports.quarantine import PREFIX
 from headwater.ports.record import TopicDescription
+from headwater.processing.flow_file import load_plan
 from headwater.processing.runners.kafka import KafkaRunner
 from headwater.processing.runners.memory import Entry, MemoryRunner
 from headwater.processing.stage_worker import StageWorker
+from headwater.processing.steps import FORM_KEY
 from headwater.schemas.codec import RowCodec, frame
 from headwater.testing.broker_mesh import BrokerMesh, random_batches, write_renamed_mesh
 from headwater.testing.small_mesh import DEPARTURE_SCHEMA, FILES, edit, write
@@ -157,3 +160,64 @@ def test_what_only_maps_and_filters_carries_the_trace_of_its_input_on_in_both_ru
     assert [tuple(one.headers) for one in current] == [headers for _, headers in expected]
     log = memory.topics[small.product.output.topic][0]
     assert [(entry.key, entry.headers) for entry in log if entry.record is not None] == expected
+
+
+def test_the_form_of_a_state_is_the_first_entry_of_its_changelog(small: BrokerMesh, tmp_path: Path) -> None:
+    small.feed(random_batches(3, batches=10, size=10))
+    work(small, tmp_path / "state")
+    for stage in small.plan.stages:
+        if stage.changelog:
+            first = {message.partition: message for message in reversed(small.written(stage.changelog))}
+            assert first
+            assert {(one.key, one.value) for one in first.values()} == {(FORM_KEY, stage.form.encode())}
+
+
+def with_a_second_product(small: BrokerMesh, folder: Path) -> tuple[BrokerMesh, BrokerMesh]:
+    """The mesh with `airportsx.daily` beside `airportsx.hourly`, which counts the same, and a view of each product."""
+    for name, text in FILES.items():
+        if "airports" in name:
+            parts = (part.replace("airports", "airportsx").replace("flights", "flightsx") for part in (name, text))
+            name, text = (part.replace("hourly", "daily").replace("Hourly", "Daily") for part in parts)
+            write(folder, name, text)
+    both = [BrokerMesh.loaded(small.broker, folder, "x") for _ in range(2)]
+    both[1].plan = load_plan(both[1].mesh, ProductName("airportsx", "daily"))
+    for topic in desired(both[0].mesh, {view.plan.product: view.plan for view in both}).topics:
+        small.broker.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
+    return both[0], both[1]
+
+
+def test_a_product_that_cannot_go_on_ends_and_the_others_go_on(small: BrokerMesh, tmp_path: Path) -> None:
+    hourly, daily = with_a_second_product(small, tmp_path / "mesh")
+    sink = small.broker.sink("another-flow")
+    sink.open()
+    sink.begin()
+    sink.send(hourly.plan.stages[-1].changelog, FORM_KEY, b"of another flow", timestamp=1, partition=0)
+    sink.commit()
+    told: list[dict[str, object]] = []
+    hooks = Hooks([lambda happening, fields: told.append(fields) if happening == "product.failed" else None])
+    runner = KafkaRunner([hourly.plan, daily.plan], daily.surroundings(tmp_path / "state", hooks=hooks))
+    batches = random_batches(4, batches=15, size=6)
+    last = batches[-1][-1]["recorded_at"]
+    small.feed(batches)
+    with pytest.raises(CallerFault) as refused:
+        runner.run(tick=lambda: runner.stop() if told and daily.settled() > last else None)
+    assert refused.value.code == "HW-P034"
+    assert [(fields["product"], fields["code"], fields["others"]) for fields in told] == [
+        ("airportsx.hourly", "HW-P034", 1)
+    ]
+    assert daily.decoded() == daily.expected(batches)
+    assert not hourly.written()
+
+
+def test_the_last_product_that_ends_ends_the_run(small: BrokerMesh, tmp_path: Path) -> None:
+    hourly, daily = with_a_second_product(small, tmp_path / "mesh")
+    for view in (hourly, daily):
+        sink = small.broker.sink("another-flow")
+        sink.open()
+        sink.begin()
+        sink.send(view.plan.stages[-1].changelog, FORM_KEY, b"of another flow", timestamp=1, partition=0)
+        sink.commit()
+    runner = KafkaRunner([hourly.plan, daily.plan], daily.surroundings(tmp_path / "state"))
+    with pytest.raises(CallerFault) as refused:
+        runner.run()
+    assert refused.value.code == "HW-P034"

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from headwater import naming
-from headwater.errors import CallerFault
+from headwater.errors import CallerFault, HeadwaterError
 from headwater.mesh.products import Mesh
+from headwater.naming import ProductName
 from headwater.processing.flow_file import load_plan
 from headwater.processing.stage_worker import StageWorker
 from headwater.processing.steps import Plan, Stage
@@ -28,27 +29,32 @@ class KafkaRunner:
 
     def __init__(self, plans: Sequence[Plan], around: Surroundings) -> None:
         _require_topics(plans, around)
-        self._workers = [StageWorker(plan, stage, around) for plan in plans for stage in plan.stages]
+        self._workers = [(plan.product, StageWorker(plan, stage, around)) for plan in plans for stage in plan.stages]
+        self._hooks = around.hooks
         self._stopped = threading.Event()
         self._errors: list[BaseException] = []
+        self._going_on = {plan.product for plan in plans}
+        self._lock = threading.Lock()
 
     @property
     def accounts(self) -> dict[str, Account]:
         """What each stage has done, by `<product>.<stage>`."""
-        return {worker.name: worker.account for worker in self._workers}
+        return {worker.name: worker.account for _, worker in self._workers}
 
     def stop(self) -> None:
         """Ask all stages to end after the step they are in. May be called from a signal handler or another thread."""
         self._stopped.set()
 
     def run(self, *, tick: Callable[[], None] = lambda: None) -> None:
-        """Until `stop`, or until one stage fails in a way that building anew does not mend: that error is raised.
+        """Until `stop`, or until no product is left: one of which a stage fails in a way that building anew does not
+        mend ends as a whole, is announced as `product.failed`, and the others go on. The first such error is raised at
+        the end.
 
         `tick` is called some twenty times a second, for whoever shows progress.
         """
         threads = [
-            threading.Thread(target=self._guarded, args=(worker,), name=worker.name, daemon=True)
-            for worker in self._workers
+            threading.Thread(target=self._guarded, args=(product, worker), name=worker.name, daemon=True)
+            for product, worker in self._workers
         ]
         for thread in threads:
             thread.start()
@@ -62,12 +68,29 @@ class KafkaRunner:
         if self._errors:
             raise self._errors[0]
 
-    def _guarded(self, worker: StageWorker) -> None:
+    def _guarded(self, product: ProductName, worker: StageWorker) -> None:
         try:
-            worker.run(self._stopped.is_set)
-        except BaseException as error:  # whatever it is, the other stages end too and the caller is told
-            self._errors.append(error)
-            self._stopped.set()
+            worker.run(lambda: self._stopped.is_set() or product not in self._going_on)
+        except BaseException as error:  # whatever it is, the product's other stages end too and the caller is told
+            with self._lock:
+                told = product not in self._going_on
+                self._errors.append(error)
+                self._going_on.discard(product)
+                others = len(self._going_on)
+            if not told:
+                self._announce(product, worker.name, error, others)
+            if not others:
+                self._stopped.set()
+
+    def _announce(self, product: ProductName, stage: str, error: BaseException, others: int) -> None:
+        if isinstance(error, HeadwaterError):
+            code, reason, hint = error.code, error.message, error.hint
+        else:
+            code, reason = "HW-K070", f"a fault of Headwater itself ({type(error).__name__})"
+            hint = "run it alone with HEADWATER_DEBUG=1 and report what it prints"
+        self._hooks.announce(
+            "product.failed", product=str(product), stage=stage, code=code, reason=reason, hint=hint, others=others
+        )
 
 
 def derived_plans(mesh: Mesh, names: Sequence[str]) -> list[Plan]:
