@@ -17,6 +17,7 @@ from headwater.hooks import Hooks
 from headwater.plan.desired import desired
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.record import TopicDescription
+from headwater.processing.reset import reset
 from headwater.processing.runners.kafka import KafkaRunner
 from headwater.processing.runners.memory import MemoryRunner
 from headwater.processing.steps import internal_topics
@@ -99,6 +100,24 @@ def test_a_state_that_takes_longer_than_the_group_waits_for_a_poll(
         wait_until(lambda: small.settled() > last)
     assert small.decoded() == expected
     assert "stage.rebuilt" not in heard
+
+
+def test_made_anew_from_its_inputs_it_says_nothing_twice(small: BrokerMesh, stack: Stack, tmp_path: Path) -> None:
+    batches = random_batches(14, batches=40, size=10)
+    small.broker = KafkaBroker({"bootstrap.servers": stack.kafka, "session.timeout.ms": "6000"})
+    with running(small, tmp_path / "state"):
+        small.feed(batches[:20], last=False)
+        wait_until(lambda: small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
+        assert not small.broker.forget_group(small.plan.stages[0].group)
+    before = small.written()
+    reset(small.plan, small.product.output.topic, small.broker, clock=SystemClock())
+    last = batches[-1][-1]["recorded_at"]
+    with running(small, tmp_path / "state"):
+        small.feed(batches[20:])
+        wait_until(lambda: small.settled() > last)
+    assert small.decoded() == small.expected(batches)
+    after = small.written()
+    assert len(after) > len(before) and {*map(repr, before)} <= {*map(repr, after)}
 
 
 def test_a_state_that_was_deleted_is_rebuilt_from_its_changelog(small: BrokerMesh, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ COMMANDS = (
     "test",
     "preview",
     "run",
+    "processing",
     "tail",
     "quarantine",
     "query",

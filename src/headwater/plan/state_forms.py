@@ -43,7 +43,8 @@ def form_refusals(mesh: Mesh, plans: Mapping[ProductName, Plan], broker: Broker)
                         f"the state of {name} ({stage.name}) was written by another flow",
                         "what this flow keeps has another form, and records already published cannot be unsaid",
                         f"write version: {following}, whose topics are filled from the inputs' whole history, "
-                        "or take the change of the flow back (headwater check says what it computes otherwise)",
+                        "or take the change of the flow back; where its records stay the same, as after a new version "
+                        "of Headwater, headwater processing reset makes it anew",
                     )
                 )
     return refusals

@@ -111,6 +111,10 @@ class KafkaBroker:
         """Set these settings, leaving others."""
         self._admin.alter_topic(name, settings)
 
+    def forget_group(self, group: str) -> bool:
+        """Delete a group's offsets; False while it has members."""
+        return self._admin.forget_group(group)
+
     def delete_topic(self, name: str) -> None:
         """Delete; nothing happens where it does not exist."""
         self._admin.delete_topic(name)

@@ -116,6 +116,17 @@ class KafkaAdmin:
         self._result(self._client.delete_topics([name], request_timeout=ANSWER_SECONDS)[name], f"delete {name}")
         self._until(lambda metadata: name not in metadata, f"{name} to go")
 
+    def forget_group(self, group: str) -> bool:
+        """Delete a group's offsets; False while it has members. Nothing happens where it does not exist."""
+        future = self._client.delete_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
+        refusal = future.exception(timeout=ANSWER_SECONDS + 1)
+        name = refusal.args[0].name() if isinstance(refusal, KafkaException) else ""
+        if name == "NON_EMPTY_GROUP":
+            return False
+        if name != "GROUP_ID_NOT_FOUND":
+            self._result(future, f"forget the group {group}")
+        return True
+
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """High watermarks, open transactions included."""
         return self._offsets(partitions, OffsetSpec.latest())

@@ -126,6 +126,15 @@ class MemoryBroker:
                 raise topic_missing(name)
             self._topics[name] = TopicDescription(name, before.partitions, {**before.settings, **settings})
 
+    def forget_group(self, group: str) -> bool:
+        """Delete a group's offsets; False while it has members."""
+        with self.lock:
+            known = self._groups.get(group)
+            if known is not None and known.members:
+                return False
+            self._groups.pop(group, None)
+            return True
+
     def delete_topic(self, name: str) -> None:
         """Delete; nothing happens where it does not exist."""
         with self.lock:

@@ -139,6 +139,9 @@ class Broker(Protocol):
     def alter_topic(self, name: str, settings: Mapping[str, str]) -> None:
         """Set these settings of a topic, leaving others."""
 
+    def forget_group(self, group: str) -> bool:
+        """Delete a group's offsets; False, and nothing is done, while it has members. One that is not there is gone."""
+
     def delete_topic(self, name: str) -> None:
         """Delete; nothing happens where it does not exist."""
 

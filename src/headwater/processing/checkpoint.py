@@ -14,6 +14,7 @@ from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.protocol import GroupSource, TransactionalSink
 from headwater.ports.record import TRACEPARENT, TopicPartition
 from headwater.processing.records import Letter, RecordWriter
+from headwater.processing.replay import SAID_KEY, Replay
 from headwater.processing.state_changelog import mirror
 from headwater.processing.steps import Stage
 from headwater.processing.task import Work
@@ -74,13 +75,16 @@ class Checkpoint:
     def _outputs(self, work: Work) -> int:
         commit, partition, send = work.commit, work.partition, self._sink.send
         stage, writer = self._targets.stage, self._targets.writer
+        written = len(commit.messages)
         if writer is not None:
-            self._records(writer, partition, commit.records)
+            replay = work.owner.replay
+            written += self._records(writer, partition, commit.records, replay)
             for block in commit.blocks:
-                values = None if writer.current else writer.encode_block(block)
+                values = None if writer.current or replay is not None else writer.encode_block(block)
                 if values is None:
-                    self._records(writer, partition, block.records())
+                    written += self._records(writer, partition, block.records(), replay)
                 else:
+                    written += len(block)
                     self._sink.send_column((writer.topic, partition), block.keys, values, block.timestamps())
         topic = stage.output.topic
         for message in commit.messages:
@@ -92,23 +96,34 @@ class Checkpoint:
                 partition=message.partition,
                 headers=message.headers,
             )
+        if work.owner.replay is not None:
+            commit.changes.append((SAID_KEY, work.owner.replay.said))
         if commit.changes:
             timestamp = max(0, commit.through or 0) // 1_000
             mirror(self._sink, stage.changelog, partition, commit.changes, timestamp)
-        for letter in commit.refused:
-            self._quarantine(letter)
-        return len(commit.records) + len(commit.messages) + sum(map(len, commit.blocks))
+        if work.owner.replay is None or work.owner.replay.over:  # else they were set aside before what is said already
+            for letter in commit.refused:
+                self._quarantine(letter)
+        return written
 
-    def _records(self, writer: RecordWriter, partition: int, records: Iterable[OutputRecord]) -> None:
+    def _records(
+        self, writer: RecordWriter, partition: int, records: Iterable[OutputRecord], replay: Replay | None
+    ) -> int:
+        """Send what the log does not say already; how many that were."""
+        written = 0
         encode, topic, current, send = writer.encode, writer.topic, writer.current, self._sink.send
         for key, record, recorded_at, traceparent in records:
             value = encode(record)
+            if replay is not None and replay.covers(key, value):
+                continue
+            written += 1
             headers = () if traceparent is None else ((TRACEPARENT, traceparent),)
             timestamp = recorded_at // 1_000
             send(topic, key, value, timestamp=timestamp, partition=partition, headers=headers)
             if current:
                 current_key = writer.current_key(record)
                 send(current, current_key, value, timestamp=timestamp, partition=partition, headers=headers)
+        return written
 
     def _quarantine(self, letter: Letter) -> None:
         message = letter.message
@@ -129,6 +144,8 @@ class Checkpoint:
             owner = work.owner
             owner.output_end = ends.get(TopicPartition(writer.topic, work.partition), owner.output_end)
             through = work.commit.through
+            if owner.replay is not None and not owner.replay.over:
+                continue  # what it could say was said
             if through is not None:
                 self._sink.send(
                     writer.progress,

@@ -16,8 +16,11 @@ from headwater.ports.serde import RecordReader
 from headwater.processing.checkpoint import Targets
 from headwater.processing.columns import reads_columns
 from headwater.processing.engine import new_task
+from headwater.processing.replay import SAID_KEY, Replay
+from headwater.processing.reset import require_whole
 from headwater.processing.restoring import Restore
 from headwater.processing.state import MemoryStore
+from headwater.processing.state_form import judge_form, require_form
 from headwater.processing.state_rocksdb import RocksStates, RocksStore
 from headwater.processing.steps import FORM_KEY, Plan, Stage
 from headwater.processing.surroundings import Account, Surroundings
@@ -84,6 +87,7 @@ class Incarnation:
         around, stage = self._around, self._stage
         self._sink.open()
         if stage.changelog:
+            require_form(stage, around.broker, clock=around.clock)
             self._states = RocksStates(around.folder / stage.group / f"slot-{around.slot}")
         member = f"{stage.group}-{around.slot}"
         self._source = around.broker.group(stage.group, topics_of(stage), self, member=member)
@@ -123,6 +127,8 @@ class Incarnation:
 
     def drop(self) -> None:
         """Let go of everything, as it stands."""
+        for owner in self._owned.values():
+            owner.close()
         self._owned.clear()
         self._awaiting.clear()
         for part in (self._source, self._sink, self._restore, self._states):
@@ -161,7 +167,9 @@ class Incarnation:
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Each step commits what has closed: only open ticks are dropped here, and their records are read again."""
         for place in partitions:
-            self._owned.pop(place.partition, None)
+            owner = self._owned.pop(place.partition, None)
+            if owner is not None:
+                owner.close()
             self._awaiting.pop(place.partition, None)
             self._unfinished.discard(place.partition)
         self._restore.forget({place.partition for place in partitions})
@@ -231,7 +239,9 @@ class Incarnation:
         stage = self._stage
         store = self._states.task(number) if self._states is not None else None
         if store is not None:
-            self._require_form(store)
+            form = store.get(FORM_KEY)
+            if form is not None:
+                judge_form(stage, form)
         owner = self._owned[number] = StagePartition(
             stage,
             number,
@@ -241,20 +251,32 @@ class Incarnation:
             positions={place.topic: offset for place, offset in awaiting.offsets.items()},
         )
         owner.output_end = awaiting.output_end
+        owner.replay = self._replay(number, store, awaiting.output_end)
         if store is not None and (position := store.position) is not None:
             owner.stands_at(position)
             self._checkpoint.stands_at(number, position.changelog)
         return owner
 
-    def _require_form(self, store: RocksStore) -> None:
-        form = store.get(FORM_KEY)
-        if form is not None and form != self._stage.form.encode():
-            raise CallerFault(
-                f"the state of {self._stage.group} was written by another flow",
-                code="HW-P034",
-                detail="what this flow keeps has another form, and records already published cannot be unsaid",
-                hint="give the product a new major version, or take the change of its flow back",
-            )
+    def _replay(self, number: int, store: RocksStore | None, end: int) -> Replay | None:
+        """What is to be held against the product's log: what is made from nothing, where that log has records."""
+        writer = self._targets.writer
+        if writer is None or store is None or not end:
+            return None
+        said = store.get(SAID_KEY)
+        if said is None and store.get(FORM_KEY) is not None:
+            return None
+        place = TopicPartition(writer.topic, number)
+        replay = Replay(self._around.broker, place, int(said or self._around.broker.starts([place])[place]), end)
+        if replay.over:
+            return None if said is None else replay
+        if said is None:
+            inputs = [(one.topic, self._stage.partitions) for one in self._stage.inputs if one.product is not None]
+            try:
+                require_whole([*inputs, (writer.topic, self._stage.partitions)], self._around.broker)
+            except CallerFault:
+                replay.close()
+                raise
+        return replay
 
     def _output_ends(self, numbers: Sequence[int]) -> Mapping[int, int]:
         writer = self._targets.writer

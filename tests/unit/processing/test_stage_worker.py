@@ -15,6 +15,7 @@ from headwater.ports.progress import decode_mark
 from headwater.ports.quarantine import PREFIX
 from headwater.ports.record import TopicDescription
 from headwater.processing.flow_file import load_plan
+from headwater.processing.reset import reset
 from headwater.processing.runners.kafka import KafkaRunner
 from headwater.processing.runners.memory import Entry, MemoryRunner
 from headwater.processing.stage_worker import StageWorker
@@ -160,6 +161,9 @@ def test_what_only_maps_and_filters_carries_the_trace_of_its_input_on_in_both_ru
     assert [tuple(one.headers) for one in current] == [headers for _, headers in expected]
     log = memory.topics[small.product.output.topic][0]
     assert [(entry.key, entry.headers) for entry in log if entry.record is not None] == expected
+    with pytest.raises(CallerFault) as refused:
+        reset(small.plan, small.product.output.topic, small.broker, clock=ManualClock())
+    assert refused.value.code == "HW-P174"  # what keeps no state goes on from its offsets
 
 
 def test_the_form_of_a_state_is_the_first_entry_of_its_changelog(small: BrokerMesh, tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""Forget a product's state, so that its runner makes it anew from the inputs. What was published stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headwater.errors import CallerFault
+from headwater.ports.protocol import Broker
+from headwater.ports.record import TopicPartition
+from headwater.processing.steps import Plan, internal_topics
+from headwater.timeline.clock import Clock
+
+LEAVE_MICROSECONDS = 20_000_000  # a runner that was stopped keeps its place for ten seconds, for its successor
+LOOK_MICROSECONDS = 500_000
+
+
+def reset(plan: Plan, output: str, broker: Broker, *, clock: Clock) -> Sequence[str]:
+    """Delete the offsets of its stages' groups, and make its changelogs and rekey topics anew; the topics' names.
+
+    `output` is the product's topic. Raises `CallerFault` HW-P172 while a runner processes the product, HW-P173 where
+    its inputs or its own log no longer begin at their first record, HW-P174 where it keeps no state. Cut off anywhere,
+    it is called again: a runner does not start while a topic is missing.
+    """
+    if not plan.stages[-1].changelog:
+        raise CallerFault(
+            f"{plan.product} keeps no state: there is nothing to reset",
+            code="HW-P174",
+            hint="a changed flow of this kind goes on from where the last one stood",
+        )
+    inputs = [(one.topic, stage.partitions) for stage in plan.stages for one in stage.inputs if one.product is not None]
+    require_whole([*inputs, (output, plan.stages[-1].output.partitions)], broker)
+    for stage in plan.stages:
+        _leave(stage.group, broker, clock)
+    topics = internal_topics(plan)
+    for topic in topics:
+        broker.delete_topic(topic.name)
+    for topic in topics:
+        broker.create_topic(topic)
+    return [topic.name for topic in topics]
+
+
+def require_whole(topics: Sequence[tuple[str, int]], broker: Broker) -> None:
+    """Refuse to make anew what does not follow from what is left: each topic with its number of partitions."""
+    places = [TopicPartition(topic, number) for topic, count in topics for number in range(count)]
+    cut = sorted({place.topic for place, start in broker.starts(places).items() if start > 0})
+    if cut:
+        raise CallerFault(
+            f"{', '.join(cut)} no longer begin{'s' if len(cut) == 1 else ''} at the first record",
+            code="HW-P173",
+            detail="retention removed what the product was made from, or of what it says; it cannot be made anew",
+            hint="give the product a new major version, which begins at what is left",
+        )
+
+
+def _leave(group: str, broker: Broker, clock: Clock) -> None:
+    until = clock.monotonic() + LEAVE_MICROSECONDS
+    while not broker.forget_group(group):
+        if clock.monotonic() >= until:
+            raise CallerFault(
+                f"a runner processes {group.split('.v')[0]} still",
+                code="HW-P172",
+                detail=f"the consumer group {group} has members",
+                hint="stop headwater run for this product, on every machine, and try again",
+            )
+        clock.sleep(LOOK_MICROSECONDS)
