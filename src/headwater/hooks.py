@@ -37,6 +37,7 @@ HAPPENINGS = {
     "product.failed": (
         "a derived product ended, for a reason that waiting does not mend: product, stage, code, reason, hint, others"
     ),
+    "stage.copied": "copies of the state of others' partitions were brought up to date: product, stage, entries",
     "stage.restoring": (
         "a task's state is being read back, about once a second: product, stage, partition, entries, left, percent"
     ),

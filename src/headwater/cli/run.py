@@ -18,6 +18,9 @@ def command(
     slot: Annotated[
         int, typer.Option("--slot", min=0, help="This worker's number; workers on other machines take others.")
     ] = 0,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Keep copies of the other workers' state, to take over at once.")
+    ] = False,
     metrics_port: Annotated[
         int,
         typer.Option(
@@ -48,7 +51,8 @@ def command(
 
     settings, clock = load_settings(), SystemClock()
     if workers > 1:
-        raise typer.Exit(_run_workers(products or [], workers, slot, metrics_port))
+        options = [*(products or []), "--metrics-port", str(metrics_port), *(["--standby"] if standby else [])]
+        raise typer.Exit(_run_workers(options, range(slot, slot + workers)))
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
     plans = derived_plans(mesh, products or [])
@@ -66,6 +70,7 @@ def command(
         clock=clock,
         hooks=hooks,
         slot=slot,
+        standby=standby,
         failpoint=arm(settings.failpoint),
     )
     runner = KafkaRunner(plans, around)
@@ -111,15 +116,14 @@ class _Reporter:
             self._say(f"{stage}: {count} record{'s' if count > 1 else ''} in quarantine [{fields['code']}]")
 
 
-def _run_workers(products: list[str], workers: int, first: int, metrics_port: int) -> int:
+def _run_workers(options: list[str], slots: range) -> int:
     """A process for each worker; the first that fails ends all, and its exit code is ours."""
     import multiprocessing
     import signal
     import threading
 
     context = multiprocessing.get_context("spawn")
-    slots = range(first, first + workers)
-    processes = [context.Process(target=_worker, args=(products, slot, metrics_port)) for slot in slots]
+    processes = [context.Process(target=_worker, args=(options, slot)) for slot in slots]
     for process in processes:
         process.start()
     stopping = threading.Event()
@@ -135,9 +139,9 @@ def _run_workers(products: list[str], workers: int, first: int, metrics_port: in
     return max((abs(process.exitcode or 0) for process in processes), default=0)
 
 
-def _worker(products: list[str], slot: int, metrics_port: int) -> None:
+def _worker(options: list[str], slot: int) -> None:
     import runpy
     import sys
 
-    sys.argv = ["headwater", "run", *products, "--slot", str(slot), "--metrics-port", str(metrics_port)]
+    sys.argv = ["headwater", "run", *options, "--slot", str(slot)]
     runpy.run_module("headwater", run_name="__main__")

@@ -243,6 +243,14 @@ METRICS = (
         "Offsets of the changelog that are still to be read before a partition goes on; 0 once its state is back.",
     ),
     Metric(
+        "headwater_stage_copied_entries_total",
+        "counter",
+        ("product", "stage"),
+        "stage.copied",
+        "entries",
+        "State entries of others' partitions that a standby copied.",
+    ),
+    Metric(
         "headwater_product_failed_total",
         "counter",
         ("product", "code"),

@@ -19,6 +19,7 @@ from headwater.processing.engine import new_task
 from headwater.processing.replay import SAID_KEY, Replay
 from headwater.processing.reset import require_whole
 from headwater.processing.restoring import Restore
+from headwater.processing.standby import Standby
 from headwater.processing.state import MemoryStore
 from headwater.processing.state_form import judge_form, require_form
 from headwater.processing.state_rocksdb import RocksStates, RocksStore
@@ -73,6 +74,7 @@ class Incarnation:
         self._sink = around.broker.sink(transactional_id)
         self._checkpoint = around.checkpoint(targets, self._sink, failpoint=around.failpoint)
         self._states: RocksStates | None = None
+        self._standby: Standby | None = None
         self._restore = Restore(
             around.broker,
             stage.changelog,
@@ -89,6 +91,8 @@ class Incarnation:
         if stage.changelog:
             require_form(stage, around.broker, clock=around.clock)
             self._states = RocksStates(around.folder / stage.group / f"slot-{around.slot}")
+            if around.standby:
+                self._standby = Standby(str(self._plan.product), stage, self._states, around)
         member = f"{stage.group}-{around.slot}"
         self._source = around.broker.group(stage.group, topics_of(stage), self, member=member)
 
@@ -103,6 +107,8 @@ class Incarnation:
         elif self._unfinished:
             timeout = min(timeout, max(0, self._rest_until - clock.monotonic()) / 1_000_000)
         found = self._source.fetch(POLL_MESSAGES, timeout)
+        if self._standby is not None and len(found) < POLL_MESSAGES:
+            self._standby.step({*self._owned, *self._awaiting})
         if not found and not self._unfinished:
             return
         owned, touched, read = self._owned, self._unfinished, 0
@@ -131,7 +137,7 @@ class Incarnation:
             owner.close()
         self._owned.clear()
         self._awaiting.clear()
-        for part in (self._source, self._sink, self._restore, self._states):
+        for part in (self._source, self._sink, self._restore, self._standby, self._states):
             if part is not None:
                 part.close()
 
@@ -219,6 +225,8 @@ class Incarnation:
         """The stores of these partitions, and which of them must be restored before they are used."""
         if self._states is None:
             return {}, set()
+        if self._standby is not None:
+            self._standby.leave(numbers)
         stores = {number: self._states.task(number) for number in numbers}
         by_number: dict[int, dict[str, int]] = {number: {} for number in numbers}
         for place, offset in committed.items():

@@ -61,8 +61,12 @@ class StageWorker:
                 )
                 self._wait(doubts, stopping)
 
+    def incarnation(self) -> Incarnation:
+        """A new life, not opened yet."""
+        return Incarnation(self._plan, self._stage, self._around, self._targets, self._readers, self.account)
+
     def _live(self, stopping: Callable[[], bool]) -> None:
-        incarnation = Incarnation(self._plan, self._stage, self._around, self._targets, self._readers, self.account)
+        incarnation = self.incarnation()
         try:
             incarnation.open()
             while not stopping():

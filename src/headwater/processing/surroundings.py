@@ -25,6 +25,7 @@ class Surroundings:
     clock: Clock
     hooks: Hooks
     slot: int = 0
+    standby: bool = False
     failpoint: Callable[[str], None] = lambda name: None
     checkpoint: type[Checkpoint] = Checkpoint
 
