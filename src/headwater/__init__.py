@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from headwater.sdk.emit import emit_many_async as emit_many_async
     from headwater.sdk.open import open as open
     from headwater.sdk.outbox_session import outbox_of as outbox_of
+    from headwater.sdk.query import query as query
 
 _HOMES: dict[str, str] = {
     "Change": "headwater.outbox.change",
@@ -64,6 +65,7 @@ _HOMES: dict[str, str] = {
     "minimum": "headwater.processing.flow",
     "open": "headwater.sdk.open",
     "outbox_of": "headwater.sdk.outbox_session",
+    "query": "headwater.sdk.query",
     "Update": "headwater.ports.consuming",
     "total": "headwater.processing.flow",
     "tumbling": "headwater.processing.windows",
@@ -97,6 +99,7 @@ __all__ = [
     "minimum",
     "open",
     "outbox_of",
+    "query",
     "total",
     "tumbling",
     "when",

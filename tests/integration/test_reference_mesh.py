@@ -198,6 +198,13 @@ def test_a_query_as_of_any_two_moments_says_what_the_plain_history_says(stack, r
     assert answers[-1] == [corrected]
     rows, said = printed("query", name, "--recorded", "2999-01-01T00:00:00Z")
     assert rows and "this answer may still change" in said
+    counted = (
+        f"SELECT kind, count(*) AS records FROM history('{name}') WHERE origin = 'JFK' GROUP BY kind ORDER BY kind"
+    )
+    rows, said = printed("query", counted)
+    kinds = sorted(str(record["kind"]) for record in history)
+    assert rows == [{"kind": kind, "records": kinds.count(kind)} for kind in sorted(set(kinds))]
+    assert "this answer is final" in said
 
 
 @pytest.mark.slow

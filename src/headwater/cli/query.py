@@ -1,4 +1,4 @@
-"""`headwater query`: what a product says, as of a valid and a recorded moment."""
+"""`headwater query`: what a product says, or what a SELECT over products finds, as of a valid and a recorded moment."""
 
 from __future__ import annotations
 
@@ -14,24 +14,38 @@ if TYPE_CHECKING:
 
 
 def command(
-    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Its name, as airports.hourly_punctuality.")],
+    asked: Annotated[
+        str, typer.Argument(metavar="PRODUCT|SELECT", help="A product's name, or one SELECT over products.")
+    ],
     valid: Annotated[str | None, typer.Option("--valid", help="True when; ISO 8601 with a zone.")] = None,
     recorded: Annotated[str | None, typer.Option("--recorded", help="As known when; left out, now.")] = None,
     key: Annotated[list[str] | None, typer.Option("--key", help="A key field and its value, as origin=JFK.")] = None,
     history: Annotated[bool, typer.Option("--history", help="Every record as it was published instead.")] = False,
     wait: Annotated[float, typer.Option("--wait", min=0, max=3600, help="Wait so long to be settled, seconds.")] = 0.0,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows of a SELECT at most.")] = 10_000,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, max=3600, help="A SELECT is stopped then.")] = 60.0,
     output: Annotated[Literal["text", "json"], typer.Option("--output", help="How to print a record.")] = "text",
 ) -> None:
-    """Say what is true in a product at a moment, as it was known at a moment.
+    """Say what is true in a product at a moment, as it was known at a moment; or what a SELECT finds in products.
 
     One record a line; JSON is one object a line. Whether the answer is settled goes to stderr: a settled answer is the
     same for ever, one that is not may still change when records arrive.
+
+    In a SELECT a product's name is the product as of the two moments; as_of('name', recorded => '…') is it as of
+    others, and history('name') every record of it.
     """
+    if any(sign.isspace() for sign in asked.strip()):
+        from headwater.cli import query_sql
+
+        query_sql.show(
+            asked, valid, recorded, key=key, history=history, limit=limit, seconds=seconds, wait=wait, output=output
+        )
+        return
     from headwater.cli import console
     from headwater.schemas.payload import writer
     from headwater.sdk.open import open as open_product
 
-    with open_product(product) as opened:
+    with open_product(asked) as opened:
         moment = _moment(recorded)
         answer = _asked(opened, valid, moment, key or [], history=history, wait=wait)
         convert = writer(opened.product.output.schema)

@@ -22,26 +22,29 @@ class Refused(Exception):
         self.code, self.message, self.why, self.fix, self.place = code, message, why, fix, place
 
 
-def parse(text: str) -> Any:
-    """The one SELECT that the text holds, as sqlglot's tree. Raises `Refused`, and `CallerFault` without sqlglot."""
+def parse(text: str, *, name: str = "flow.sql") -> Any:
+    """The one SELECT that the text holds, as sqlglot's tree; `name` is what messages call the text.
+
+    Raises `Refused`, and `CallerFault` without sqlglot.
+    """
     try:
         import sqlglot
         from sqlglot.errors import SqlglotError
     except ImportError:
         raise CallerFault(
-            "flow.sql needs sqlglot, which is not installed",
+            f"{name} needs sqlglot, which is not installed",
             code="HW-P164",
             detail="SQL is parsed with it; flows in Python do without",
             hint="pip install 'headwater[sql]'",
         ) from None
     if len(text) > TEXT_LIMIT:
-        raise _too_much(f"flow.sql has {len(text)} characters, and {TEXT_LIMIT} are the most")
+        raise _too_much(f"{name} has {len(text)} characters, and {TEXT_LIMIT} are the most")
     try:
         tokens = sqlglot.tokenize(text, read=_DIALECT)
-        _bounded(tokens)
+        _bounded(tokens, name)
         statements = [statement for statement in sqlglot.parse(text, read=_DIALECT) if statement is not None]
     except RecursionError:
-        raise _too_much("flow.sql is nested too deeply") from None
+        raise _too_much(f"{name} is nested too deeply") from None
     except SqlglotError as error:
         known = (getattr(error, "errors", None) or [{}])[0]
         said = str(known.get("description") or "a string, name or comment does not end")
@@ -51,13 +54,13 @@ def parse(text: str) -> Any:
             int(known.get("line") or 1),
             max(1, int(known.get("col") or 1) - len(known.get("highlight") or " ") + 1),
         )
-        raise _unread(f"flow.sql is not SQL: {said}", "mend this place", place) from None
+        raise _unread(f"{name} is not SQL: {said}", "mend this place", place) from None
     if len(statements) != 1:
         place = next(((token.line, token.col) for token in tokens if token.token_type.name == "SEMICOLON"), (1, 1))
-        raise _unread(f"flow.sql holds {len(statements)} statements", "leave one SELECT; use WITH for steps", place)
+        raise _unread(f"{name} holds {len(statements)} statements", "leave one SELECT; use WITH for steps", place)
     tree = statements[0]
     if _depth(tree) > DEPTH_LIMIT:
-        raise _too_much("flow.sql is nested too deeply", place_of(tree, text))
+        raise _too_much(f"{name} is nested too deeply", place_of(tree, text))
     return tree
 
 
@@ -68,12 +71,12 @@ def place_of(node: Any, text: str) -> tuple[int, int]:
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
-def _bounded(tokens: list[Any]) -> None:
+def _bounded(tokens: list[Any], text: str) -> None:
     if len(tokens) > TOKENS_LIMIT:
-        raise _too_much(f"flow.sql has {len(tokens)} words and signs, and {TOKENS_LIMIT} are the most")
+        raise _too_much(f"{text} has {len(tokens)} words and signs, and {TOKENS_LIMIT} are the most")
     if not tokens or tokens[0].token_type.name not in ("SELECT", "WITH"):
         place = (tokens[0].line, max(1, tokens[0].col - len(tokens[0].text) + 1)) if tokens else (1, 1)
-        raise _unread("flow.sql does not begin with SELECT or WITH", "write one SELECT", place)
+        raise _unread(f"{text} does not begin with SELECT or WITH", "write one SELECT", place)
     depth = negations = 0
     for token in tokens:
         name = token.token_type.name
@@ -82,7 +85,7 @@ def _bounded(tokens: list[Any]) -> None:
         )
         negations = negations + 1 if name in ("NOT", "DASH", "TILDE") else 0
         if depth + negations > NESTING_LIMIT:
-            raise _too_much("flow.sql is nested too deeply", (token.line, token.col))
+            raise _too_much(f"{text} is nested too deeply", (token.line, token.col))
 
 
 def _depth(tree: Any) -> int:

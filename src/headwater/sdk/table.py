@@ -37,12 +37,12 @@ class Table(Answer):
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame`; pandas is not installed with Headwater. Raises `CallerFault` HW-K063 without it."""
-        _library("pandas")
+        library("pandas")
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> Any:
         """A `polars.DataFrame`; Polars is not installed with Headwater. Raises `CallerFault` HW-K063 without it."""
-        return _library("polars").from_arrow(self.to_arrow())
+        return library("polars").from_arrow(self.to_arrow())
 
     def __repr__(self) -> str:
         return f"<{self.firmness()}>"
@@ -78,7 +78,8 @@ def _cell(value: Any) -> str:
     return html.escape(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+    """A library that Headwater works with and does not bring; raises `CallerFault` HW-K063 without it."""
     try:
         return import_module(name)
     except ImportError:
