@@ -226,7 +226,7 @@ def test_states_that_events_make_come_back_from_the_changelog(kafka: KafkaBroker
     assert any(record["valid_to"] is None for record in records)
 
 
-STOPS = """from headwater import Stream, col, count_distinct, total
+STOPS = """from headwater import Stream, col, count_distinct, total, tumbling
 
 
 def flow(departures: Stream, arrivals: Stream) -> Stream:
@@ -236,7 +236,22 @@ def flow(departures: Stream, arrivals: Stream) -> Stream:
 """
 
 
-def two_sources(kafka: KafkaBroker, folder: Path, nonce: str) -> BrokerMesh:
+NEAR = """from headwater import Stream, col, count_distinct, total, tumbling
+
+
+def flow(departures: Stream, arrivals: Stream) -> Stream:
+    pairs = departures.join_within(
+        arrivals.filter(col("delay_minutes").coalesce(0) >= 0),
+        within="24h",
+        on={"flight_id": "flight_id"},
+        take={"to": "origin", "delayed": "delay_minutes"},
+    )
+    counted = pairs.aggregate(by=["to"], window=WINDOW, rows=count_distinct("event_id"), minutes=total("delayed"))
+    return counted.select(origin=col("to"), departures=col("rows") * 1000 + col("minutes").coalesce(0))
+"""
+
+
+def two_sources(kafka: KafkaBroker, folder: Path, nonce: str, flow: str) -> BrokerMesh:
     """The small mesh with stops in its departures, arrivals like them, and both counted by the hour and stop."""
     write_renamed_mesh(folder, nonce)
     field = '{"name": "delay_minutes"'
@@ -249,20 +264,20 @@ def two_sources(kafka: KafkaBroker, folder: Path, nonce: str) -> BrokerMesh:
         write(folder, name.replace("flights", f"flights{nonce}"), text)
     hourly = HOURLY.replace("airports", f"airports{nonce}")
     read = f"{{product: flights{nonce}.departures, major: 1, reads: [origin, occurred_at]}}"
-    both = read.replace("[origin, occurred_at]", "[stops]")
+    both = read.replace(", reads: [origin, occurred_at]", "")
     edit(folder, hourly, f"  - {read}", f"  - {both}\n  - {both.replace('departures', 'arrivals')}")
-    flow = STOPS.replace("WINDOW", 'tumbling("1h")').replace("count_distinct, total", "count_distinct, total, tumbling")
-    write(folder, HOURLY_FLOW.replace("airports", f"airports{nonce}"), flow)
+    write(folder, HOURLY_FLOW.replace("airports", f"airports{nonce}"), flow.replace("WINDOW", 'tumbling("1h")'))
     small = BrokerMesh.loaded(kafka, folder, nonce)
     for topic in desired(small.mesh, {small.plan.product: small.plan}).topics:
         kafka.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
     return small
 
 
-def test_united_inputs_and_elements_of_arrays_are_as_in_memory(kafka: KafkaBroker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flow", [STOPS, NEAR], ids=["united and exploded", "paired by distance"])
+def test_flows_of_two_inputs_are_as_in_memory(kafka: KafkaBroker, tmp_path: Path, flow: str) -> None:
     """Both inputs have the same ids, and corrections make arrays shorter and longer."""
     nonce = f"x{uuid.uuid4().hex[:8]}"
-    small = two_sources(kafka, tmp_path / "mesh", nonce)
+    small = two_sources(kafka, tmp_path / "mesh", nonce, flow)
     ways = [small, replace(small, source=small.mesh.product(f"flights{nonce}.arrivals"), _offsets={})]
     places = ["JFK", "LGA", "JFK", "EWR"]
     given = []

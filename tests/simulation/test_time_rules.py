@@ -13,12 +13,14 @@ from headwater.testing.conformance.fold_cases import FOLD_CASES
 from headwater.testing.conformance.latest_cases import LATEST_CASES
 from headwater.testing.conformance.runner_cases import CASES, TICK, Case, Histories, Run, log_of
 from headwater.testing.conformance.union_cases import UNION_CASES
+from headwater.testing.conformance.within_cases import WITHIN_CASES
 
 ALL_CASES = (
     *CASES,
     *EXPLODE_CASES,
     *FOLD_CASES,
     *UNION_CASES,
+    *WITHIN_CASES,
     *LATEST_CASES,
 )
 EVERY_CASE = pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Kind = Literal["breaking", "additive", "forward-only"]
-_COMBINING = ("aggregate ", "latest ", "join_as_of ", "join_interval ")
+_COMBINING = ("aggregate ", "latest ", "join_as_of ", "join_within ")
 _CONDITION = "filter "
 _MIXED = "what is kept was folded or joined another way, and results would be made of both"
 _STAYS = "what was published before stays as it was made, and is not taken back"

@@ -11,6 +11,7 @@ from headwater.processing.operators.changes import Changes, ChangesSpec
 from headwater.processing.operators.core import Change, RowStep
 from headwater.processing.operators.explode import Explode, ExplodeSpec
 from headwater.processing.operators.join_as_of import FactsSpec, Join, JoinSpec
+from headwater.processing.operators.join_interval import IntervalJoin, IntervalSpec, OthersSpec
 from headwater.processing.operators.latest import Latest, LatestSpec
 from headwater.processing.operators.publish import Numbered, Publish
 from headwater.processing.operators.rekey import Moved, Rekey
@@ -59,7 +60,7 @@ class Chain:
                 made, became = self._changes[entry.topic].tick(items)
                 changes.extend(made)
                 _add(counts, became)
-            elif not isinstance(entry.logic, FactsSpec):
+            elif not isinstance(entry.logic, FactsSpec | OthersSpec):
                 changes.extend(items)
                 counts["folded"] += len(items)
         for operator, step, right in self._operations:
@@ -87,6 +88,7 @@ _OPERATORS: Mapping[type, Callable[[Any, Overlay, bool], Any]] = {
     ExplodeSpec: lambda spec, overlay, numbered: Explode(spec),
     LatestSpec: lambda spec, overlay, numbered: Latest(spec, overlay),
     JoinSpec: lambda spec, overlay, numbered: Join(spec, overlay),
+    IntervalSpec: lambda spec, overlay, numbered: IntervalJoin(spec, Changes(spec.right.changes, overlay), overlay),
 }
 
 

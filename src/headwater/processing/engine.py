@@ -27,6 +27,7 @@ from headwater.processing.chain import Chain
 from headwater.processing.lanes import NEVER, Lane, Position, frontier_of
 from headwater.processing.operators.changes import ChangesSpec, Intake
 from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
+from headwater.processing.operators.join_interval import OthersSpec
 from headwater.processing.operators.passing import Passing
 from headwater.processing.operators.rekey import mark_header, read
 from headwater.processing.packing import RowForm, pack_integer
@@ -312,5 +313,7 @@ class _Input:
             if isinstance(logic, ChangesSpec)
             else FactsIntake(logic)
             if isinstance(logic, FactsSpec)
+            else Intake(logic.changes)
+            if isinstance(logic, OthersSpec)
             else None
         )

@@ -15,6 +15,7 @@ from headwater.processing.graph import (
     Filter,
     Graph,
     JoinAsOf,
+    JoinWithin,
     Latest,
     Node,
     Relation,
@@ -69,7 +70,7 @@ def _deciding(graph: Graph, node: Node) -> Iterator[tuple[Field, Use]]:
     elif isinstance(node, Aggregate | Latest):
         yield from _of(before, node.by, "group")
         yield from _of(before, [before.instant], "time")
-    elif isinstance(node, JoinAsOf):
+    elif isinstance(node, JoinAsOf | JoinWithin):
         right = relate(graph, node.right)
         yield from _of(before, [left for left, _ in node.on], "join")
         yield from _of(before, [before.instant], "time")

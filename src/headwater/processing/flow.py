@@ -21,6 +21,7 @@ from headwater.processing.graph import (
     Explode,
     Filter,
     JoinAsOf,
+    JoinWithin,
     Latest,
     Map,
     Measure,
@@ -30,6 +31,7 @@ from headwater.processing.graph import (
     main_line,
 )
 from headwater.processing.windows import Window
+from headwater.timeline.instant import Duration
 
 
 class Stream:
@@ -158,6 +160,27 @@ class Stream:
                 )
         return Stream(JoinAsOf(self.node, other.node, tuple(on.items()), tuple(take.items()), name, _line()))
 
+    def join_within(
+        self, other: Stream, *, within: str, on: Mapping[str, str], take: Mapping[str, str], name: str = ""
+    ) -> Stream:
+        """A row for each pair of events of both sides that occurred at most `within` of each other (an inner join).
+
+        `on` pairs this stream's fields with the other's key fields, `take` names new fields by the other's, its
+        `occurred_at` among them. A pair keeps this side's `occurred_at`; its `event_id` is made of both. Late events
+        make their pairs when they come; corrections and retractions alter or take back each pair that they are in.
+
+        >>> source(0).join_within(source(1), within="2h", on={"flight_id": "flight_id"}, take={"gate": "gate"})
+        Stream(join_within <- input 0)
+        """
+        if not isinstance(other, Stream) or not isinstance(within, str):
+            raise _refused("join_within takes another stream and a distance", 'for example within="2h"')
+        for pairs in (on, take):
+            if not isinstance(pairs, Mapping) or not pairs:
+                raise _refused("join_within pairs fields by name", 'for example on={"flight_id": "flight_id"}')
+        distance = int(Duration.parse(within))
+        node = JoinWithin(self.node, other.node, tuple(on.items()), tuple(take.items()), distance, name, _line())
+        return Stream(node)
+
     def __repr__(self) -> str:
         words = {
             Filter: "filter",
@@ -166,6 +189,7 @@ class Stream:
             Aggregate: "aggregate",
             Latest: "latest",
             JoinAsOf: "join_as_of",
+            JoinWithin: "join_within",
         }
         line = main_line(self.node)
         steps = [words[type(node)] for node in line[:0:-1]]

@@ -148,7 +148,20 @@ class JoinAsOf:
     line: int = 0
 
 
-Stateful = Aggregate | Latest | JoinAsOf
+@dataclass(frozen=True, slots=True)
+class JoinWithin:
+    """Left events with each right event at most `distance` microseconds from them; a pair is an event."""
+
+    source: Node
+    right: Node
+    on: tuple[tuple[str, str], ...]
+    take: tuple[tuple[str, str], ...]
+    distance: int
+    name: str
+    line: int = 0
+
+
+Stateful = Aggregate | Latest | JoinAsOf | JoinWithin
 """Steps with state of their own, by which they are named."""
 
 Step = Explode | Stateful
@@ -230,7 +243,7 @@ def before_of(node: Node) -> tuple[Node, ...]:
         return ()
     if isinstance(node, Union):
         return node.sources
-    return (node.source, node.right) if isinstance(node, JoinAsOf) else (node.source,)
+    return (node.source, node.right) if isinstance(node, JoinAsOf | JoinWithin) else (node.source,)
 
 
 def stateful(node: Node) -> bool:

@@ -18,6 +18,7 @@ from headwater.processing.graph import (
     Filter,
     Graph,
     JoinAsOf,
+    JoinWithin,
     Latest,
     Map,
     Measure,
@@ -139,7 +140,7 @@ class _Reading:
         self.values |= {one.text for one in values.values()}
         self.columns = {**by, **values, **plain(("valid_from", "valid_to"))}
 
-    def _join(self, step: JoinAsOf) -> None:
+    def _join(self, step: JoinAsOf | JoinWithin) -> None:
         source = main_line(step.right)[0]
         assert isinstance(source, Source)
         product = str(self._graph.inputs[source.index].product)
@@ -150,7 +151,8 @@ class _Reading:
         where = "".join(f" where {condition}" for condition in right.conditions)
         self._keep()
         name = step_name(self._graph, step)
-        self._say(f"join_as_of '{name}' {product}{where} on {' and '.join(on)}", step.line)
+        kind = f"join_within {step.distance}us" if isinstance(step, JoinWithin) else "join_as_of"
+        self._say(f"{kind} '{name}' {product}{where} on {' and '.join(on)}", step.line)
         for name, taken in step.take:
             self.columns[name] = _value(joined(f"{step.name} {product}".strip(), [right.columns[taken]]))
             self.values.add(self.columns[name].text)

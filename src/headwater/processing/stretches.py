@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from headwater.processing.compile_aggregate import AGGREGATE_RULE
 from headwater.processing.compile_explode import EXPLODE_RULE
+from headwater.processing.compile_interval import WITHIN_RULE
 from headwater.processing.compile_join import JOIN_RULE
 from headwater.processing.compile_latest import LATEST_RULE
 from headwater.processing.graph import (
@@ -16,6 +17,7 @@ from headwater.processing.graph import (
     Filter,
     Graph,
     JoinAsOf,
+    JoinWithin,
     Latest,
     Map,
     Node,
@@ -33,6 +35,7 @@ Rows = Map | Filter
 STEP_RULES: Mapping[type, StepRule] = {
     Aggregate: AGGREGATE_RULE,
     JoinAsOf: JOIN_RULE,
+    JoinWithin: WITHIN_RULE,
     Explode: EXPLODE_RULE,
     Latest: LATEST_RULE,
 }

@@ -15,6 +15,7 @@ from headwater.processing.graph import (
     Filter,
     Graph,
     JoinAsOf,
+    JoinWithin,
     Latest,
     Map,
     Node,
@@ -31,6 +32,7 @@ from headwater.processing.graph import (
 from headwater.processing.refusals import Wrong, fields_of, finding
 from headwater.processing.validation_aggregate import aggregate_rule
 from headwater.processing.validation_explode import explode_rule
+from headwater.processing.validation_interval import within_rule
 from headwater.processing.validation_join import join_rule
 from headwater.processing.validation_latest import check_pieces, latest_rule
 from headwater.processing.validation_rows import filter_rule, map_rule, source_rule
@@ -49,6 +51,7 @@ _RULES: Mapping[type, Callable[..., Relation]] = {
     Latest: latest_rule,
     Aggregate: aggregate_rule,
     JoinAsOf: join_rule,
+    JoinWithin: within_rule,
 }
 
 

@@ -60,6 +60,26 @@ def united(inputs: Mapping[str, Iterable[Record]]) -> list[dict[str, Any]]:
     return rows
 
 
+def paired(
+    left: Iterable[Record], right: Iterable[Record], *, on: str, distance: int, take: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """A record for each pair with one value of a field that occurred so near: the left's, with fields of the right.
+
+    >>> one, two = {"event_id": "a", "k": 1, "occurred_at": 5}, {"event_id": "b", "k": 1, "occurred_at": 9, "n": 7}
+    >>> [(row["event_id"], row["n"]) for row in paired([one], [two], on="k", distance=4, take={"n": "n"})]
+    [('a&b', 7)]
+    """
+    rows = []
+    others = list(right)
+    for one in left:
+        for two in others:
+            near = -distance <= two["occurred_at"] - one["occurred_at"] <= distance
+            if one[on] is not None and one[on] == two[on] and near:
+                pair = {"event_id": str(one["event_id"]) + "&" + str(two["event_id"])}
+                rows.append({**one, **pair, **{name: two[of] for name, of in take.items()}})
+    return rows
+
+
 def state_at(events: Iterable[Record], valid_at: int) -> Record | None:
     """Of the events that have occurred by an instant the last, by instant and id; None where there is none.
 

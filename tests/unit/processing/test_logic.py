@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headwater.contracts.logic_diff import logic_changes
 from headwater.processing.compiler import compile_plan
 from headwater.processing.expressions import Call, Column, Expression, Literal, col, when
-from headwater.processing.flow import source
+from headwater.processing.flow import Stream, source
 from headwater.processing.function_text import TREE, TREE_FILE, function_text
 from headwater.processing.graph import Filter, Graph, Map, Source
 from headwater.processing.logic import Logic, logic_of
@@ -225,6 +225,15 @@ LAST, JOINED = (
 )
 
 
+def near(left: Stream, right: Stream, within: str) -> Stream:
+    """Sales in one shop by the sales of the other about that time."""
+    pairs = left.join_within(right, within=within, on={"number": "number"}, take={"more": "amount"})
+    return pairs.map(amount=col("amount") + col("more"))
+
+
+NEAR = lambda a, b, c: near(a, b, "5us")  # noqa: E731
+
+
 @pytest.mark.parametrize(
     ("output", "one", "two", "kinds"),
     [
@@ -238,6 +247,10 @@ LAST, JOINED = (
         (SALES, EXPLODED, lambda a, b, c: EXPLODED(a, b, c).filter(col("at") == 0), ["forward-only"]),
         (SALES, EXPLODED, lambda a, b, c: a, ["breaking"]),
         (SALES, EXPLODED, lambda a, b, c: EXPLODED(a, b, c).map(amount=col("at")), ["forward-only"]),
+        (SALES, NEAR, lambda a, b, c: near(a, b.map(other=col("amount")), "5us"), []),
+        (SALES, NEAR, lambda a, b, c: near(a, b, "6us"), ["breaking"]),
+        (SALES, NEAR, lambda a, b, c: near(a, b.filter(col("amount") > 1), "5us"), ["breaking"]),
+        (SALES, NEAR, lambda a, b, c: near(a, b, "5us").filter(col("amount") > 1), ["forward-only"]),
         (STATES, LAST, lambda a, b, c: a.filter(col("amount") > 1).latest(by=["clerk"]), ["breaking"]),
         (STATES, LAST, lambda a, b, c: a.map(amount=col("amount") + 1).latest(by=["clerk"]), ["breaking"]),
         (STATES, LAST, lambda a, b, c: a.latest(by=["clerk"]).filter(col("amount") > 1), ["forward-only"]),
