@@ -110,9 +110,9 @@ def _product(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Ch
 
 
 def _promises(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    for name in new:
+    for name in dict.fromkeys([*new, *_SAID_IF_ANY]):
         before, after = old.get(name), new.get(name)
-        if before != after and name in old and name not in ("service_levels", "quality"):
+        if before != after and (name in old or name in _SAID_IF_ANY) and name not in ("service_levels", "quality"):
             effect, why = _JUDGES.get(name, _always("metadata", "the contract says more"))(before, after)
             yield Change(f"outputs[0].{name}", effect, _said(before), _said(after), why)
     levels, later = old.get("service_levels", {}), new.get("service_levels", {})
@@ -215,6 +215,7 @@ def _said(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+_SAID_IF_ANY = ("grid",)  # promises that are not written out where a contract has none
 _JUDGES: Mapping[str, Callable[[Any, Any], tuple[Effect, str]]] = {
     "name": _always("metadata", "the output has another name"),
     "schema": _always("breaking", "decoders match records by name"),
@@ -227,4 +228,5 @@ _JUDGES: Mapping[str, Callable[[Any, Any], tuple[Effect, str]]] = {
     "access": _access,
     "corrections": _corrections,
     "accept_late": _lateness,
+    "grid": _always("breaking", "facts from before need not lie on it, and flows count on each that does"),
 }

@@ -135,6 +135,10 @@ OUTPUT = Record(
             "Whether published records may be corrected or repeated later. Default: all.",
         ),
         "accept_late": Key(_DURATION_TEXT, "What is recorded later than this goes to quarantine. Default: no bound."),
+        "grid": Key(
+            _DURATION_TEXT,
+            "The length of each fact's interval, counted from the Unix epoch on. Default: any.",
+        ),
     },
 )
 

@@ -208,6 +208,7 @@ def _output(values: dict[str, Any]) -> Output:
         retention=None if retention == keys.FOREVER else Duration.parse(retention),
         quality=tuple(QualityRule(**rule) for rule in values.get("quality", ())),
         accept_late=Duration.parse(values["accept_late"]) if "accept_late" in values else None,
+        grid=Duration.parse(values["grid"]) if "grid" in values else None,
         **rest,
     )
 

@@ -122,7 +122,10 @@ class QualityRule:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a product publishes. `retention` None means forever; `accept_late` None means without bound."""
+    """What a product publishes. `retention` None means forever; `accept_late` None means without bound.
+
+    `grid` is the length of every fact's interval, counted from the Unix epoch on; None where intervals may be any.
+    """
 
     name: str
     schema: str
@@ -137,6 +140,7 @@ class Output:
     access: Mapping[str, str] = field(default_factory=dict)
     corrections: Literal["all", "none"] = "all"
     accept_late: Duration | None = None
+    grid: Duration | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,10 @@ def promises_of(product: Product) -> dict[str, Any]:
         "retention": output.retention.text() if output.retention is not None else None,
         "accept_late": output.accept_late.text() if output.accept_late is not None else None,
     }
+    if output.grid is None:
+        del said["grid"]  # as it is in what was released before there was one
+    else:
+        said["grid"] = output.grid.text()
     inputs = [{"product": str(one.product), "major": one.major, "reads": list(one.reads)} for one in product.inputs]
     value = {
         "type": str(product.type),

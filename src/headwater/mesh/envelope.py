@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from headwater.contracts.load import Contract
-from headwater.contracts.product import Output, Product
+from headwater.contracts.product import Output, Product, ProductType
 from headwater.errors import Finding
 from headwater.naming import schema_full_name
 from headwater.schemas.annotations import PLATFORM_FIELDS, envelope_findings
@@ -39,6 +39,21 @@ def schema_findings(read: SchemaFile, product: Product, output: Output) -> list[
         fix = f'write "name": "{output.schema}", "namespace": "{product.name}"'
         findings.append(read.finding("HW-C045", ".name", message, why=why, fix=fix))
     return findings
+
+
+def grid_findings(contract: Contract[Product], read: SchemaFile, product: Product, output: Output) -> list[Finding]:
+    """Why an output cannot promise a grid: it is not the relay that writes it, or it holds no facts."""
+    if output.grid is None:
+        return []
+    path, message = "outputs[0].grid", ""
+    if output.grid <= 0:
+        message, why, fix = "a grid has a length above zero", "no interval is that short", "write one, such as 1h"
+    elif product.type is not ProductType.SOURCE_ALIGNED:
+        message, why = "only a source-aligned product says grid", "of a flow's facts, its windows say how they lie"
+        fix = "remove grid; a product of type aggregate has one by its windows"
+    elif any(field.name == "event_id" for field in read.schema.fields):
+        message, why, fix = "events have no intervals to lie on a grid", "each is at one instant", "remove grid"
+    return [contract.finding("HW-C117", path, message, why=why, fix=fix)] if message else []
 
 
 def key_findings(contract: Contract[Product], read: SchemaFile, output: Output) -> list[Finding]:

@@ -20,7 +20,7 @@ from headwater.contracts.load import (
 )
 from headwater.contracts.product import Output, Product, ProductType
 from headwater.errors import CallerFault, Finding, InvalidFiles
-from headwater.mesh.envelope import SchemaFile, key_findings, schema_findings
+from headwater.mesh.envelope import SchemaFile, grid_findings, key_findings, schema_findings
 from headwater.mesh.guardable import guard_findings
 from headwater.mesh.products import Mesh, ResolvedOutput, ResolvedProduct
 from headwater.mesh.references import Draft, consumer_findings, reference_findings
@@ -252,7 +252,7 @@ class _FolderReading:
         found = schema_findings(read, product, output)
         keys = key_findings(contract, read, output)
         guards = guard_findings(read)
-        self.findings += [*found, *keys, *guards]
+        self.findings += [*found, *keys, *guards, *grid_findings(contract, read, product, output)]
         return None if found or keys or guards else read
 
     def consumers(self) -> list[Contract[Consumer]]:

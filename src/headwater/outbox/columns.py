@@ -61,7 +61,7 @@ class SourceColumns:
 
 def fitting(output: ResolvedOutput) -> bool:
     """Whether rows of this output can be read as columns: by its schema, its key, and one record for each row."""
-    if "current" in output.output.ports:
+    if "current" in output.output.ports or output.output.grid is not None:
         return False
     return fits(output.schema.type) and all(
         _plain_key(output.payload_schema.field(name).type) for name in output.output.key

@@ -177,6 +177,7 @@ def _publisher(target: Target, partition_by_key: Partitions) -> _Publish:
     full_name, key_fields = output.schema.name.encode(), output.output.key
     event = output.shape == "event"
     encode, read = RowCodec(output.schema).encode, _payload_reader(output)
+    grid = output.output.grid
     current = current_topic(product.name, product.major) if "current" in output.output.ports else ""
 
     def publish(row: Row, recorded_at: int, records: list[Outgoing]) -> None:
@@ -193,6 +194,8 @@ def _publisher(target: Target, partition_by_key: Partitions) -> _Publish:
             raise Misfit("the row's revision is below 1", code="HW-O023", field="revision")
         if event:
             record["event_id"] = (event_id or row_id or b"").decode()
+        elif grid is not None and not on_grid(record["valid_from"], record["valid_to"], grid):
+            raise Misfit("the fact's interval is not one of the contract's grid", code="HW-O028", field="valid_to")
         record["recorded_at"] = recorded_at
         record["kind"] = _KINDS[kind]
         record["revision"] = number
@@ -208,6 +211,15 @@ def _publisher(target: Target, partition_by_key: Partitions) -> _Publish:
             records.append((current, partition, current_key, value, recorded_at // 1_000, headers))
 
     return publish
+
+
+def on_grid(valid_from: Any, valid_to: Any, length: int) -> bool:
+    """Whether an interval, in microseconds, is one of those of a length that lie side by side from the epoch on.
+
+    >>> on_grid(20, 30, 10), on_grid(20, 40, 10), on_grid(25, 35, 10), on_grid(20, None, 10)
+    (True, False, False, False)
+    """
+    return valid_to is not None and valid_to - valid_from == length and valid_from % length == 0
 
 
 def _payload_reader(output: ResolvedOutput) -> Callable[[Row], tuple[dict[str, object], bytes]]:

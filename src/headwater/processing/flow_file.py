@@ -127,7 +127,8 @@ def _load_sql(mesh: Mesh, resolved: ResolvedProduct) -> Graph:
 def port_of(resolved: ResolvedProduct) -> Port:
     """A product as flows see it.
 
-    Facts of an aggregate lie on a grid, since windows do; those of a source or a join may overlap.
+    Facts of an aggregate lie on a grid, since windows do; so do those of a source whose contract says so, for the relay
+    holds each record against it. Others may overlap.
     """
     output, contract = resolved.output, resolved.output.output
     return Port(
@@ -140,7 +141,7 @@ def port_of(resolved: ResolvedProduct) -> Port:
         fields={name: from_avro(type_) for name, type_ in written_out(output.schema.inlined).items()},
         corrections=contract.corrections == "all",
         accept_late=None if contract.accept_late is None else int(contract.accept_late),
-        grid=resolved.product.type is ProductType.AGGREGATE,
+        grid=resolved.product.type is ProductType.AGGREGATE or contract.grid is not None,
     )
 
 

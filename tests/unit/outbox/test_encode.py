@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from headwater.outbox.columns import fitting
 from headwater.outbox.emitter import event_of
 from headwater.outbox.encode import Encoded, Encoder, Target
 from headwater.outbox.event import COLUMNS
@@ -11,8 +12,8 @@ from headwater.outbox.position import Position
 from headwater.outbox.segment import Batch, Run, Segment
 from headwater.ports.keys import partition_of
 from headwater.schemas.codec import RowCodec, single_object, unframe
-from headwater.testing.source_products import order_events
-from headwater.timeline.instant import Instant
+from headwater.testing.source_products import order_events, stock_facts
+from headwater.timeline.instant import Duration, Instant
 
 PRODUCT = order_events()
 RECORD = {"customer": "ada", "number": 7, "occurred_at": 5, "note": None}
@@ -96,3 +97,25 @@ def test_a_record_larger_than_a_broker_takes_goes_aside_without_its_bytes() -> N
     payload = b'{"customer": "ada", "number": 7, "occurred_at": 5, "note": ' + note + b"}"
     ((_, _, _, value, _, headers),) = encoded(row(payload=payload)).records
     assert value is None and dict(headers)["quarantine.value.bytes"] == str(len(payload)).encode()
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "valid_to", "fits"),
+    [(20, 30, True), (-10, 0, True), (20, 40, False), (25, 35, False), (20, None, False), (20, 25, False)],
+)
+def test_a_fact_lies_on_the_grid_of_its_contract_or_goes_aside(
+    valid_from: int, valid_to: int | None, fits: bool
+) -> None:
+    product = stock_facts(grid=Duration(10))
+    fact = {"place": "A", "article": "b", "count": 1, "valid_from": valid_from, "valid_to": valid_to}
+    values = [None if value is None else str(value).encode() for value in event_of(product, fact).values()]
+    segment = Segment(0x16, Instant(9_000), 3, recorded_at=9_000, runs=[Run.of_rows([tuple(values)])])
+    encoder = Encoder([Target(product, 42, 4)], source="crm.public.outbox", system_id="77")
+    found = encoder.encode(Batch((segment,), Position.start("77", 1, 0), 1, None))
+    assert found.misfits == ([] if fits else [(str(product.name), "HW-O028")])
+    assert [record[0] for record in found.records] == [product.output.topic + ("" if fits else ".quarantine")]
+
+
+def test_rows_that_are_held_against_a_grid_do_not_go_as_columns() -> None:
+    """The column road does not look at intervals."""
+    assert fitting(stock_facts().output) and not fitting(stock_facts(grid=Duration(10)).output)

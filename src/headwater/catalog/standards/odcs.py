@@ -153,6 +153,8 @@ def _schema(output: ResolvedOutput, mesh: MeshFile, edition: Edition) -> JsonObj
     }
     if promised.accept_late is not None:
         own["acceptLate"] = promised.accept_late.text()
+    if promised.grid is not None:
+        own["grid"] = promised.grid.text()
     if promised.access:
         own["access"] = dict(promised.access)
     exact = {"aliases": list(getattr(output.schema.type, "aliases", ())), "attributes": attributes}

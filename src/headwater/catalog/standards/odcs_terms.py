@@ -135,7 +135,7 @@ class _Reading:
             if value:
                 output[name] = value
         for key, name in (("on_invalid", "onInvalid"), ("corrections", "corrections"), ("access", "access"),
-                          ("accept_late", "acceptLate")):  # fmt: skip
+                          ("accept_late", "acceptLate"), ("grid", "grid")):  # fmt: skip
             if own.get(name):
                 output[key] = own[name]
         return output

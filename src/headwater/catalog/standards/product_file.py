@@ -72,6 +72,8 @@ def _output(output: Output) -> JsonObject:
         values["access"] = dict(output.access)
     if output.accept_late is not None:
         values["accept_late"] = output.accept_late.text()
+    if output.grid is not None:
+        values["grid"] = output.grid.text()
     return values
 
 
