@@ -17,7 +17,6 @@ from headwater.ports.record import TopicDescription
 from headwater.schemas.annotations import payload_schema, shape_of
 from headwater.schemas.avro import parse
 from headwater.schemas.registry import Registry
-from headwater.timeline.instant import Duration
 
 INSTANT = {"type": "long", "logicalType": "timestamp-micros"}
 KIND = {"type": "enum", "name": "Kind", "namespace": "headwater", "symbols": ["assert", "correct", "retract"]}
@@ -38,7 +37,6 @@ def source_product(
     outbox: Outbox | None = None,
     on_invalid: Literal["continue", "park-key"] = "continue",
     capture: Capture | None = None,
-    grid: Duration | None = None,
 ) -> ResolvedProduct:
     """A source-aligned product whose schema has these fields and the platform's.
 
@@ -50,9 +48,7 @@ def source_product(
     first = [] if any(field["name"] == "valid_from" for field in fields) else [{"name": "event_id", "type": "string"}]
     record = {"type": "record", "name": "Record", "namespace": name, "fields": [*first, *fields, *_PLATFORM]}
     schema = parse(json.dumps(record))
-    output = Output(
-        name="records", schema="Record", key=key, partitions=partitions, ports=ports, on_invalid=on_invalid, grid=grid
-    )
+    output = Output(name="records", schema="Record", key=key, partitions=partitions, ports=ports, on_invalid=on_invalid)
     product = Product(
         name=product_name,
         version=Version(1, 0, 0),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from headwater.mesh.products import ResolvedProduct
 from headwater.outbox.columns import fitting
 from headwater.outbox.emitter import event_of
 from headwater.outbox.encode import Encoded, Encoder, Target
@@ -99,6 +102,13 @@ def test_a_record_larger_than_a_broker_takes_goes_aside_without_its_bytes() -> N
     assert value is None and dict(headers)["quarantine.value.bytes"] == str(len(payload)).encode()
 
 
+def gridded() -> ResolvedProduct:
+    """Facts that hold over ten microseconds each."""
+    product = stock_facts()
+    promised = replace(product.output.output, grid=Duration(10))
+    return replace(product, outputs=(replace(product.output, output=promised),))
+
+
 @pytest.mark.parametrize(
     ("valid_from", "valid_to", "fits"),
     [(20, 30, True), (-10, 0, True), (20, 40, False), (25, 35, False), (20, None, False), (20, 25, False)],
@@ -106,7 +116,7 @@ def test_a_record_larger_than_a_broker_takes_goes_aside_without_its_bytes() -> N
 def test_a_fact_lies_on_the_grid_of_its_contract_or_goes_aside(
     valid_from: int, valid_to: int | None, fits: bool
 ) -> None:
-    product = stock_facts(grid=Duration(10))
+    product = gridded()
     fact = {"place": "A", "article": "b", "count": 1, "valid_from": valid_from, "valid_to": valid_to}
     values = [None if value is None else str(value).encode() for value in event_of(product, fact).values()]
     segment = Segment(0x16, Instant(9_000), 3, recorded_at=9_000, runs=[Run.of_rows([tuple(values)])])
@@ -118,4 +128,4 @@ def test_a_fact_lies_on_the_grid_of_its_contract_or_goes_aside(
 
 def test_rows_that_are_held_against_a_grid_do_not_go_as_columns() -> None:
     """The column road does not look at intervals."""
-    assert fitting(stock_facts().output) and not fitting(stock_facts(grid=Duration(10)).output)
+    assert fitting(stock_facts().output) and not fitting(gridded().output)
