@@ -33,6 +33,8 @@ PROGRAMS = {
     "K2": "tests.chaos.k2:run",
     "P1": "tests.chaos.p1:run",
     "P7": "tests.chaos.r7_relay:run_eaten",
+    "T1": "tests.chaos.t1:run",
+    "T3": "tests.chaos.t3:run",
     "T4": "tests.chaos.t4:run",
     "T5": "tests.chaos.t5:run",
 }
@@ -50,6 +52,8 @@ TRIALS_LONG = {
     "K2": 10,
     "P1": 300,
     "P7": 20,
+    "T1": 200,
+    "T3": 50,
     "T4": 40,
     "T5": 10,
 }  # for figures: docs/evidence/README.md

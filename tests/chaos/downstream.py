@@ -88,13 +88,14 @@ class Downstream(Scene):
         text = _SCHEMA.replace("PRODUCT", self.derived(name)).replace("KEY", key).replace("TYPE", type_)
         return text.replace("INSTANT", service.INSTANT).replace("KIND", service.KIND)
 
-    def runner(self, *names: str, slot: int = 0, failpoint: str = "", module: str = "") -> subprocess.Popen[bytes]:
+    def runner(
+        self, *names: str, slot: int = 0, failpoint: str = "", module: str = "", metrics_port: int = 0
+    ) -> subprocess.Popen[bytes]:
         """A runner of these products, as a process."""
         argv = [sys.executable, "-m", *(module or self.runner_module).split(), *map(self.derived, names)]
+        argv += ["--slot", str(slot), "--metrics-port", str(metrics_port)]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [*argv, "--slot", str(slot)], env=self.environment(failpoint), cwd=ROOT, stdout=log, stderr=log
-            )
+            process = subprocess.Popen(argv, env=self.environment(failpoint), cwd=ROOT, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 

@@ -18,7 +18,7 @@ class EarlyPublisher(relay.Publisher):
     """Feedback first, then the transaction."""
 
     def publish(self, batch: Batch) -> None:
-        self.session.confirm(batch.position.end_lsn)
+        self.confirm(batch.position.end_lsn)
         super().publish(batch)
 
 

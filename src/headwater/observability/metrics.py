@@ -184,7 +184,7 @@ METRICS = (
         ("product", "stage"),
         "stage.committed",
         "folded",
-        "Records that a stage took in, in committed transactions.",
+        "Records that a stage folded, in committed transactions: those that said something new.",
     ),
     Metric(
         "headwater_stage_columnar_records_total",
@@ -193,6 +193,22 @@ METRICS = (
         "stage.committed",
         "columnar",
         "Those of them that were folded as columns; the others took the row road, which costs more.",
+    ),
+    Metric(
+        "headwater_stage_repeated_records_total",
+        "counter",
+        ("product", "stage"),
+        "stage.committed",
+        "repeats",
+        "Records that say again what a stage knows, and change nothing.",
+    ),
+    Metric(
+        "headwater_stage_superseded_records_total",
+        "counter",
+        ("product", "stage"),
+        "stage.committed",
+        "superseded",
+        "Records of which a stage knows a higher revision already: they came too late to change anything.",
     ),
     Metric(
         "headwater_stage_commit_seconds",

@@ -213,6 +213,8 @@ class Incarnation:
             records=written,
             folded=sum(work.folded for work in works),
             columnar=sum(work.columnar for work in works),
+            repeats=sum(work.repeats for work in works),
+            superseded=sum(work.superseded for work in works),
             seconds=(ended - started) / 1_000_000,
         )
         for work in works:

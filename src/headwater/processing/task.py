@@ -37,6 +37,8 @@ class Work:
     owner: StagePartition
     folded: int = 0  # records that its ticks held
     columnar: int = 0  # those of them that went as columns
+    repeats: int = 0  # records that say what is known already
+    superseded: int = 0  # records of an event or a fact of which a higher revision is known
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class StagePartition:
         self._formed = store is not None and store.get(FORM_KEY) is not None
         self._sources: dict[str, int] = {}
         self._history = ""
-        self._folded = (0, 0)  # as last told
+        self._told = (0, 0, 0, 0)  # of the account, as last told
         self._readers = readers
         self._columnar = stage.inputs[0].topic if reads_columns(stage) else ""
         self._takers: dict[str, Callable[[Message], None]] = {}
@@ -164,9 +166,10 @@ class StagePartition:
         for topic, marks in self._marks.items():
             if marks.given_at >= 0:
                 offsets[TopicPartition(self._progress[topic], self.partition)] = marks.given_at
-        counts, (folded, columnar) = self.task.counts, self._folded
-        self._folded = (counts.folded, counts.columnar)
-        return Work(self.partition, commit, offsets, self, counts.folded - folded, counts.columnar - columnar)
+        counts, before = self.task.counts, self._told
+        self._told = (counts.folded, counts.columnar, counts.repeats, counts.superseded)
+        since = [now - then for now, then in zip(self._told, before, strict=True)]
+        return Work(self.partition, commit, offsets, self, *since)
 
     def committed(self, work: Work, changelog_end: int) -> None:
         """The transaction of this work has committed: only now the store may know."""
