@@ -19,7 +19,7 @@ def test_names_follow_prometheus() -> None:
     for metric in METRICS:
         assert re.fullmatch(r"headwater_[a-z_]+", metric.name)
         if metric.kind == "gauge":
-            assert metric.name.endswith(("_bytes", "_rows", "_seconds", "_readable", "_partitions"))
+            assert metric.name.endswith(("_bytes", "_rows", "_seconds", "_readable", "_partitions", "_entries"))
         else:
             assert metric.name.endswith("_total" if metric.kind == "counter" else "_seconds")
 
