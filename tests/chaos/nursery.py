@@ -47,11 +47,9 @@ class Nursery:
         return None if code == -1_000 else code
 
     def close(self) -> None:
-        """End the mother."""
-        assert self._mother.stdin is not None and self._mother.stdout is not None
-        self._mother.stdin.close()
-        self._mother.wait(10)
-        self._mother.stdout.close()
+        """End the mother: she has nothing of her own to put away."""
+        self._mother.kill()
+        self._mother.communicate()
 
     def _asked(self, what: Mapping[str, object]) -> int:
         assert self._mother.stdin is not None and self._mother.stdout is not None

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.chaos import downstream, history, kept, topics, verdict
@@ -30,7 +31,7 @@ BAD = ("lost", "duplicates", "phantom", "wrong", "order_breaks", "current_wrong"
 
 @dataclass
 class Processors(Downstream):
-    """The scene: no relay, a feeder in its place. A worker's slot has a data folder of its own where asked."""
+    """The scene: no relay, a feeder in its place."""
 
     feeder: Feeder = field(init=False)
 
@@ -39,14 +40,14 @@ class Processors(Downstream):
         self.feeder = Feeder(self.stack.kafka_address, self.stack.registry_url, self.products[0], self.seed)
         self.nursery = Nursery(ROOT, {**self.environment(), "OPENBLAS_NUM_THREADS": "1"})
 
-    def worker(self, *, slot: int = 0, failpoint: str = "", module: str = "", state: str = "state") -> Life:
-        """A runner of both products in a process of its own; its stdout and stderr go to the scene's log."""
-        argv = [*(module or self.runner_module).split(), *map(self.derived, DERIVED), "--slot", str(slot)]
+    def worker(self, *, slot: int = 0, failpoint: str = "", log: Path | None = None) -> Life:
+        """A runner of both products in a process of its own; what it says goes to the scene's log, or to another."""
+        argv = [*self.runner_module.split(), *map(self.derived, DERIVED), "--slot", str(slot)]
         environment = {
-            **self.environment(failpoint), **self.variables, "HEADWATER_DATA": str(self.folder / state),
+            **self.environment(failpoint), **self.variables, "HEADWATER_DATA": str(self.folder / "state"),
             "HEADWATER_ENVIRONMENT": "there",
         }  # fmt: skip
-        life = self.nursery.born(argv, environment, self.log)
+        life = self.nursery.born(argv, environment, log or self.log)
         self.processes.append(life)  # type: ignore[arg-type]
         return life
 
@@ -84,6 +85,11 @@ class Processors(Downstream):
             for place in topics.places_of([name], len(about.partitions))
         ]  # fmt: skip
         return topics.open_transactions(self.stack.kafka_address, places)
+
+    def changes(self) -> int:
+        """The high watermarks of all changelogs together: they rise behind an open transaction too."""
+        places = [place for stage in self.stages() for place in topics.places_of([stage.changelog], stage.partitions)]
+        return sum(topics.ends(self.stack.kafka_address, places, topics.Isolation.READ_UNCOMMITTED).values())
 
     def close(self) -> None:
         super().close()

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from headwater.cli.main import main
-from headwater.processing import state_changelog, state_rocksdb
+from headwater.processing import restoring, state_rocksdb
 from headwater.processing.checkpoint import Checkpoint
 
 _commit = Checkpoint.commit
@@ -23,14 +23,14 @@ def hasty(self: Any, works: Any, source: Any) -> int:
     return _commit(self, works, source)
 
 
-def believing(self: Any, store: Any, committed: Any, end: int, history: str) -> int:
-    """In place of `Restore._start_of`: the position is right, whatever it says."""
+def believing(store: Any, *about: Any) -> int:
+    """In place of `restoring._start_of`: the position is right, whatever it says."""
     position: state_rocksdb.Position | None = store.position
     return position.changelog if position is not None else 0
 
 
 if __name__ == "__main__":
     Checkpoint.commit = hasty  # type: ignore[method-assign]
-    state_changelog.Restore._start_of = believing  # type: ignore[method-assign]
+    restoring._start_of = believing  # type: ignore[assignment]
     sys.argv = ["headwater", "run", *sys.argv[1:]]
     main()

@@ -1,0 +1,17 @@
+"""P2, short: a runner that slept through a rebalance within its transaction is found out, and nothing is said twice."""
+
+from __future__ import annotations
+
+import pytest
+from tests.chaos import p2
+from tests.chaos.pairs import side_by_side
+
+from headwater.local.stack import LocalStack
+
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(500)]
+SEED = 20130502
+
+
+def test_a_sleeper_is_found_out_and_nothing_is_said_twice(running: LocalStack) -> None:
+    (result,) = side_by_side(lambda: p2.run(trials=3, seed=SEED, stack=running))
+    assert result["passed"], result
