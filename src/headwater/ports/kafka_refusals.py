@@ -29,6 +29,8 @@ RESERVED = {
     "enable.partition.eof": "the end of a partition is told by it",
     "group.id": "it is made of the product's and the stage's name",
     "group.instance.id": "it is made of the stage's name",
+    "group.protocol": "a stage hears of its partitions as the classic protocol tells them",
+    "partition.assignment.strategy": "a stage's topics keep together by range: all at once, and all anew",
 }
 COMMON = (
     "bootstrap.servers", "client.id", "security.protocol", "sasl.mechanism", "sasl.username", "sasl.password",

@@ -90,7 +90,7 @@ class Incarnation:
         self._sink.open()
         if stage.changelog:
             require_form(stage, around.broker, clock=around.clock)
-            self._states = RocksStates(around.folder / stage.group / f"slot-{around.slot}")
+            self._states = RocksStates(around.folder / stage.group / f"slot-{around.slot}", clock=around.clock)
             if around.standby:
                 self._standby = Standby(str(self._plan.product), stage, self._states, around)
         member = f"{stage.group}-{around.slot}"

@@ -15,12 +15,14 @@ from headwater.hooks import Hooks
 from headwater.ports.protocol import Broker, Reader
 from headwater.ports.record import EndOfPartition, Fetched, TopicPartition
 from headwater.processing.state_rocksdb import Position, RocksStore
+from headwater.processing.steps import TOMBSTONES_KEPT_MS
 from headwater.timeline.clock import Clock
 
 BATCH_ENTRIES = 50_000
 FETCH_MESSAGES = 10_000
 FETCH_SECONDS = 0.2
 SHOWN_MICROSECONDS = 1_000_000  # between two words about one partition's progress
+TRUSTED_MICROSECONDS = TOMBSTONES_KEPT_MS * 1_000 // 2
 SILENCE_MICROSECONDS = 120_000_000  # far above any transaction's timeout; nothing read for so long is an outage
 
 
@@ -35,6 +37,7 @@ class _Behind:
     history: str
     before: Mapping[str, int]
     sources: Mapping[str, int]
+    at: int
     started: int
     shown: int
     entries: int = 0
@@ -49,7 +52,8 @@ class Restore:
     """Brings the stores of partitions up to what their changelog holds. One thread uses it.
 
     A store that reflects more than the group has committed, or more than the changelog holds, or another changelog of
-    the same name (a broker that was set up anew), is not of this history: it is wiped and built anew.
+    the same name (a broker that was set up anew), is not of this history: it is wiped and built anew. So is one that is
+    behind and was written half as long ago as tombstones are kept: the changelog may not say what was deleted since.
     """
 
     def __init__(self, broker: Broker, topic: str, *, clock: Clock, hooks: Hooks, names: tuple[str, str]) -> None:
@@ -75,11 +79,13 @@ class Restore:
         for place in places:
             partition = place.partition
             store, known = stores[partition], committed.get(partition, {})
-            offset = max(_start_of(store, known, ends[place], history), starts[place])
-            before = store.position.sources if store.position is not None else {}
+            wall = self._clock.now()
+            offset = max(_start_of(store, known, ends[place], history, wall), starts[place])
+            position = store.position
+            before, at = (position.sources, position.at) if position is not None else ({}, wall)
             # A group's offsets expire when nobody has been a member for long: what the store reflects is still known.
             after = {**before, **known}
-            behind = _Behind(store, offset, offset, ends[place], history, before, after, now, now)
+            behind = _Behind(store, offset, offset, ends[place], history, before, after, at, now, now)
             if offset >= ends[place]:
                 self._finish(partition, behind)
                 continue
@@ -142,7 +148,7 @@ class Restore:
             behind.offset = item.offsets[-1] + 1
             if len(behind.pending) >= BATCH_ENTRIES:
                 # With how far it came, and the sources it came from: the group's are true of the whole only.
-                behind.write(Position(min(behind.offset, behind.end - 1), behind.before, behind.history))
+                behind.write(Position(min(behind.offset, behind.end - 1), behind.before, behind.history, behind.at))
             self._show(item.partition, behind)
         return done
 
@@ -194,11 +200,12 @@ class Restore:
         )
 
 
-def _start_of(store: RocksStore, committed: Mapping[str, int], end: int, history: str) -> int:
+def _start_of(store: RocksStore, committed: Mapping[str, int], end: int, history: str, now: int) -> int:
     position = store.position
     if position is not None:
         ahead = any(offset > committed.get(topic, offset) for topic, offset in position.sources.items())
-        if not ahead and position.changelog <= end and position.history == history:
+        old = position.changelog < end and now - position.at > TRUSTED_MICROSECONDS
+        if not ahead and not old and position.changelog <= end and position.history == history:
             return position.changelog
     store.wipe()
     return 0

@@ -27,6 +27,7 @@ from rocksdict import (
 
 from headwater.errors import CallerFault, Fault, Unreachable
 from headwater.processing.state import Change
+from headwater.timeline.clock import Clock, SystemClock
 
 WRITE_BUFFER_BYTES = 8 << 20
 CACHE_BYTES = 16 << 20
@@ -38,19 +39,22 @@ _PLACES = b"\xff\xff"  # the keys of positions; partitions are numbered below
 class Position:
     """What a store reflects: the changelog up to this offset, and the next offset of each source topic.
 
-    `history` is the changelog topic's identity: offsets of another topic of the same name say nothing.
+    `history` is the changelog topic's identity: offsets of another topic of the same name say nothing. `at` is when it
+    was written, by the wall clock in microseconds: what was deleted since is told by the changelog for a time only.
     """
 
     changelog: int = 0
     sources: Mapping[str, int] = field(default_factory=dict)
     history: str = ""
+    at: int = field(default=0, compare=False)
 
 
 class RocksStates:
     """The states of one stage's tasks in one folder. One thread uses it, and one process: RocksDB keeps a lock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
         self._folder = folder
+        self._clock = clock or SystemClock()
         if _damage_mark(folder).exists():
             shutil.rmtree(folder, ignore_errors=True)
             _damage_mark(folder).unlink()
@@ -62,7 +66,7 @@ class RocksStates:
 
     def task(self, partition: int) -> RocksStore:
         """The state of one partition."""
-        return RocksStore(self._database, partition, self._folder)
+        return RocksStore(self._database, partition, self._folder, self._clock)
 
     def close(self) -> None:
         """Let go. What a full disk keeps from being flushed is in RocksDB's own log, or in the changelog."""
@@ -103,8 +107,9 @@ class RocksStates:
 class RocksStore:
     """A `StateStore` of one partition."""
 
-    def __init__(self, database: Any, partition: int, folder: Path) -> None:
+    def __init__(self, database: Any, partition: int, folder: Path, clock: Clock | None = None) -> None:
         self._database = database
+        self._clock = clock or SystemClock()
         self._folder = folder
         self._prefix = partition.to_bytes(2, "big")
         self._place = _PLACES + self._prefix
@@ -163,7 +168,7 @@ class RocksStore:
             else:
                 batch.put(prefix + key, value)
         if position is not None:
-            batch.put(self._place, _written(position))
+            batch.put(self._place, _written(position, position.at or self._clock.now()))
         try:
             self._database.write(batch)
         except Exception as error:
@@ -179,7 +184,7 @@ class RocksStore:
         if written is None:
             return None
         value = json.loads(written)
-        return Position(value["changelog"], value["sources"], value.get("history", ""))
+        return Position(value["changelog"], value["sources"], value.get("history", ""), value.get("at", 0))
 
     def wipe(self) -> None:
         """Forget everything, the position first: a half-wiped store must not look whole."""
@@ -226,8 +231,8 @@ def _damage_mark(folder: Path) -> Path:
     return folder.with_name(folder.name + ".damaged")
 
 
-def _written(position: Position) -> bytes:
-    value = {"changelog": position.changelog, "sources": dict(position.sources), "history": position.history}
+def _written(position: Position, at: int) -> bytes:
+    value = {"changelog": position.changelog, "sources": dict(position.sources), "history": position.history, "at": at}
     return json.dumps(value).encode()
 
 

@@ -17,6 +17,7 @@ from headwater.ports.record import TopicDescription
 
 Runner = Literal["memory", "kafka"]
 REKEY_RETENTION_MS = -1  # kept until the runner deletes what its commits have passed: time alone would lose unread rows
+TOMBSTONES_KEPT_MS = 86_400_000  # in a changelog, once compaction has come to them; a store is trusted for half of it
 
 FORM_KEY = b"\0form"  # in a changelog, of its state: before the names of all tables
 
@@ -86,7 +87,11 @@ def internal_topics(plan: Plan) -> list[TopicDescription]:
     topics = []
     for stage in plan.stages:
         if stage.changelog:
-            settings = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+            settings = {
+                "cleanup.policy": "compact",
+                "min.cleanable.dirty.ratio": "0.1",
+                "delete.retention.ms": str(TOMBSTONES_KEPT_MS),
+            }
             topics.append(TopicDescription(stage.changelog, stage.partitions, settings))
         if stage.output.kind == "exchange":
             settings = {"cleanup.policy": "delete", "retention.ms": str(REKEY_RETENTION_MS), "retention.bytes": "-1"}

@@ -11,7 +11,7 @@ from headwater.hooks import Hooks
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.record import TopicDescription, TopicPartition
 from headwater.processing import restoring as restoring_module
-from headwater.processing.restoring import Restore
+from headwater.processing.restoring import TRUSTED_MICROSECONDS, Restore
 from headwater.processing.state_changelog import mirror
 from headwater.processing.state_rocksdb import Position, RocksStates
 from headwater.timeline.clock import ManualClock
@@ -157,4 +157,22 @@ def test_a_partition_that_waits_does_not_hold_another_back(broker: MemoryBroker,
     assert restoring.step(0.5) == [0]
     assert [(fields["partition"], fields["left"], fields["percent"]) for fields in told] == [(1, 0, 100), (0, 0, 100)]
     restoring.close()
+    states.close()
+
+
+def test_a_store_that_is_behind_is_trusted_for_half_as_long_as_tombstones_are_kept(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    """What was deleted after it was written may have left the changelog with its tombstone: the store would keep it."""
+    clock = broker.clock
+    assert isinstance(clock, ManualClock)
+    end = write(broker, [(b"a", b"1"), (b"gone", b"1")])
+    states = RocksStates(tmp_path / "s", clock=clock)
+    states.task(0).commit([(b"a", b"1"), (b"gone", b"1")], Position(end, {"t": 1}, broker.identity(TOPIC)))
+    write(broker, [(b"a", b"2")])
+    clock.sleep(TRUSTED_MICROSECONDS)
+    assert [fields["entries"] for fields in restore(broker, {0: states.task(0)}, {0: {"t": 4}})] == [1]
+    write(broker, [(b"a", b"3")])
+    clock.sleep(TRUSTED_MICROSECONDS + 1)
+    assert [fields["entries"] for fields in restore(broker, {0: states.task(0)}, {0: {"t": 4}})] == [4]
     states.close()
