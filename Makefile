@@ -59,7 +59,7 @@ check: $(DEV_MARK)  ## shape, types, import rules, the style law, spelling, gene
 test: check  ## make check, then every test, on a real Kafka and a real PostgreSQL
 	$(BIN)/python -m pytest --ignore=tests/tidy -m "not long"
 
-chaos-short: $(DEV_MARK)  ## the short tiers that make test leaves out: K2, and two saboteurs that take long (about five minutes)
+chaos-short: $(DEV_MARK)  ## the short tiers that make test leaves out, saboteurs that take long among them
 	$(BIN)/python -m pytest tests/chaos -m long
 
 docs: $(DEV_MARK)  ## regenerate the reference

@@ -137,7 +137,8 @@ class Lane:
 
     def _prepared(self) -> Iterator[None]:
         """PREPARE TRANSACTION, and after what others do meanwhile its end, by another session; was it committed?"""
-        name = f"{self.name}-{self.chance.getrandbits(64):x}"
+        # The name is one of the whole server's, and another run of this seed may be beside this one.
+        name = f"{self.connection.info.dbname}-{self.name}-{self.chance.getrandbits(64):x}"
         self.connection.execute(f"PREPARE TRANSACTION '{name}'")
         self.connection.rollback()  # of nothing: it tells the client that its transaction is gone
         for _ in range(self.chance.randint(0, 3)):

@@ -27,6 +27,7 @@ def test_slots_dropped_made_anew_advanced_and_lost_lose_and_double_nothing(alone
     assert result["rows_filled"] > 0
 
 
+@pytest.mark.long
 def test_a_relay_that_believes_its_slot_loses_rows_silently_and_is_found(alone: LocalStack) -> None:
     result = r3.run(trials=1, seed=SEED, stack=alone, saboteur="believing")
     assert result["went_on_silently"] == 1 and result["lost"] > 0 and not result["passed"], result

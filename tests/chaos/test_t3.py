@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(200)]
 SEED = 20130303
 
 
+@pytest.mark.long
 def test_ten_corrections_at_one_moment_are_all_accounted_for(running: LocalStack) -> None:
     result, newest = side_by_side(
         lambda: t3.run(trials=5, seed=SEED, stack=running),

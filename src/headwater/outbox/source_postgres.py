@@ -104,7 +104,11 @@ class PostgresAdmin:
         return lsn_from_text(str(row[0]))
 
     def drop_slot(self) -> None:
-        """Drop the slot."""
+        """Drop the slot. A reader that has just gone holds it for a moment longer: waited for, five seconds at most."""
+        for _ in range(50):
+            if not self._rows("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", self._slot):
+                break
+            self._run("SELECT pg_sleep(0.1)")
         self._run("SELECT pg_drop_replication_slot(%s)", self._slot)
 
     def close(self) -> None:
