@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headwater.processing.graph import HIDDEN, Graph, JoinWithin, Relation, Source, Union, main_line, stateful
-from headwater.processing.refusals import fields_of, wrong
+from headwater.processing.graph import Graph, JoinWithin, Relation, Source, Union, main_line, stateful
+from headwater.processing.refusals import wrong
+from headwater.processing.validation_on import require_key, taken
 
 
 def within_rule(graph: Graph, node: JoinWithin, before: Relation, right: Relation) -> Relation:
@@ -13,27 +14,13 @@ def within_rule(graph: Graph, node: JoinWithin, before: Relation, right: Relatio
     line = node.line
     _checked_sides(graph, node, before, right)
     on = dict(node.on)
-    if sorted(on.values()) != sorted(right.key):
-        key = ", ".join(right.key) or "(lost)"
-        raise wrong(graph, line, "HW-P078", "a join is on the right's whole key and nothing else", f"its key is {key}")
+    require_key(graph, line, on, before, right)
     fields, made = dict(before.fields), dict(before.lineage)
-    for left_name, right_name in node.on:
-        if left_name not in before.fields:
-            raise wrong(graph, line, "HW-P010", f"there is no field '{left_name}' here", fields_of(before))
-        if before.fields[left_name].kind != right.fields[right_name].kind:
-            pair = (
-                f"'{left_name}' is {before.fields[left_name].text()}, '{right_name}' {right.fields[right_name].text()}"
-            )
-            raise wrong(graph, line, "HW-P079", pair, "join fields of one type")
     joined_by = frozenset().union(
         *(before.lineage[name] for name in (*on, "occurred_at")),
         *(right.lineage[name] for name in (*on.values(), "occurred_at")),
     )
-    for name, right_name in node.take:
-        if name in fields or name in HIDDEN:
-            raise wrong(graph, line, "HW-P072", f"'{name}' is taken", "give the field that is joined another name")
-        if right_name not in right.fields:
-            raise wrong(graph, line, "HW-P010", f"the right has no field '{right_name}'", fields_of(right))
+    for name, right_name in taken(graph, line, node.take, before, right):
         fields[name] = right.fields[right_name]
         made[name] = right.lineage[right_name] | joined_by
     made["event_id"] = before.lineage["event_id"] | right.lineage["event_id"] | joined_by
