@@ -12,6 +12,7 @@ from headwater.outbox.store import OutboxSession, OutboxStore
 from headwater.timeline.instant import Instant
 
 Row = tuple[bytes | str | None, ...]  # of a table, or prefix and content of a logical message
+TURNS = 5_000  # of a server at work: seconds
 
 
 class OutboxWriter(Protocol):
@@ -145,7 +146,7 @@ class OutboxStoreSuite:
         session = started(writer.store)
         before = session_end(session)
         session.heartbeat()
-        assert until(lambda: session_end(session) > before, turns=5_000)  # a server flushes it in its own time
+        assert until(lambda: session_end(session) > before)  # a server flushes it in its own time
         session.close()
 
     def test_a_session_sees_the_publication(self, writer: OutboxWriter) -> None:
@@ -232,6 +233,6 @@ def settle(session: OutboxSession) -> None:
     session_end(session)
 
 
-def until(condition: Callable[[], bool], turns: int = 200) -> bool:
+def until(condition: Callable[[], bool]) -> bool:
     """Whether a condition comes true within some turns."""
-    return any(condition() for _ in range(turns))
+    return any(condition() for _ in range(TURNS))
