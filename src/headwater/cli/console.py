@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,14 @@ def out(text: str = "") -> None:
 def print_json_line(value: object) -> None:
     """One JSON value on one line of stdout."""
     out(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def record(shown: Mapping[str, object], output: str) -> None:
+    """One record on stdout: a line of JSON where `output` says so, else its fields by name."""
+    if output == "json":
+        print_json_line(shown)
+    else:
+        out(folded([f"{name}={'-' if value is None else value}" for name, value in shown.items()]))
 
 
 def print_json(value: object) -> None:

@@ -68,11 +68,7 @@ def command(
     shown = [one for one in made.records if wanted is None or key_bytes([one[name] for name in names]) == wanted]
     convert = writer(resolved.output.schema)
     for record in shown[-rows:] if rows else shown:
-        values = convert(record)
-        if output == "json":
-            console.print_json_line(values)
-        else:
-            console.out(console.folded([f"{name}={'-' if values[name] is None else values[name]}" for name in values]))
+        console.record(convert(record), output)
     for line in _account(resolved, graph, made, unreadable):
         console.err().print(line, markup=False)
 

@@ -8,8 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from headwater.mesh.products import ResolvedProduct
-    from headwater.ports.answers import Answer
-    from headwater.sdk.open import OpenProduct
+    from headwater.sdk.table import Table
     from headwater.timeline.instant import Instant
 
 
@@ -34,45 +33,28 @@ def command(
     In a SELECT a product's name is the product as of the two moments; as_of('name', recorded => '…') is it as of
     others, and history('name') every record of it.
     """
-    if any(sign.isspace() for sign in asked.strip()):
-        from headwater.cli import query_sql
+    from headwater.cli import console, query_sql
+    from headwater.schemas.payload import writer
+    from headwater.sdk.open import open as open_product
 
+    if any(sign.isspace() for sign in asked.strip()):
         query_sql.show(
             asked, valid, recorded, key=key, history=history, limit=limit, seconds=seconds, wait=wait, output=output
         )
         return
-    from headwater.cli import console
-    from headwater.schemas.payload import writer
-    from headwater.sdk.open import open as open_product
-
     with open_product(asked) as opened:
-        moment = _moment(recorded)
-        answer = _asked(opened, valid, moment, key or [], history=history, wait=wait)
+        moment, asked_key = _moment(recorded), _key(opened.product, key or [])
+
+        def ask() -> Table:
+            if history:
+                return opened.history(asked_key, recorded=moment)
+            return opened.as_of(valid=valid, recorded=moment, key=asked_key)
+
+        answer = query_sql.until_settled(ask, wait)
         convert = writer(opened.product.output.schema)
         for row in answer.rows:
-            shown = convert(row)
-            if output == "json":
-                console.print_json_line(shown)
-            else:
-                console.out(console.folded([f"{name}={'-' if shown[name] is None else shown[name]}" for name in shown]))
+            console.record(convert(row), output)
     console.err().print(answer.firmness(), markup=False)
-
-
-def _asked(
-    opened: OpenProduct, valid: str | None, recorded: Instant | None, key: list[str], *, history: bool, wait: float
-) -> Answer:
-    from headwater.timeline.clock import SystemClock
-
-    clock, asked_key = SystemClock(), _key(opened.product, key)
-    until = clock.monotonic() + int(wait * 1_000_000)
-    while True:
-        if history:
-            answer = opened.history(asked_key, recorded=recorded)
-        else:
-            answer = opened.as_of(valid=valid, recorded=recorded, key=asked_key)
-        if answer.settled or clock.monotonic() >= until:
-            return answer
-        clock.sleep(200_000)
 
 
 def _moment(text: str | None) -> Instant | None:

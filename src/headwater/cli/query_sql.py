@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol, TypeVar
 
 from headwater.cli import console
+
+
+class _Settled(Protocol):
+    @property
+    def settled(self) -> bool: ...
+
+
+Firm = TypeVar("Firm", bound=_Settled)
 
 
 def show(
@@ -24,7 +32,6 @@ def show(
     """Run it, print its rows, and say how firm they are."""
     from headwater.errors import CallerFault
     from headwater.sdk.query import Bounds, query
-    from headwater.timeline.clock import SystemClock
 
     if key or history:
         raise CallerFault(
@@ -33,20 +40,24 @@ def show(
             detail="a SELECT says both itself",
             hint="WHERE names keys; history('domain.product') is every record of a product",
         )
+    bounds = Bounds(seconds=seconds, rows=limit)
+    found = until_settled(lambda: query(text, valid=valid, recorded=recorded, bounds=bounds), wait)
+    for row in found.rows.to_pylist():
+        console.record({name: plain(value) for name, value in row.items()}, output)
+    console.err().print(found.firmness(), markup=False)
+
+
+def until_settled(ask: Callable[[], Firm], wait: float) -> Firm:
+    """Ask, and again until the answer is settled or so many seconds have passed."""
+    from headwater.timeline.clock import SystemClock
+
     clock = SystemClock()
     until = clock.monotonic() + int(wait * 1_000_000)
     while True:
-        found = query(text, valid=valid, recorded=recorded, bounds=Bounds(seconds=seconds, rows=limit))
+        found = ask()
         if found.settled or clock.monotonic() >= until:
-            break
+            return found
         clock.sleep(200_000)
-    for row in found.rows.to_pylist():
-        shown = {name: plain(value) for name, value in row.items()}
-        if output == "json":
-            console.print_json_line(shown)
-        else:
-            console.out(console.folded([f"{name}={'-' if shown[name] is None else shown[name]}" for name in shown]))
-    console.err().print(found.firmness(), markup=False)
 
 
 def plain(value: Any) -> Any:

@@ -30,6 +30,7 @@ def command(
     """
     import contextlib
 
+    from headwater.cli import console
     from headwater.mesh.load import load_mesh
     from headwater.naming import ProductName, quarantine_topic
     from headwater.ports.kafka import KafkaBroker
@@ -50,7 +51,7 @@ def command(
             for message in messages:
                 if wanted is not None and message.key != wanted:
                     continue
-                _print(show(message), output)
+                console.record(show(message), output)
                 printed += 1
                 if limit and printed >= limit:
                     break
@@ -60,13 +61,10 @@ def command(
 
 def _messages(broker: Broker, topic: str, *, follow: bool, from_end: bool) -> Generator[Message, None, None]:
     """Messages in order of arrival; a poll's are sorted by time, so that partitions read as one."""
-    from headwater.ports.kafka_errors import topic_missing
+    from headwater.ports.reading import places_of
     from headwater.ports.record import Message, TopicPartition
 
-    described = broker.describe([topic])
-    if topic not in described:
-        raise topic_missing(topic)
-    places = [TopicPartition(topic, number) for number in range(described[topic].partitions)]
+    places = places_of(broker, topic)
     left = set(places)
     reader = broker.reader(broker.ends(places) if from_end else broker.starts(places))
     try:
@@ -114,12 +112,3 @@ def _letters() -> Any:
         return {"partition": message.partition, "offset": message.offset, **reasons}
 
     return show
-
-
-def _print(shown: dict[str, object], output: str) -> None:
-    from headwater.cli import console
-
-    if output == "json":
-        console.print_json_line(shown)
-    else:
-        console.out(console.folded([f"{name}={'-' if value is None else value}" for name, value in shown.items()]))

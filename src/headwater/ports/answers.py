@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 from headwater.errors import Misfit
 from headwater.mesh.products import ResolvedOutput, ResolvedProduct
-from headwater.ports.kafka_errors import topic_missing
 from headwater.ports.keys import key_bytes, partition_of
 from headwater.ports.marks import newest_marks
 from headwater.ports.progress import Settled
 from headwater.ports.protocol import Broker
-from headwater.ports.reading import read_to_end
-from headwater.ports.record import EndOfPartition, TopicPartition
+from headwater.ports.reading import places_of, read_to_end
+from headwater.ports.record import EndOfPartition
 from headwater.ports.serde import RecordReader
 from headwater.schemas.registry import Registry
 from headwater.timeline.bitemporal import Known, KnownEvents, KnownFacts, Record
@@ -56,10 +55,8 @@ class Answer:
         '0 records; nothing is settled yet: this answer may still change'
         """
         count = f"{len(self.rows):,} record{'' if len(self.rows) == 1 else 's'}"
-        told = f"settled up to {self.settled_to.iso()}" if self.settled_to >= 0 else "nothing is settled yet"
-        firm = "this answer is final" if self.settled else "this answer may still change"
         unread = f"; {self.unreadable:,} could not be read" if self.unreadable else ""
-        return f"{count}; {told}: {firm}{unread}"
+        return f"{count}; {firm(self.settled_to, self.settled)}{unread}"
 
 
 class TopicAnswers:
@@ -88,15 +85,14 @@ class TopicAnswers:
     ) -> tuple[Instant, bool, int]:
         """Hand over what is known by `until`; how far all is settled, whether that is settled, how many are unread."""
         topic = self._product.output.topic
-        described = self._broker.describe([topic])
-        if topic not in described:
-            raise topic_missing(topic)
-        partitions = described[topic].partitions
+        places = places_of(self._broker, topic)
         wanted = None if key is None else key_bytes(key)
-        numbers = range(partitions) if wanted is None else [partition_of(wanted, partitions)]
+        if wanted is not None:
+            places = [places[partition_of(wanted, len(places))]]
+        numbers = [place.partition for place in places]
         settled = {number: Settled(self._tick) for number in numbers}
         newest, unreadable = -1, 0
-        for item in read_to_end(self._broker, self._broker.starts([TopicPartition(topic, one) for one in numbers])):
+        for item in read_to_end(self._broker, self._broker.starts(places)):
             if isinstance(item, EndOfPartition):
                 settled[item.partition].reached(item.offset)
                 continue
@@ -114,6 +110,16 @@ class TopicAnswers:
             settled[partition].mark(through=through, offset=offset)
         through = Instant(min(one.through for one in settled.values()))
         return through, (newest if until is None else until) <= through, unreadable
+
+
+def firm(settled_to: Instant, settled: bool) -> str:
+    """Up to when nothing can be added, and whether an answer can still change, in words.
+
+    >>> firm(Instant(0), True)
+    'settled up to 1970-01-01T00:00:00.000000Z: this answer is final'
+    """
+    told = f"settled up to {settled_to.iso()}" if settled_to >= 0 else "nothing is settled yet"
+    return f"{told}: {'this answer is final' if settled else 'this answer may still change'}"
 
 
 def of_shape(output: ResolvedOutput) -> Known:

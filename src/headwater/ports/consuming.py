@@ -16,8 +16,8 @@ from headwater.errors import CallerFault, HeadwaterError, Misfit
 from headwater.hooks import Hooks
 from headwater.mesh.products import ResolvedProduct
 from headwater.ports.inbox import Inbox, Kept, Reached
-from headwater.ports.kafka_errors import topic_missing
 from headwater.ports.protocol import Broker
+from headwater.ports.reading import places_of
 from headwater.ports.record import EndOfPartition, Message, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.schemas.registry import Registry
@@ -129,10 +129,7 @@ class Consumer:
 
     def _start(self, inbox: Inbox) -> tuple[str, Mapping[TopicPartition, int]]:
         """The topic's identity, and where to read each partition from."""
-        described = self._broker.describe([self._topic])
-        if self._topic not in described:
-            raise topic_missing(self._topic)
-        places = [TopicPartition(self._topic, number) for number in range(described[self._topic].partitions)]
+        places = places_of(self._broker, self._topic)
         identity = self._broker.identity(self._topic)
         reached, starts = inbox.positions(), self._broker.starts(places)
         for place, one in reached.items():

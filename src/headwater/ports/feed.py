@@ -17,11 +17,10 @@ from typing import NamedTuple
 from headwater.errors import CallerFault, Misfit
 from headwater.mesh.products import ResolvedProduct
 from headwater.ports.answers import Answer, of_shape
-from headwater.ports.kafka_errors import topic_missing
 from headwater.ports.marks import newest_marks
 from headwater.ports.progress import NOTHING
 from headwater.ports.protocol import Broker, Reader
-from headwater.ports.reading import read_to_end
+from headwater.ports.reading import places_of, read_to_end
 from headwater.ports.record import Message, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.schemas.registry import Registry
@@ -172,11 +171,7 @@ class Feeds:
         return Answer(tuple(known.rows(None)), settled, True, unreadable), self._feed(Place(offsets, moment))
 
     def _places(self) -> list[TopicPartition]:
-        topic = self._product.output.topic
-        described = self._broker.describe([topic])
-        if topic not in described:
-            raise topic_missing(topic)
-        return [TopicPartition(topic, number) for number in range(described[topic].partitions)]
+        return places_of(self._broker, self._product.output.topic)
 
     def _feed(self, place: Place) -> Feed:
         return Feed(self._broker, self._records, self._product.output.topic, place)

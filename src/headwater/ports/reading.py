@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from headwater.errors import Unreachable
+from headwater.ports.kafka_errors import topic_missing
 from headwater.ports.protocol import Broker
 from headwater.ports.record import EndOfPartition, Message, TopicPartition
 
 _AT_ONCE = 5_000
 _SILENT_POLLS_LIMIT = 60  # of a second each: a broker that restarts needs some
+
+
+def places_of(broker: Broker, topic: str) -> list[TopicPartition]:
+    """The partitions of a topic, in order; raises where it is not there."""
+    described = broker.describe([topic])
+    if topic not in described:
+        raise topic_missing(topic)
+    return [TopicPartition(topic, number) for number in range(described[topic].partitions)]
 
 
 def read_to_end(

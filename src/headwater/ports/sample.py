@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headwater.ports.kafka_errors import topic_missing
 from headwater.ports.protocol import Broker
-from headwater.ports.reading import read_to_end
+from headwater.ports.reading import places_of, read_to_end
 from headwater.ports.record import Message, TopicPartition
 
 
@@ -15,10 +14,7 @@ def newest(broker: Broker, topic: str, limit: int) -> list[Message]:
 
     Offsets count more than records, so more is read until there are enough or the topic's beginning is reached.
     """
-    described = broker.describe([topic])
-    if topic not in described:
-        raise topic_missing(topic)
-    places = [TopicPartition(topic, number) for number in range(described[topic].partitions)]
+    places = places_of(broker, topic)
     starts, ends = broker.starts(places), broker.ends(places)
     reach = max(1, limit)
     while True:

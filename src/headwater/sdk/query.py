@@ -7,21 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 
 from headwater.errors import CallerFault, Fault
 from headwater.mesh.load import load_mesh
-from headwater.mesh.products import Mesh
-from headwater.ports.answers import Answer
+from headwater.ports.answers import Answer, firm
 from headwater.ports.kafka import KafkaBroker
 from headwater.schemas.arrow import arrow_table
 from headwater.schemas.avro import Schema
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.sdk.open import Moment, OpenProduct
 from headwater.sdk.sql_text import Asked, Query, read_query
-from headwater.sdk.table import library
+from headwater.sdk.table import Frames
 from headwater.settings import environment_of, load_settings
 from headwater.timeline.instant import Instant
 
@@ -38,7 +36,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Result(Frames):
     """The rows that a query found, as an Arrow table, and how firm what it read was.
 
     `settled_to` is the recorded moment up to which all of its products are settled; `settled` whether all that was read
@@ -54,20 +52,10 @@ class Result:
         """A `pyarrow.Table`."""
         return self.rows
 
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`; raises `CallerFault` HW-K063 where pandas is not installed."""
-        library("pandas")
-        return self.rows.to_pandas()
-
-    def to_polars(self) -> Any:
-        """A `polars.DataFrame`; raises `CallerFault` HW-K063 where Polars is not installed."""
-        return library("polars").from_arrow(self.rows)
-
     def firmness(self) -> str:
         """How many rows, and whether that can still change, in words."""
-        said = Answer((), self.settled_to, self.settled).firmness().partition("; ")[2]
         count = f"{self.rows.num_rows:,} row{'' if self.rows.num_rows == 1 else 's'}"
-        return f"{count}{', and more that are left out' if self.cut else ''}; {said}"
+        return f"{count}{', and more that are left out' if self.cut else ''}; {firm(self.settled_to, self.settled)}"
 
 
 def query(
@@ -90,11 +78,12 @@ def query(
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
     asked = read_query(text)
+    products = {one.product: mesh.product(one.product) for one in asked.asked}  # before any is read
     broker = KafkaBroker(environment.kafka)
     registry = HttpRegistry(environment.registry_url)
 
     def read(one: Asked) -> tuple[Answer, Schema]:
-        product = OpenProduct(mesh.product(one.product), broker, registry, tick=mesh.file.tick)
+        product = OpenProduct(products[one.product], broker, registry, tick=mesh.file.tick)
         until = one.recorded if one.recorded is not None else recorded
         if one.history:
             return product.history(recorded=until), product.product.output.schema
@@ -102,7 +91,7 @@ def query(
         return found, product.product.output.schema
 
     try:
-        return run(_known(asked, mesh), read, bounds or Bounds())
+        return run(asked, read, bounds or Bounds())
     finally:
         broker.close()
 
@@ -119,13 +108,6 @@ def run(asked: Query, read: Read, bounds: Bounds) -> Result:
     assert settled_to is not None
     rows = _run(asked.text, tables, replace(bounds, rows=bounds.rows + 1))
     return Result(rows.slice(0, bounds.rows), settled_to, settled, rows.num_rows > bounds.rows)
-
-
-def _known(asked: Query, mesh: Mesh) -> Query:
-    """The same; raises where the mesh lacks a product, before any is read."""
-    for one in asked.asked:
-        mesh.product(one.product)
-    return asked
 
 
 def _run(text: str, tables: Mapping[tuple[str, str], pa.Table], bounds: Bounds) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,27 @@ _SHOWN_ROWS = 20
 _SHOWN_CHARACTERS = 120
 
 
+class Frames(ABC):
+    """Data frames of whatever can say itself as an Arrow table."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def to_arrow(self) -> pa.Table:
+        """A `pyarrow.Table`."""
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame`; pandas is not installed with Headwater. Raises `CallerFault` HW-K063 without it."""
+        _library("pandas")
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> Any:
+        """A `polars.DataFrame`; Polars is not installed with Headwater. Raises `CallerFault` HW-K063 without it."""
+        return _library("polars").from_arrow(self.to_arrow())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table(Answer):
+class Table(Answer, Frames):
     """An answer with its schema: its rows as columns too.
 
     The columns have the types that `headwater.schemas.arrow` gives the schema's: instants are timestamps in UTC,
@@ -34,15 +54,6 @@ class Table(Answer):
         from headwater.schemas.arrow import arrow_table
 
         return arrow_table(self.schema, self.rows)
-
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`; pandas is not installed with Headwater. Raises `CallerFault` HW-K063 without it."""
-        library("pandas")
-        return self.to_arrow().to_pandas()
-
-    def to_polars(self) -> Any:
-        """A `polars.DataFrame`; Polars is not installed with Headwater. Raises `CallerFault` HW-K063 without it."""
-        return library("polars").from_arrow(self.to_arrow())
 
     def __repr__(self) -> str:
         return f"<{self.firmness()}>"
@@ -78,8 +89,7 @@ def _cell(value: Any) -> str:
     return html.escape(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
 
 
-def library(name: str) -> Any:
-    """A library that Headwater works with and does not bring; raises `CallerFault` HW-K063 without it."""
+def _library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
