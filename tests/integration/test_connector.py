@@ -110,9 +110,13 @@ def test_a_live_source_is_moved_to_debezium_and_back_without_a_loss_or_a_repeat(
     road.stop()
     road.emit(2)
     assert "debezium lane goes on" in road.cli("connector", "move", road.source)
+    found = json.loads(road.cli("relay", "reconcile", "--output", "json"))
+    assert found["equal"] and (found["published"], found["waiting"]) == (6, 2)
     road.start()
     road.emit(2)
     road.await_all()
+    found = json.loads(road.cli("relay", "reconcile", "--output", "json"))
+    assert found["equal"] and found["published"] == 10
 
     edit(road.folder, road.contract, ", lane: debezium", "")
     road.stop()

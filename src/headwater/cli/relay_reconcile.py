@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from headwater.outbox.book import Log
     from headwater.outbox.reconcile import Report
     from headwater.timeline.instant import Instant
 
@@ -26,14 +27,19 @@ def reconcile(
     """Prove that each outbox row is published, in quarantine, discarded or waiting, once; name each that is not.
 
     Both sides are counted and digested over row ids. Exit code 1 where they differ. A stopped relay's rows are waiting;
-    for one that runs and is behind, the command waits half a minute. Rows that were emitted as logical messages have no
+    for one that runs and is behind, and for
+    Debezium where it is, the command waits half a minute. Rows that were emitted as logical messages have no
     table to be compared with.
     """
+    from contextlib import ExitStack
+
     from headwater.cli import console
     from headwater.errors import CallerFault, NotSupported
     from headwater.mesh.load import load_mesh
+    from headwater.outbox.behind import CapturedLog
     from headwater.outbox.book import Window
     from headwater.outbox.book_postgres import PostgresBook
+    from headwater.outbox.companion_postgres import PostgresCompanion
     from headwater.outbox.reconcile import reconcile as reconciled
     from headwater.outbox.source import sources_of
     from headwater.ports.kafka import KafkaBroker
@@ -49,17 +55,16 @@ def reconcile(
         raise CallerFault(
             "the mesh has no such outbox", code="HW-O050", hint="headwater relay reconcile without --source"
         )
-    sources = [one for one in named if one.lane == "native" and not one.captured]
+    sources = [one for one in named if not one.captured]
     for one in named:
-        if one not in sources:
-            what = "a captured table" if one.captured else f"of the lane {one.lane}"
-            console.err().print(f"{one.name} is {what}: not reconciled", markup=False)
+        if one.captured:
+            console.err().print(f"{one.name} is a captured table: not reconciled", markup=False)
     if not sources:
         raise NotSupported(
-            "no outbox that the relay reads itself is among the sources",
+            "no outbox is among the sources",
             code="HW-O114",
-            detail="the position of other sources is none in the database's log",
-            hint="name an outbox of the native lane",
+            detail="a captured table has no rows that each became one record",
+            hint="name an outbox",
         )
     window = Window(_instant(since), _instant(until))
     equal = True
@@ -70,11 +75,18 @@ def reconcile(
                 code="HW-O051",
                 hint="add it under databases of the environment in mesh.yaml",
             )
-        book = PostgresBook(environment.databases[one.database], database=one.database, table=one.table)
-        try:
-            report = reconciled(one, book, broker, window, sleep=clock.sleep, limit=limit, rowless=rowless)
-        finally:
-            book.close()
+        with ExitStack() as opened:
+            address = environment.databases[one.database]
+            book = PostgresBook(address, database=one.database, table=one.table)
+            opened.callback(book.close)
+            log: Log = book
+            if one.lane == "debezium":
+                companion = PostgresCompanion(address, database=one.database, table=one.table)
+                opened.callback(companion.close)
+                log = CapturedLog(
+                    broker, source=one.name, table=one.table, written=book.written(), pulse=companion.pulse
+                )
+            report = reconciled(one, book, log, broker, window, sleep=clock.sleep, limit=limit, rowless=rowless)
         equal = equal and report.equal
         if output == "json":
             console.print_json_line(_json(report))

@@ -2,7 +2,7 @@
 
 A digest is the sum of a hash of each row's id, so that it depends on no order. Ids fall into buckets by the same hash:
 two sides that differ need be compared id by id only in the buckets that do. `book_memory.py` and `book_postgres.py`
-are two books; each reads the table as it was at one moment.
+are two books; each reads the table as it was at one moment. What is on its way to the relay then, a `Log` says.
 """
 
 from __future__ import annotations
@@ -74,10 +74,17 @@ class Book(Protocol):
         """When the oldest row was created that the table still has."""
 
     def written(self) -> int:
-        """A log position behind every transaction that the book holds."""
-
-    def waiting(self, position: Position) -> Iterator[str] | None:
-        """The ids of rows behind the relay's position, from the log; None while a relay reads the slot."""
+        """A place in the database's log behind every transaction that the book holds."""
 
     def close(self) -> None:
         """Let go."""
+
+
+class Log(Protocol):
+    """Where rows come from on their way to the relay, beside a book: what of it the relay has not come to yet."""
+
+    def passed(self, position: Position) -> bool:
+        """Whether the relay has come to every transaction that the book holds."""
+
+    def waiting(self, position: Position) -> Iterator[str] | None:
+        """The ids of rows behind the position; None where they cannot be told yet: ask again."""

@@ -1,4 +1,4 @@
-"""A `Book` over an outbox in this process. A row's `created_at` is there the commit of its transaction."""
+"""A `Book` and `Log` over an outbox in this process. A row's `created_at` is there the commit of its transaction."""
 
 from __future__ import annotations
 
@@ -53,6 +53,10 @@ class MemoryBook:
     def written(self) -> int:
         """Where the log ended."""
         return self._lsn
+
+    def passed(self, position: Position) -> bool:
+        """Whether the position lies behind all that is committed."""
+        return position.end_lsn >= self._lsn
 
     def waiting(self, position: Position) -> Iterator[str] | None:
         """The rows behind the position."""

@@ -1,4 +1,4 @@
-"""A `Book` over an outbox table in PostgreSQL: one repeatable-read snapshot, counted and digested by the server."""
+"""A `Book` and `Log` over an outbox table in PostgreSQL: one repeatable-read snapshot, digested by the server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psycopg
 from headwater import naming
 from headwater.errors import CallerFault
 from headwater.outbox import table as tables
-from headwater.outbox.batching import Assembler, Limits
+from headwater.outbox.behind import row_ids
 from headwater.outbox.book import BUCKETS, Tally, Window
 from headwater.outbox.connection_postgres import away, connect
 from headwater.outbox.pgoutput import lsn_from_text
@@ -81,28 +81,27 @@ class PostgresBook:
         """Where the log ended after the snapshot was taken."""
         return self._lsn
 
+    def passed(self, position: Position) -> bool:
+        """Whether the position lies behind the snapshot."""
+        return position.end_lsn >= self._lsn
+
     def waiting(self, position: Position) -> Iterator[str] | None:
-        """What the slot still holds behind the position, read without moving it."""
+        """What the slot still holds behind the position, read without moving it; None while a relay reads it."""
         query = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
         with self._saying():
             found = self._now.execute(query, [self._slot]).fetchone()
-        return None if found is None or found[0] else self._waiting(position)
+        return None if found is None or found[0] else row_ids(position, self._table, self._kept())
 
-    def _waiting(self, position: Position) -> Iterator[str]:
+    def _kept(self) -> Iterator[list[bytes]]:
         query = (
             "SELECT data FROM pg_logical_slot_peek_binary_changes(%s, NULL, NULL, "
             "'proto_version', '1', 'publication_names', %s, 'messages', 'true')"
         )
-        assembler = Assembler(position, table=self._table, tick=1, limits=Limits(rows=1))
         with self._saying(), self._now.transaction(), self._now.cursor("waiting") as cursor:
             cursor.itersize = _CHUNK
             cursor.execute(query, [self._slot, f'"{self._publication}"'])
             while chunk := cursor.fetchmany(_CHUNK):
-                assembler.feed([_HEAD + bytes(data) for (data,) in chunk])
-                while (batch := assembler.take()) is not None:
-                    for segment in batch.segments:
-                        for run in segment.runs:
-                            yield from ((run.read(item)[0] or b"").decode() for item in run.items)
+                yield [_HEAD + bytes(data) for (data,) in chunk]
 
     def close(self) -> None:
         """Let go of snapshot and connections."""

@@ -7,11 +7,11 @@ log at or before the place where the old one stands, and must have come past it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from headwater import naming
 from headwater.errors import CallerFault, Unreachable
+from headwater.outbox.behind import boundary, ended_before
 from headwater.outbox.pgoutput import lsn_text
 from headwater.outbox.position import CAPTURE_SYSTEM, Position
 from headwater.outbox.source import OutboxSource, write_position
@@ -69,7 +69,7 @@ def _captured(source: str, position: Position, companion: Companion, broker: Bro
                 companion.pulse()
                 pulse_at = clock.monotonic() + _PULSE_EVERY
             for record in reader.poll(_POLL_RECORDS, 0.5):
-                status, end_lsn = _boundary(record) if isinstance(record, Message) else ("", 0)
+                status, end_lsn = boundary(record) if isinstance(record, Message) else ("", 0)
                 if status == "BEGIN":
                     began = record.offset
                 elif status == "END" and end_lsn <= position.end_lsn:
@@ -96,19 +96,11 @@ def _captured(source: str, position: Position, companion: Companion, broker: Bro
 def _native(source: str, position: Position, admin: SourceAdmin, broker: Broker) -> Position:
     """Where the last captured transaction that is published ends in the database's log."""
     place = TopicPartition(naming.capture_topic(source), 0)
-    status, end_lsn = "", 0
-    if broker.starts([place])[place] < position.end_lsn:
-        reader = broker.reader({place: position.end_lsn - 1})
-        try:
-            last = next((one for one in reader.poll(1, 10.0) if isinstance(one, Message)), None)
-        finally:
-            reader.close()
-        if last is not None and last.offset == position.end_lsn - 1:
-            status, end_lsn = _boundary(last)
+    end_lsn = ended_before(broker, place, position.end_lsn)
     slot = admin.look().slot
     if slot is None:
         raise _refused(source, "the native lane's slot is missing", "headwater apply makes it")
-    if status != "END" or slot.confirmed_lsn > end_lsn:
+    if not end_lsn or slot.confirmed_lsn > end_lsn:
         raise _refused(
             source,
             "the native slot begins behind what the Debezium lane has published",
@@ -118,14 +110,6 @@ def _native(source: str, position: Position, admin: SourceAdmin, broker: Broker)
     # No commit record lies at the byte before its own end: so this is behind the last transaction, before the next.
     start = Position.start(identity.system_id, identity.timeline, end_lsn)
     return replace(start, commit_lsn=end_lsn - 1, stamp=position.stamp)
-
-
-def _boundary(record: Message) -> tuple[str, int]:
-    """Whether a record is a transaction's start or end, and its place in the log."""
-    value = json.loads(record.value or b"{}")
-    if "status" not in value:
-        return "", 0
-    return str(value["status"]), int(str(value["id"]).partition(":")[2] or 0)
 
 
 def _refused(source: str, why: str, hint: str) -> CallerFault:

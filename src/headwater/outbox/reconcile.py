@@ -1,7 +1,7 @@
 """Rows = published + in quarantine + discarded, proven for a window by count and digest, each difference named.
 
 The table is read as it was at one moment. Rows of it that the relay has not come to yet are waiting, not lost: the
-relay's position says so where it is ahead of that moment, else the log behind the position, read without moving it.
+relay's position says so where it is ahead of that moment, else the log behind the position (`behind.py`).
 Memory is bounded: topics are read as a stream and asked for in parts; ids are compared only in buckets that differ.
 """
 
@@ -14,7 +14,7 @@ from itertools import islice
 
 from headwater.errors import CallerFault, Unreachable
 from headwater.outbox.accounts import PLACES, Line, ends_of, lines
-from headwater.outbox.book import BUCKETS, Book, Tally, Window, hash_of
+from headwater.outbox.book import BUCKETS, Book, Log, Tally, Window, hash_of
 from headwater.outbox.position import Position
 from headwater.outbox.source import OutboxSource
 from headwater.outbox.starting import read_position
@@ -59,6 +59,7 @@ class Report:
 def reconcile(
     source: OutboxSource,
     book: Book,
+    log: Log,
     broker: Broker,
     window: Window,
     *,
@@ -73,7 +74,7 @@ def reconcile(
     Raises `Unreachable` HW-O111 where a relay that runs stays behind, `CallerFault` HW-O112 where there is no position.
     """
     report = Report(source.name, window)
-    ends, waiting = _settled(source, book, broker, sleep, patience)
+    ends, waiting = _settled(source, log, broker, sleep, patience)
     rows = book.totals(window)
     for tally in rows.values():
         report.rows.add(tally.count, tally.total)
@@ -88,14 +89,14 @@ def reconcile(
 
 
 def _settled(
-    source: OutboxSource, book: Book, broker: Broker, sleep: Callable[[int], None], patience: int
+    source: OutboxSource, log: Log, broker: Broker, sleep: Callable[[int], None], patience: int
 ) -> tuple[dict[str, Mapping[TopicPartition, int]], list[str]]:
     """Ends of the topics and the rows that wait, both of one moment of the relay's."""
     while True:
         position = _position(broker, source.name)
-        if position.end_lsn >= book.written():
+        if log.passed(position):
             return ends_of(source.products, broker), []
-        waiting = book.waiting(position)
+        waiting = log.waiting(position)
         if waiting is not None:
             rows = list(waiting)
             ends = ends_of(source.products, broker)
@@ -106,7 +107,7 @@ def _settled(
                 f"{source.name}: the relay is behind the table, and reads",
                 code="HW-O111",
                 detail="which rows it has not come to yet is known once it has, or once it is stopped",
-                hint="try again, or stop the relay first",
+                hint="try again, or stop the relay first; where Debezium reads the outbox: headwater connector status",
             )
         sleep(_AGAIN)
         patience -= _AGAIN

@@ -6,10 +6,13 @@ import uuid
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.outbox.test_lanes import COUNT, MovingWorld
 from tests.unit.outbox.test_parking import STEPS, World, play
 
 from headwater.errors import Unreachable
 from headwater.outbox import reconcile as reconciling
+from headwater.outbox.behind import CapturedLog
 from headwater.outbox.book import Window
 from headwater.outbox.book_memory import MemoryBook
 from headwater.outbox.reconcile import Report, reconcile
@@ -19,7 +22,7 @@ from headwater.timeline.instant import Instant
 def report(world: World, *, deleted: tuple[str, ...] = (), window: Window | None = None, **options: int) -> Report:
     book = MemoryBook(world.outbox, deleted=deleted)
     sleep = world.clock.sleep
-    return reconcile(world.source, book, world.broker, window or Window(), sleep=sleep, patience=0, **options)  # type: ignore[arg-type]
+    return reconcile(world.source, book, book, world.broker, window or Window(), sleep=sleep, patience=0, **options)  # type: ignore[arg-type]
 
 
 def eventful() -> World:
@@ -128,3 +131,53 @@ def test_more_differences_than_memory_has_room_for_are_not_called_all(monkeypatc
     monkeypatch.setattr(reconciling, "_IDS_LIMIT", 2)
     found = report(world)
     assert not found.equal and not found.complete and found.named
+
+
+def captured_report(world: MovingWorld, *, silent: bool = False) -> Report:
+    book = MemoryBook(world.outbox)
+    log = CapturedLog(
+        world.broker,
+        source=world.source.name,
+        table="public.outbox",
+        written=book.written(),
+        pulse=(lambda: None) if silent else world.debezium.pulse,
+    )
+    return reconcile(world.source, book, log, world.broker, Window(), sleep=world.clock.sleep, patience=2_000_000)
+
+
+@settings(max_examples=30)
+@given(COUNT, COUNT, COUNT, st.integers(0, 12))
+def test_in_the_debezium_lane_what_is_captured_and_not_published_waits(
+    before: int, captured: int, committed: int, turns: int
+) -> None:
+    """The relay stops anywhere, Debezium is behind or not: the account closes; what waits is not called lost."""
+    world = MovingWorld()
+    world.begin_capture()
+    world.debezium.pulse()
+    world.serve("native")
+    world.move_to("debezium")
+    world.some(before)
+    world.debezium.capture()
+    world.serve("debezium", turns)
+    world.some(captured)
+    world.debezium.capture()
+    world.some(committed)
+    total = sum(len(transaction.rows) for transaction in world.outbox.transactions)
+    found = captured_report(world)
+    assert found.equal and not found.named and found.rows.count == total
+    assert found.places["waiting"] >= captured  # each `some` writes at least that many rows
+    world.serve("debezium")
+    found = captured_report(world, silent=not committed)  # all is published: nobody need be asked
+    assert found.equal and found.places["waiting"] == 0 and found.rows.count == total
+
+
+def test_where_debezium_stands_still_reconcile_does_not_guess() -> None:
+    world = MovingWorld()
+    world.begin_capture()
+    world.debezium.pulse()
+    world.serve("native")
+    world.move_to("debezium")
+    world.some(2)
+    with pytest.raises(Unreachable) as caught:
+        captured_report(world, silent=True)
+    assert caught.value.code == "HW-O111"
