@@ -57,7 +57,7 @@ check: $(DEV_MARK)  ## shape, types, import rules, the style law, spelling, gene
 	$(BIN)/headwater test
 
 test: check  ## make check, then every test, on a real Kafka and a real PostgreSQL
-	$(BIN)/python -m pytest --ignore=tests/tidy -m "not long"
+	$(BIN)/python -m pytest --ignore=tests/tidy -m "not long" -n 2
 
 chaos-short: $(DEV_MARK)  ## the short tiers that make test leaves out, saboteurs that take long among them
 	$(BIN)/python -m pytest tests/chaos -m long

@@ -17,6 +17,19 @@ settings.load_profile("headwater")
 NETWORK_ALLOWED = ("tests/integration/", "tests/chaos/")
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Under `-n 2`, one process has all tests that need real parts, one after the other; the other has the rest."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RealPartsTogether(LoadScopeScheduling):
+        # Not `--dist loadgroup`: pytest 9.2 does not see the names that pytest-xdist 3.8 gives tests for it.
+        def _split_scope(self, nodeid: str) -> str:
+            return "real parts" if nodeid.startswith(NETWORK_ALLOWED) else nodeid
+
+    return RealPartsTogether(config, log)
+
+
 @pytest.fixture(autouse=True)
 def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     path = request.node.path.relative_to(request.config.rootpath).as_posix()
