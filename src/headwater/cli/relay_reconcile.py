@@ -37,7 +37,7 @@ def reconcile(
     from headwater.errors import CallerFault, NotSupported
     from headwater.mesh.load import load_mesh
     from headwater.outbox.behind import CapturedLog
-    from headwater.outbox.book import Window
+    from headwater.outbox.book import Ledger, Window
     from headwater.outbox.book_postgres import PostgresBook
     from headwater.outbox.companion_postgres import PostgresCompanion
     from headwater.outbox.reconcile import reconcile as reconciled
@@ -86,7 +86,7 @@ def reconcile(
                 log = CapturedLog(
                     broker, source=one.name, table=one.table, written=book.written(), pulse=companion.pulse
                 )
-            report = reconciled(one, book, log, broker, window, sleep=clock.sleep, limit=limit, rowless=rowless)
+            report = reconciled(one, Ledger(book, log), broker, window, sleep=clock.sleep, limit=limit, rowless=rowless)
         equal = equal and report.equal
         if output == "json":
             console.print_json_line(_json(report))

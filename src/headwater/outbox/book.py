@@ -88,3 +88,11 @@ class Log(Protocol):
 
     def waiting(self, position: Position) -> Iterator[str] | None:
         """The ids of rows behind the position; None where they cannot be told yet: ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One outbox: its table, and what of it is on its way."""
+
+    book: Book
+    log: Log

@@ -14,7 +14,7 @@ from itertools import islice
 
 from headwater.errors import CallerFault, Unreachable
 from headwater.outbox.accounts import PLACES, Line, ends_of, lines
-from headwater.outbox.book import BUCKETS, Book, Log, Tally, Window, hash_of
+from headwater.outbox.book import BUCKETS, Book, Ledger, Log, Tally, Window, hash_of
 from headwater.outbox.position import Position
 from headwater.outbox.source import OutboxSource
 from headwater.outbox.starting import read_position
@@ -58,8 +58,7 @@ class Report:
 
 def reconcile(
     source: OutboxSource,
-    book: Book,
-    log: Log,
+    ledger: Ledger,
     broker: Broker,
     window: Window,
     *,
@@ -73,8 +72,8 @@ def reconcile(
 
     Raises `Unreachable` HW-O111 where a relay that runs stays behind, `CallerFault` HW-O112 where there is no position.
     """
-    report = Report(source.name, window)
-    ends, waiting = _settled(source, log, broker, sleep, patience)
+    report, book = Report(source.name, window), ledger.book
+    ends, waiting = _settled(source, ledger.log, broker, sleep, patience)
     rows = book.totals(window)
     for tally in rows.values():
         report.rows.add(tally.count, tally.total)

@@ -13,7 +13,7 @@ from tests.unit.outbox.test_parking import STEPS, World, play
 from headwater.errors import Unreachable
 from headwater.outbox import reconcile as reconciling
 from headwater.outbox.behind import CapturedLog
-from headwater.outbox.book import Window
+from headwater.outbox.book import Ledger, Window
 from headwater.outbox.book_memory import MemoryBook
 from headwater.outbox.reconcile import Report, reconcile
 from headwater.timeline.instant import Instant
@@ -22,7 +22,9 @@ from headwater.timeline.instant import Instant
 def report(world: World, *, deleted: tuple[str, ...] = (), window: Window | None = None, **options: int) -> Report:
     book = MemoryBook(world.outbox, deleted=deleted)
     sleep = world.clock.sleep
-    return reconcile(world.source, book, book, world.broker, window or Window(), sleep=sleep, patience=0, **options)  # type: ignore[arg-type]
+    return reconcile(
+        world.source, Ledger(book, book), world.broker, window or Window(), sleep=sleep, patience=0, **options
+    )  # type: ignore[arg-type]
 
 
 def eventful() -> World:
@@ -142,7 +144,9 @@ def captured_report(world: MovingWorld, *, silent: bool = False) -> Report:
         written=book.written(),
         pulse=(lambda: None) if silent else world.debezium.pulse,
     )
-    return reconcile(world.source, book, log, world.broker, Window(), sleep=world.clock.sleep, patience=2_000_000)
+    return reconcile(
+        world.source, Ledger(book, log), world.broker, Window(), sleep=world.clock.sleep, patience=2_000_000
+    )
 
 
 @settings(max_examples=30)
