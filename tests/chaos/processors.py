@@ -40,11 +40,15 @@ class Processors(Downstream):
         self.feeder = Feeder(self.stack.kafka_address, self.stack.registry_url, self.products[0], self.seed)
         self.nursery = Nursery(ROOT, {**self.environment(), "OPENBLAS_NUM_THREADS": "1"})
 
-    def worker(self, *, slot: int = 0, failpoint: str = "", log: Path | None = None) -> Life:
-        """A runner of both products in a process of its own; what it says goes to the scene's log, or to another."""
-        argv = [*self.runner_module.split(), *map(self.derived, DERIVED), "--slot", str(slot)]
+    def worker(self, *, slot: int = 0, failpoint: str = "", log: Path | None = None, **other: str) -> Life:
+        """A runner of both products in a process of its own; what it says goes to the scene's log, or to another.
+
+        `other` may say which `module` runs it and where its state lies (`data`); the rest are environment variables.
+        """
+        module, data = other.pop("module", self.runner_module), other.pop("data", str(self.folder / "state"))
+        argv = [*module.split(), *map(self.derived, DERIVED), "--slot", str(slot)]
         environment = {
-            **self.environment(failpoint), **self.variables, "HEADWATER_DATA": str(self.folder / "state"),
+            **self.environment(failpoint), **self.variables, **other, "HEADWATER_DATA": data,
             "HEADWATER_ENVIRONMENT": "there",
         }  # fmt: skip
         life = self.nursery.born(argv, environment, log or self.log)
@@ -86,10 +90,10 @@ class Processors(Downstream):
         ]  # fmt: skip
         return topics.open_transactions(self.stack.kafka_address, places)
 
-    def changes(self) -> int:
-        """The high watermarks of all changelogs together: they rise behind an open transaction too."""
+    def changes(self) -> dict[tuple[str, int], int]:
+        """The high watermark of each changelog's partitions: they rise behind an open transaction too."""
         places = [place for stage in self.stages() for place in topics.places_of([stage.changelog], stage.partitions)]
-        return sum(topics.ends(self.stack.kafka_address, places, topics.Isolation.READ_UNCOMMITTED).values())
+        return topics.ends(self.stack.kafka_address, places, topics.Isolation.READ_UNCOMMITTED)
 
     def close(self) -> None:
         super().close()
@@ -153,6 +157,14 @@ def answer(
         "upper_bound_95_percent": round(3 / trials, 4), **more,
         "versions_of": verdict.versions(made), "against": found, "passed": not found and counts["rows"] > 0,
     }  # fmt: skip
+
+
+def stands_still(life: Life) -> bool:
+    """Whether a process was stopped."""
+    try:
+        return Path(f"/proc/{life.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
 
 
 def _identity(row: Row, by: str) -> tuple[Any, Any]:
