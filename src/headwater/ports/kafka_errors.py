@@ -24,6 +24,10 @@ FENCED = frozenset(
         "_MAX_POLL_EXCEEDED",
     }
 )
+# The name is the member's own still; its partitions went to another, as they do when members come, go or are slow.
+REASSIGNED = frozenset(
+    {"ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "_ASSIGNMENT_LOST", "_MAX_POLL_EXCEEDED"}
+)
 MISSING = frozenset({"_NOENT", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 OUT_OF_RANGE = frozenset({"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE", "_NO_OFFSET"})
 # The client knows an older leader than the cluster has: asked again with fresh metadata, the same call works.
@@ -98,6 +102,11 @@ def fenced(who: str, why: str = "") -> CallerFault:
         or "of two writers with one transactional id, or two members with one member id, the newer one stays",
         hint="see that only one process runs for it, then start it again",
     )
+
+
+def reassigned(error: HeadwaterError) -> bool:
+    """Whether this `fenced` only tells of partitions that went elsewhere, and not of another with the same name."""
+    return error.detail in REASSIGNED
 
 
 def offset_missing(place: str) -> Fault:

@@ -14,6 +14,7 @@ from headwater.ports.serde import RecordReader
 from headwater.processing.checkpoint import Targets
 from headwater.processing.incarnation import Incarnation
 from headwater.processing.records import RecordWriter
+from headwater.processing.rivals import Rivals
 from headwater.processing.state_rocksdb import DAMAGED
 from headwater.processing.steps import Plan, Stage
 from headwater.processing.surroundings import Account, Surroundings
@@ -21,8 +22,6 @@ from headwater.processing.surroundings import Account, Surroundings
 BACKOFF_MICROSECONDS = 100_000
 BACKOFF_MICROSECONDS_MAX = 5_000_000
 DOUBTS_LIMIT = 8  # in a row, without a commit between them, and without the broker being away
-FENCED_LIMIT = 5  # within a minute: two workers with one slot would fence each other for ever; a rebalance does it once
-FENCED_MICROSECONDS = 60_000_000
 # A missing topic, HW-R004, is among them: all were there at the start, and a broker just come back may not know yet.
 DOUBTFUL = frozenset({"HW-R003", "HW-R004", "HW-R007", "HW-R009", DAMAGED})
 
@@ -41,21 +40,19 @@ class StageWorker:
         quarantine = naming.quarantine_topic(plan.product, plan.major)
         self._targets = Targets(stage, writer, quarantine, str(product.product.version))
         self._readers = _readers(stage, around)
+        self._rivals = Rivals(plan, stage, around.slot, around.clock)
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Until `stopping`; raises what cannot be mended by building anew."""
-        doubts, fences = 0, list[int]()
+        doubts = 0
         while not stopping():
             commits = self.account.commits
             try:
                 self._live(stopping)
             except HeadwaterError as error:
                 doubts = doubts + 1 if commits == self.account.commits else 1
-                now = self._around.clock.monotonic()
-                fences = [at for at in fences if now - at < FENCED_MICROSECONDS]
-                if error.code == "HW-R003":
-                    fences.append(now)
-                self._judge(error, doubts, len(fences))
+                self._rivals.note(error)
+                self._judge(error, doubts)
                 self._around.hooks.announce(
                     "stage.rebuilt", product=str(self._plan.product), stage=self._stage.name, code=error.code
                 )
@@ -75,10 +72,8 @@ class StageWorker:
         finally:
             incarnation.drop()
 
-    def _judge(self, error: HeadwaterError, doubts: int, fences: int) -> None:
+    def _judge(self, error: HeadwaterError, doubts: int) -> None:
         self.account.doubts += 1
-        if fences > FENCED_LIMIT:
-            raise error
         if error.retriable:
             if self.account.commits == 0 and doubts == 1 and error.code == "HW-R001":
                 raise error  # away from the start: say so at once, rather than wait in silence
