@@ -1,4 +1,4 @@
-"""P2, short: a runner that slept through a rebalance is found out; one that does not ask its group says things twice."""
+"""P2, short: a runner that slept through a rebalance is found out; one that does not ask its group says all twice."""
 
 from __future__ import annotations
 
