@@ -32,7 +32,13 @@ HAPPENINGS = {
     "relay.tidied": "a chore of an outbox table was due: source, chore, outcome",
     "relay.untidy": "an outbox table cannot be kept in order by the relay: source, code, reason, hint",
     "relay.skipped": "rows that the database sent again and that were published already: source, rows",
-    "stage.committed": "ticks are committed: product, stage, records, folded, columnar, repeats, superseded, seconds",
+    "stage.committed": (
+        "ticks are committed: product, stage, records, folded, columnar, repeats, superseded, limit, seconds"
+    ),
+    "stage.too_slow": (
+        "a transaction took longer than it may and is tried again with fewer inputs: "
+        "product, stage, limit, reason, code"
+    ),
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",
     "product.failed": (
         "a derived product ended, for a reason that waiting does not mend: product, stage, code, reason, hint, others"

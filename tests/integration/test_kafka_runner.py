@@ -5,22 +5,25 @@ from __future__ import annotations
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headwater.hooks import Hooks
 from headwater.plan.desired import desired
 from headwater.ports.kafka import KafkaBroker
+from headwater.ports.protocol import GroupSource
 from headwater.ports.record import TopicDescription
+from headwater.processing.checkpoint import Checkpoint
 from headwater.processing.reset import reset
 from headwater.processing.runners.kafka import KafkaRunner
 from headwater.processing.runners.memory import MemoryRunner
 from headwater.processing.steps import internal_topics
+from headwater.processing.task import Work
 from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, wait_until, write_renamed_mesh
 from headwater.testing.small_mesh import DEPARTURE_SCHEMA, DEPARTURES, HOURLY, HOURLY_FLOW, edit, write
 from headwater.timeline.clock import SystemClock
@@ -307,3 +310,27 @@ def test_flows_of_two_inputs_are_as_in_memory(kafka: KafkaBroker, tmp_path: Path
 def hash_of(event: dict[str, object]) -> int:
     """A number that is the same in every run, and another one for each revision."""
     return sum(f"{event['event_id']}/{event['revision']}".encode())
+
+
+def test_a_transaction_that_takes_too_long_is_tried_again_with_fewer_inputs(small: BrokerMesh, tmp_path: Path) -> None:
+    """A transaction may be open for two seconds here, and more than thirteen records take longer."""
+    clock = SystemClock()
+
+    class Slow(Checkpoint):
+        def send_offsets(self, offsets: Any, source: GroupSource) -> None:
+            clock.sleep(self.took * 150_000)
+            super().send_offsets(offsets, source)
+
+        def commit(self, works: Sequence[Work], source: GroupSource) -> int:
+            self.took = sum(work.folded for work in works)
+            return super().commit(works, source)
+
+    batches = random_batches(17, batches=12, size=4)
+    last = batches[-1][-1]["recorded_at"]
+    small.feed(batches)
+    heard: list[dict[str, Any]] = []
+    hooks = Hooks([lambda happening, fields: heard.append(fields) if happening == "stage.too_slow" else None])
+    with running(small, tmp_path / "state", hooks=hooks, checkpoint=Slow, transaction_ms=2_000):
+        wait_until(lambda: small.settled() > last, seconds=120)
+    assert small.decoded() == small.expected(batches)
+    assert heard and all(1 <= fields["limit"] < 10_000 for fields in heard)

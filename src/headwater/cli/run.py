@@ -21,6 +21,15 @@ def command(
     standby: Annotated[
         bool, typer.Option("--standby", help="Keep copies of the other workers' state, to take over at once.")
     ] = False,
+    transaction_seconds: Annotated[
+        int,
+        typer.Option(
+            "--transaction-seconds",
+            min=2,
+            max=900,
+            help="How long a transaction may take; readers wait as long behind a worker that is gone.",
+        ),
+    ] = 30,
     metrics_port: Annotated[
         int,
         typer.Option(
@@ -52,6 +61,7 @@ def command(
     settings, clock = load_settings(), SystemClock()
     if workers > 1:
         options = [*(products or []), "--metrics-port", str(metrics_port), *(["--standby"] if standby else [])]
+        options += ["--transaction-seconds", str(transaction_seconds)]
         raise typer.Exit(_run_workers(options, range(slot, slot + workers)))
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
@@ -71,6 +81,7 @@ def command(
         hooks=hooks,
         slot=slot,
         standby=standby,
+        transaction_ms=transaction_seconds * 1_000,
         failpoint=arm(settings.failpoint),
     )
     runner = KafkaRunner(plans, around)
@@ -102,6 +113,8 @@ class _Reporter:
         elif happening == "stage.rebuilt" and self._doubts.get(stage) != fields["code"]:
             self._doubts[stage] = fields["code"]
             self._say(f"{stage}: in doubt, so it begins again from its last commit; nothing is lost [{fields['code']}]")
+        elif happening == "stage.too_slow":
+            self._say(f"{stage}: {fields['reason']} [{fields['code']}]")
         elif happening == "product.failed" and fields["others"]:  # the last one's reason is the command's own error
             self._say(
                 f"{fields['product']} ends: {fields['reason']}; {fields['others']} go on\n"

@@ -219,6 +219,22 @@ METRICS = (
         "How long a stage's commit took, outputs and state included.",
     ),
     Metric(
+        "headwater_stage_batch_limit_inputs",
+        "gauge",
+        ("product", "stage"),
+        "stage.committed",
+        "limit",
+        "How many inputs the next transaction of a stage takes at most: fewer after one that took too long.",
+    ),
+    Metric(
+        "headwater_stage_too_slow_total",
+        "counter",
+        ("product", "stage"),
+        "stage.too_slow",
+        "",
+        "Transactions that took longer than they may, were aborted and tried again with fewer inputs.",
+    ),
+    Metric(
         "headwater_stage_quarantined_records_total",
         "counter",
         ("product", "stage", "code"),

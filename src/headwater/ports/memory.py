@@ -205,7 +205,8 @@ class MemoryBroker:
             return writer.epoch
 
     def writer(self, transactional_id: str, epoch: int) -> _Writer:
-        """The writer of an id, if this epoch is still its newest."""
+        """The writer of an id, if this epoch is still its newest and its transaction has not timed out."""
+        self._expire()
         writer = self._writers[transactional_id]
         if writer.epoch != epoch:
             raise fenced(transactional_id)

@@ -32,12 +32,20 @@ class Targets:
 
 
 class Checkpoint:
-    """Commits work. One thread uses it."""
+    """Commits work. One thread uses it. `in_time` raises once the transaction at hand is open for too long."""
 
-    def __init__(self, targets: Targets, sink: TransactionalSink, *, failpoint: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        targets: Targets,
+        sink: TransactionalSink,
+        *,
+        failpoint: Callable[[str], None],
+        in_time: Callable[[], None] = lambda: None,
+    ) -> None:
         self._targets = targets
         self._sink = sink
         self._failpoint = failpoint
+        self._in_time = in_time
         self._changelog_ends: dict[int, int] = {}
 
     def stands_at(self, partition: int, changelog_end: int) -> None:
@@ -57,6 +65,7 @@ class Checkpoint:
         self.send_offsets(offsets, source)
         reached("stage.after_offsets")
         reached("stage.before_commit")
+        self._in_time()  # the broker aborts it at its next look, some seconds on: readers need not wait for that
         sink.commit()
         reached("stage.after_commit")
         for work in works:

@@ -52,6 +52,7 @@ class StageTask:
 
     def __init__(self, stage: Stage, *, partition: int, store: StateStore) -> None:
         self.counts = Counts()
+        self.more = False
         self._stage = stage
         self._tick = stage.tick
         self._overlay = Overlay(store)
@@ -125,11 +126,15 @@ class StageTask:
         self._reached(topic, offset)
         self._positions[topic].letters.append((offset, letter))
 
-    def advance(self) -> bool:
-        """Close every tick that every lane has passed."""
+    def advance(self, most: int = 0) -> bool:
+        """Close every tick that every lane has passed, or the first `most` of them."""
         lanes = [lane for entry in self._inputs.values() for lane in entry.lanes]
         frontier = frontier_of(lanes)
         ticks = sorted({tick for lane in lanes for tick in lane.waiting if tick <= frontier})
+        self.more = 0 < most < len(ticks)
+        if self.more:
+            ticks = ticks[:most]
+            frontier = ticks[-1]
         if self._columns is not None:
             self._close_many(self._columns, lanes[0], ticks)
         else:
@@ -222,6 +227,7 @@ class PassTask:
 
     def __init__(self, stage: Stage) -> None:
         self.counts = Counts()
+        self.more = False
         self._topic = stage.inputs[0].topic
         self._passing = Passing(stage.output.logic)
         self._position: Position | None = None
@@ -267,7 +273,7 @@ class PassTask:
         assert self._position is not None
         self._position.letters.append((offset, letter))
 
-    def advance(self) -> bool:
+    def advance(self, most: int = 0) -> bool:
         """Whether anything was read or marked."""
         return self._moved
 

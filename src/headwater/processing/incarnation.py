@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headwater import naming
-from headwater.errors import CallerFault, Fault
+from headwater.errors import CallerFault, Fault, HeadwaterError
 from headwater.ports.protocol import Broker, GroupSource
 from headwater.ports.record import EndOfPartition, Fetched, TopicPartition
 from headwater.ports.serde import RecordReader
+from headwater.processing.batch import TOO_SLOW, Batch
 from headwater.processing.checkpoint import Targets
-from headwater.processing.columns import reads_columns
 from headwater.processing.engine import new_task
 from headwater.processing.replay import SAID_KEY, Replay
 from headwater.processing.reset import require_whole
@@ -25,14 +25,11 @@ from headwater.processing.state_form import judge_form, require_form
 from headwater.processing.state_rocksdb import RocksStates, RocksStore
 from headwater.processing.steps import FORM_KEY, Plan, Stage
 from headwater.processing.surroundings import Account, Surroundings
-from headwater.processing.task import StagePartition, topics_of
+from headwater.processing.task import StagePartition, Work, topics_of
 
 POLL_MESSAGES = 10_000
 POLL_SECONDS = 0.1  # bounds how long a stop waits
 RESTORE_SECONDS = 0.1  # how long state is read back before the partitions that are up to date have their turn
-# Read before a commit, where there is more to read: large enough to pay for a transaction, small enough for memory.
-COMMIT_MESSAGES = 10_000
-COMMIT_MESSAGES_AS_COLUMNS = 100_000  # each key is touched once a commit, and a record takes a tenth of the memory
 REST_OF_COMMIT = 2  # how many times as long as the last commit took the next one waits, unless nothing is being read
 REST_MICROSECONDS_MAX = 200_000
 
@@ -57,8 +54,10 @@ class Incarnation:
         targets: Targets,
         readers: Mapping[str, RecordReader],
         account: Account,
+        batch: Batch,
     ) -> None:
         self._account = account
+        self._batch = batch
         self._plan = plan
         self._stage = stage
         self._around = around
@@ -69,10 +68,13 @@ class Incarnation:
         self._unfinished: set[int] = set()
         self._read = 0
         self._rest_until = 0
-        self._commit_messages = COMMIT_MESSAGES_AS_COLUMNS if reads_columns(stage) else COMMIT_MESSAGES
+        self._unclosed = False  # ticks that can close wait for the next transaction
+        self._stands: dict[TopicPartition, int] = {}
         transactional_id = naming.stage_transactional_id(plan.product, plan.major, stage.name, around.slot)
-        self._sink = around.broker.sink(transactional_id)
-        self._checkpoint = around.checkpoint(targets, self._sink, failpoint=around.failpoint)
+        self._sink = around.broker.sink(transactional_id, timeout_ms=around.transaction_ms)
+        self._began = 0  # the transaction at hand
+        in_time = self._require_in_time
+        self._checkpoint = around.checkpoint(targets, self._sink, failpoint=around.failpoint, in_time=in_time)
         self._states: RocksStates | None = None
         self._standby: Standby | None = None
         self._restore = Restore(
@@ -100,13 +102,16 @@ class Incarnation:
         """Read what is there, and commit where ticks have closed."""
         assert self._source is not None
         clock, timeout = self._around.clock, POLL_SECONDS
+        ask = 1 if self._unclosed else min(POLL_MESSAGES, self._batch.limit)
+        if self._unclosed:
+            timeout = 0.0
         if self._awaiting:
             timeout = 0.0
             for number in self._restore.step(RESTORE_SECONDS):
                 self._resume(number)
         elif self._unfinished:
             timeout = min(timeout, max(0, self._rest_until - clock.monotonic()) / 1_000_000)
-        found = self._source.fetch(POLL_MESSAGES, timeout)
+        found = self._source.fetch(ask, timeout)
         if self._standby is not None and len(found) < POLL_MESSAGES:
             self._standby.step({*self._owned, *self._awaiting})
         if not found and not self._unfinished:
@@ -123,7 +128,8 @@ class Incarnation:
         self._read += read
         # Latency first: at once where nothing more is there to read; in large batches where there is. In between what
         # is read comes in small pieces: then the transactions, and not their contents, would be what a broker does.
-        if self._read >= self._commit_messages or (read < POLL_MESSAGES and clock.monotonic() >= self._rest_until):
+        full = self._unclosed or self._read >= self._batch.limit
+        if full or (read < ask and clock.monotonic() >= self._rest_until):
             self._commit()
 
     def finish(self) -> None:
@@ -159,6 +165,7 @@ class Incarnation:
             )
         stores, behind = self._begun(numbers, committed)
         offsets = {**committed, **_unknown(broker, stores, [place for place in partitions if place not in committed])}
+        self._stands.update(offsets)
         ends = self._output_ends(numbers)
         self._source.pause([place for place in partitions if place.partition in behind])
         for number in numbers:
@@ -178,6 +185,7 @@ class Incarnation:
                 owner.close()
             self._awaiting.pop(place.partition, None)
             self._unfinished.discard(place.partition)
+        self._unclosed = self._unclosed and bool(self._unfinished)
         self._restore.forget({place.partition for place in partitions})
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
@@ -186,26 +194,56 @@ class Incarnation:
 
     def _commit(self) -> None:
         assert self._source is not None
+        clock = self._around.clock
+        began = clock.monotonic()
+        works = self._works()
+        if not works:
+            return
+        started = self._began = clock.monotonic()
+        try:
+            written = self._checkpoint.commit(works, self._source)
+        except HeadwaterError as error:
+            raise self._too_slow(error, clock.monotonic() - began, works) or error from error
+        ended = clock.monotonic()
+        self._batch.took(ended - began)
+        self._account.commits += 1
+        self._account.records += written
+        self._rest_until = ended + min(REST_OF_COMMIT * (ended - started), REST_MICROSECONDS_MAX)
+        for work in works:
+            self._stands.update(work.offsets)
+        self._tell(works, written, ended - started)
+
+    def _works(self) -> list[Work]:
+        """What the partitions that were touched have for a transaction; those that keep ticks back stay touched."""
         self._read = 0
         works = []
         for number in sorted(self._unfinished):
             owner = self._owned[number]
-            if owner.task.advance():
+            if owner.task.advance(self._batch.limit):
                 work = owner.work()
                 if work is not None:
                     works.append(work)
-        self._unfinished.clear()
-        if not works:
-            return
-        clock = self._around.clock
-        started = clock.monotonic()
-        written = self._checkpoint.commit(works, self._source)
-        self._account.commits += 1
-        self._account.records += written
-        product, stage = str(self._plan.product), self._stage.name
-        ended = clock.monotonic()
-        self._rest_until = ended + min(REST_OF_COMMIT * (ended - started), REST_MICROSECONDS_MAX)
-        announce = self._around.hooks.announce
+        self._unfinished = {number for number in self._unfinished if self._owned[number].task.more}
+        self._unclosed = bool(self._unfinished)
+        return works
+
+    def _require_in_time(self) -> None:
+        if self._around.clock.monotonic() - self._began >= self._batch.timeout:
+            raise Fault(f"{self._plan.product}: a transaction is open for longer than it may be", code=TOO_SLOW)
+
+    def _too_slow(self, error: HeadwaterError, took: int, works: Sequence[Work]) -> HeadwaterError | None:
+        topics = {stage_input.topic for stage_input in self._stage.inputs}
+        passed = {
+            place: (self._stands.get(place, offset), offset)
+            for work in works
+            for place, offset in work.offsets.items()
+            if place.topic in topics and offset > self._stands.get(place, offset)
+        }
+        inputs = sum(end - first for first, end in passed.values())
+        return self._batch.judge(error, took, inputs, self._plan.product, passed)
+
+    def _tell(self, works: Sequence[Work], written: int, took: int) -> None:
+        product, stage, announce = str(self._plan.product), self._stage.name, self._around.hooks.announce
         announce(
             "stage.committed",
             product=product,
@@ -215,7 +253,8 @@ class Incarnation:
             columnar=sum(work.columnar for work in works),
             repeats=sum(work.repeats for work in works),
             superseded=sum(work.superseded for work in works),
-            seconds=(ended - started) / 1_000_000,
+            limit=self._batch.limit,
+            seconds=took / 1_000_000,
         )
         for work in works:
             for letter in work.commit.refused:

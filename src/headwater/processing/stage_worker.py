@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from headwater import naming
 from headwater.errors import HeadwaterError
 from headwater.ports.serde import RecordReader
+from headwater.processing.batch import TOO_SLOW, Batch
 from headwater.processing.checkpoint import Targets
+from headwater.processing.columns import reads_columns
 from headwater.processing.incarnation import Incarnation
 from headwater.processing.records import RecordWriter
 from headwater.processing.rivals import Rivals
@@ -19,6 +21,9 @@ from headwater.processing.state_rocksdb import DAMAGED
 from headwater.processing.steps import Plan, Stage
 from headwater.processing.surroundings import Account, Surroundings
 
+# Read before a commit, where there is more to read: large enough to pay for a transaction, small enough for memory.
+COMMIT_MESSAGES = 10_000
+COMMIT_MESSAGES_AS_COLUMNS = 100_000  # each key is touched once a commit, and a record takes a tenth of the memory
 BACKOFF_MICROSECONDS = 100_000
 BACKOFF_MICROSECONDS_MAX = 5_000_000
 DOUBTS_LIMIT = 8  # in a row, without a commit between them, and without the broker being away
@@ -41,6 +46,8 @@ class StageWorker:
         self._targets = Targets(stage, writer, quarantine, str(product.product.version))
         self._readers = _readers(stage, around)
         self._rivals = Rivals(plan, stage, around.slot, around.clock)
+        most = COMMIT_MESSAGES_AS_COLUMNS if reads_columns(stage) else COMMIT_MESSAGES
+        self._batch = Batch(most, around.transaction_ms * 1_000)
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Until `stopping`; raises what cannot be mended by building anew."""
@@ -50,6 +57,9 @@ class StageWorker:
             try:
                 self._live(stopping)
             except HeadwaterError as error:
+                if error.code == TOO_SLOW:
+                    self._smaller(error)
+                    continue
                 doubts = doubts + 1 if commits == self.account.commits else 1
                 self._rivals.note(error)
                 self._judge(error, doubts)
@@ -60,7 +70,9 @@ class StageWorker:
 
     def incarnation(self) -> Incarnation:
         """A new life, not opened yet."""
-        return Incarnation(self._plan, self._stage, self._around, self._targets, self._readers, self.account)
+        return Incarnation(
+            self._plan, self._stage, self._around, self._targets, self._readers, self.account, self._batch
+        )
 
     def _live(self, stopping: Callable[[], bool]) -> None:
         incarnation = self.incarnation()
@@ -71,6 +83,14 @@ class StageWorker:
             incarnation.finish()
         finally:
             incarnation.drop()
+
+    def _smaller(self, error: HeadwaterError) -> None:
+        """Known and mended: no doubt that is counted against the product; `Batch` knows where it ends."""
+        self.account.doubts += 1
+        product, stage = str(self._plan.product), self._stage.name
+        limit, reason = self._batch.limit, f"{error.message}; {error.detail}"
+        announce = self._around.hooks.announce
+        announce("stage.too_slow", product=product, stage=stage, limit=limit, reason=reason, code=error.code)
 
     def _judge(self, error: HeadwaterError, doubts: int) -> None:
         self.account.doubts += 1

@@ -16,7 +16,10 @@ from headwater.timeline.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a runner works in. `slot` is the worker's number: it names the writer, the member and the state's folder."""
+    """What a runner works in. `slot` is the worker's number: it names the writer, the member and the state's folder.
+
+    `transaction_ms` is how long a transaction may stay open before the broker aborts it.
+    """
 
     broker: Broker
     registry: Registry
@@ -26,6 +29,7 @@ class Surroundings:
     hooks: Hooks
     slot: int = 0
     standby: bool = False
+    transaction_ms: int = 30_000
     failpoint: Callable[[str], None] = lambda name: None
     checkpoint: type[Checkpoint] = Checkpoint
 

@@ -83,9 +83,13 @@ class Counts:
 
 
 class Task(Protocol):
-    """One partition of one stage. Any error but `Misfit` out of a method means: drop it."""
+    """One partition of one stage. Any error but `Misfit` out of a method means: drop it.
+
+    `more`: the last `advance` left ticks that can close, since it was to close no more than so many.
+    """
 
     counts: Counts
+    more: bool
 
     def record(
         self, topic: str, offset: int, key: bytes, record: Mapping[str, Any], headers: Sequence[Header] = ()
@@ -104,8 +108,8 @@ class Task(Protocol):
     def refuse(self, topic: str, offset: int, letter: Any) -> None:
         """Pass over a record that is to be quarantined; `letter` comes back in `Commit.refused`."""
 
-    def advance(self) -> bool:
-        """Close every tick that can close; whether there is something to commit."""
+    def advance(self, most: int = 0) -> bool:
+        """Close every tick that can close, or the first `most` of them; whether there is something to commit."""
 
     def commit(self) -> Commit | None:
         """All work since the last commit; asked again before `committed`, it is a fault."""
