@@ -67,7 +67,7 @@ def test_it_may_be_stopped_at_any_time_while_it_is_made_anew(
     forget(small)
     small.feed(batches[30:])
     monkeypatch.setattr("headwater.processing.incarnation.POLL_MESSAGES", 3)
-    monkeypatch.setattr("headwater.processing.incarnation.COMMIT_MESSAGES", 3)
+    monkeypatch.setattr("headwater.processing.stage_worker.COMMIT_MESSAGES", 3)
     for turn in range(20):
         work(small, tmp_path / f"state{turn % 3}", polls=4)
     monkeypatch.undo()
