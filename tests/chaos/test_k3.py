@@ -1,0 +1,21 @@
+"""K3, short: relay and runner are cut off from Kafka and lose nothing; a relay that acknowledges too early does."""
+
+from __future__ import annotations
+
+import pytest
+from tests.chaos import k3
+from tests.chaos.pairs import side_by_side
+
+from headwater.local.stack import LocalStack
+
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(900)]
+SEED = 20130303
+
+
+def test_partitions_cost_nothing_and_a_relay_that_acknowledges_too_early_is_found_out(running: LocalStack) -> None:
+    result, early = side_by_side(
+        lambda: k3.run(trials=8, seed=SEED, stack=running),
+        lambda: k3.run(trials=1, seed=SEED, stack=running, saboteur="early"),
+    )
+    assert result["passed"], result
+    assert 0 < early["lost"] < early["rows"] and not early["passed"], early
