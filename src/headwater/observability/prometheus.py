@@ -17,7 +17,7 @@ class PrometheusListener:
     """Counts what is announced; `text()` is what a scrape sees.
 
     >>> listener = PrometheusListener()
-    >>> numbers = {"records": 3, "folded": 3, "columnar": 0, "repeats": 1, "superseded": 0, "seconds": 0.01}
+    >>> numbers = {"records": 3, "folded": 3, "columnar": 0, "repeats": 1, "superseded": 0, "limit": 9, "seconds": 0.01}
     >>> listener("stage.committed", {"product": "a.b", "stage": "s", **numbers})
     >>> 'headwater_stage_records_total{product="a.b",stage="s"} 3.0' in listener.text()
     True
