@@ -20,42 +20,60 @@ SCHEMAS_TOPIC = "_schemas"  # the registry's log, as other registries name it
 
 @dataclass(frozen=True, slots=True, order=True)
 class ProductName:
-    """A product's name, `<domain>.<product>`.
+    """A product's name, `<domain>.<product>`; of a further output of it `<domain>.<product>/<output>`.
+
+    A product's first output has the product's own name.
 
     >>> name = ProductName.parse("flights.departures")
     >>> name.domain, name.product, str(name)
     ('flights', 'departures', 'flights.departures')
+    >>> alerts = ProductName.parse("flights.departures/alerts")
+    >>> alerts.output, str(alerts), alerts.whole == name
+    ('alerts', 'flights.departures/alerts', True)
     """
 
     domain: str
     product: str
+    output: str = ""
 
     @classmethod
     def parse(cls, text: str) -> ProductName:
         """From text; raises `CallerFault` HW-N001 with what is wrong."""
-        domain, dot, product = text.partition(".")
-        for part in (domain, product):
+        name, slash, output = text.partition("/")
+        domain, dot, product = name.partition(".")
+        for part in (domain, product, output) if slash else (domain, product):
             if not dot or not _WORD.match(part) or "__" in part:
                 raise CallerFault(
                     f"'{text}' is not a product name",
                     code="HW-N001",
                     detail="a name is <domain>.<product>, each of small letters, digits and single underscores, "
-                    "a letter first",
+                    "a letter first; a further output is named after it: <domain>.<product>/<output>",
                     hint="for example flights.departures",
                 )
-        return cls(domain, product)
+        return cls(domain, product, output)
+
+    @property
+    def whole(self) -> ProductName:
+        """The product's own name."""
+        return ProductName(self.domain, self.product) if self.output else self
+
+    def of_output(self, output: str) -> ProductName:
+        """The name of a further output of this product."""
+        return ProductName(self.domain, self.product, output)
 
     def __str__(self) -> str:
-        return f"{self.domain}.{self.product}"
+        return f"{self.domain}.{self.product}/{self.output}" if self.output else f"{self.domain}.{self.product}"
 
 
 def topic(product: ProductName, major: int) -> str:
-    """The topic of a product's major: records only.
+    """The topic of a product's major, or of a further output of it: records only.
 
     >>> topic(ProductName("flights", "departures"), 1)
     'flights.departures.v1'
+    >>> topic(ProductName("flights", "departures", "alerts"), 1)
+    'flights.departures.alerts.v1'
     """
-    return f"{product}.v{major}"
+    return f"{product.whole}.{product.output}.v{major}" if product.output else f"{product}.v{major}"
 
 
 def progress_topic(product: ProductName, major: int) -> str:
@@ -69,8 +87,8 @@ def current_topic(product: ProductName, major: int) -> str:
 
 
 def quarantine_topic(product: ProductName, major: int) -> str:
-    """Where what cannot be published or processed goes, whole."""
-    return f"{topic(product, major)}.quarantine"
+    """Where what cannot be published or processed goes, whole; one for all outputs of a product."""
+    return f"{topic(product.whole, major)}.quarantine"
 
 
 def changelog_topic(product: ProductName, major: int, stage: str) -> str:
@@ -193,7 +211,7 @@ def schema_full_name(product: ProductName, record: str) -> str:
     >>> schema_full_name(ProductName("flights", "departures"), "Departure")
     'flights.departures.Departure'
     """
-    return f"{product}.{record}"
+    return f"{product.whole}.{record}"
 
 
 def emit_function(table: str) -> str:

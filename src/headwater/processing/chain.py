@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.aggregate import Fold, FoldSpec
+from headwater.processing.operators.branches import Branch
 from headwater.processing.operators.changes import Changes, ChangesSpec
-from headwater.processing.operators.core import Change, RowStep
+from headwater.processing.operators.core import Change, RowStep, stepped
 from headwater.processing.operators.explode import Explode, ExplodeSpec
 from headwater.processing.operators.join_as_of import FactsSpec, Join, JoinSpec
 from headwater.processing.operators.join_interval import IntervalJoin, IntervalSpec, OthersSpec
@@ -22,11 +23,15 @@ Arrivals = Sequence[tuple[StageInput, list[Any]]]
 
 
 class Closed(NamedTuple):
-    """What a tick made: records of the product or messages of the rekey topic, and what became of what came in."""
+    """What a tick made: records of the product or messages of the rekey topic, and what became of what came in.
+
+    `further` are the records of the product's other outputs, in their order.
+    """
 
     records: list[Numbered]
     messages: list[Moved]
     counts: dict[str, int]
+    further: Sequence[list[Numbered]] = ()
 
 
 class Chain:
@@ -37,13 +42,19 @@ class Chain:
             entry.topic: Changes(entry.logic, overlay) for entry in stage.inputs if isinstance(entry.logic, ChangesSpec)
         }
         product = stage.output.kind == "product"
+        alone = product and not stage.further
         operations = stage.logic.operations
         self._operations = [
-            _operation(operation, overlay, numbered=product and operation is operations[-1]) for operation in operations
+            _operation(operation, overlay, numbered=alone and operation is operations[-1]) for operation in operations
         ]
         last = self._operations[-1][0] if self._operations else None
-        number = last.number if isinstance(last, Fold) else None
-        self._publish = Publish(stage.output.logic, overlay, number) if product else None
+        number = last.number if isinstance(last, Fold) and alone else None
+        self._publish: Publish | Branch | None = None
+        if alone:
+            self._publish = Publish(stage.output.logic, overlay, number)
+        elif product:
+            self._publish = Branch(stage.output.logic, overlay)
+        self._further = [Branch(output.logic, overlay) for output in stage.further]
         self._rekey = None if product else Rekey(stage.output.logic, lane)
 
     @property
@@ -70,9 +81,10 @@ class Chain:
             else:
                 changes = operator.tick(changes)
             if step is not None:
-                changes = _stepped(changes, step)
+                changes = stepped(changes, step)
         if self._publish is not None:
-            return Closed(self._publish.tick(changes, end), [], counts)
+            further = [branch.tick(changes, end) for branch in self._further]
+            return Closed(self._publish.tick(changes, end), [], counts, further)
         assert self._rekey is not None
         return Closed([], self._rekey.tick(changes, tick), counts)
 
@@ -99,16 +111,6 @@ def _operation(operation: Operation, overlay: Overlay, *, numbered: bool) -> tup
 
 def _items(arrivals: Arrivals, right: Any) -> list[Any]:
     return [item for entry, items in arrivals if entry.logic is right for item in items]
-
-
-def _stepped(changes: list[Change], step: RowStep) -> list[Change]:
-    made: list[Change] = []
-    for key, before, after in changes:
-        old = None if before is None else step(before)
-        new = None if after is None else step(after)
-        if old != new:
-            made.append((key, old, new))
-    return made
 
 
 def _add(counts: dict[str, int], more: dict[str, int]) -> None:

@@ -36,7 +36,7 @@ class Folded(NamedTuple):
 
 def reads_columns(stage: Stage) -> tuple[str, ...]:
     """The fields that the columnar road of a stage reads of its only input; empty where it has none."""
-    if not (stage.ticks and len(stage.inputs) == 1 and stage.output.kind == "product"):
+    if not (stage.ticks and len(stage.inputs) == 1 and stage.output.kind == "product" and not stage.further):
         return ()
     changes, operations = stage.inputs[0].logic, stage.logic.operations
     if not isinstance(changes, ChangesSpec) or len(operations) != 1:

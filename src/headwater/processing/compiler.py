@@ -10,6 +10,7 @@ from typing import Any
 
 from headwater import naming
 from headwater.errors import Finding, InvalidFiles
+from headwater.processing.branching import own_rows, published
 from headwater.processing.compile_inputs import branches_of, changes_inputs, lies_by
 from headwater.processing.field_types import FieldType
 from headwater.processing.graph import (
@@ -20,11 +21,12 @@ from headwater.processing.graph import (
     step_name,
 )
 from headwater.processing.kept_types import kept_findings
+from headwater.processing.operators.branches import BranchSpec
 from headwater.processing.operators.core import RowStep
 from headwater.processing.operators.passing import PassSpec
 from headwater.processing.operators.publish import PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
-from headwater.processing.operators.rows import carried, compile_rows
+from headwater.processing.operators.rows import carried, compile_rows, needed
 from headwater.processing.packing import RowForm
 from headwater.processing.step_rules import Given, times_of, types_of
 from headwater.processing.steps import Plan, Stage, StageInput, StageOutput
@@ -88,22 +90,26 @@ class _Stages:
 
     def pass_on(self, part: Stretch) -> None:
         """The only stage of a product that only maps and filters."""
-        maps = tuple(step for step in part.rows if isinstance(step, Map))
-        spec = PassSpec(
+        source = self._source
+        outputs = [self._output(one, self._passed(one)) for one in self._graph.outputs]
+        fields = tuple(sorted({*part.given, *HIDDEN, *times_of(source)}))
+        entry = StageInput(source.topic, "changes", 1, fields, source.product, source.major, outputs[0].logic)
+        self._inputs, self._name = [entry], "map"
+        self._close(*outputs, ticks=False)
+
+    def _passed(self, graph: Graph) -> PassSpec:
+        steps, wanted = own_rows(graph), published(graph)
+        given = needed(steps, wanted)
+        return PassSpec(
             self._source.shape,
-            part.given,
-            part.compiled(),
-            compile_rows(maps, part.given, part.wanted),
-            part.wanted,
-            _conversions(self._graph),
-            self._graph.output.accept_late,
+            given,
+            compile_rows(steps, given, wanted),
+            compile_rows([step for step in steps if isinstance(step, Map)], given, wanted),
+            wanted,
+            _conversions(graph),
+            graph.output.accept_late,
             self._source.shape == "fact" and not self._source.grid,
         )
-        source = self._source
-        fields = tuple(sorted({*part.given, *HIDDEN, *times_of(source)}))
-        entry = StageInput(source.topic, "changes", 1, fields, source.product, source.major, spec)
-        self._inputs, self._name = [entry], "map"
-        self._close(StageOutput(self._graph.output.topic, "product", self._partitions, spec), ticks=False)
 
     def tick_through(self, parts: Sequence[Stretch]) -> None:
         """The stages of a product that does more than map and filter one input."""
@@ -118,17 +124,24 @@ class _Stages:
             self._operate(before, part)
         for step in parts[-1].rows:
             self._kept_by = carried(self._kept_by, step)
-        output = self._graph.output
-        if (output.key, output.partitions) != (self._kept_by, self._partitions):
-            self._hand_over(parts[-1], output.key, output.partitions, parts[-1].line)
-        publish = PublishSpec(
-            "publish",
-            output.shape,
-            parts[-1].wanted,
-            _conversions(self._graph),
-            relate(self._graph, parts[-1].last).pieces,
-        )
-        self._close(StageOutput(output.topic, "product", output.partitions, publish), ticks=True)
+        output, graph = self._graph.output, self._graph
+        key = relate(graph, parts[-1].last).key if graph.further else output.key
+        if (key, output.partitions) != (self._kept_by, self._partitions):
+            self._hand_over(parts[-1], key, output.partitions, parts[-1].line)
+        if graph.further:
+            self._forms.append("outputs: " + " ".join(_table(one) for one in graph.outputs))
+            branches = [self._branch(one, parts[-1].wanted) for one in graph.outputs]
+            self._close(*branches, ticks=True)
+        else:
+            self._close(self._output(graph, _publish(graph)), ticks=True)
+
+    def _branch(self, graph: Graph, given: tuple[str, ...]) -> StageOutput:
+        """One of several outputs, made of the columns that the trunk gives."""
+        step = compile_rows(own_rows(graph), given, published(graph))
+        return self._output(graph, BranchSpec(step, _publish(graph)))
+
+    def _output(self, graph: Graph, logic: Any) -> StageOutput:
+        return StageOutput(graph.output.topic, "product", graph.output.partitions, logic)
 
     def _read_inputs(self, part: Stretch, line: int) -> None:
         for entry, form in changes_inputs(self._graph, part.rows, part.wanted, part.last):
@@ -165,7 +178,7 @@ class _Stages:
         self._forms.append(f"exchange:{part.wanted}:{types}")
         self._kept_by, self._partitions = key, partitions
 
-    def _close(self, output: StageOutput, *, ticks: bool) -> None:
+    def _close(self, output: StageOutput, *further: StageOutput, ticks: bool) -> None:
         name = self._name or ("changes" if output.kind == "exchange" else "publish")
         product, major = self._graph.output.product, self._graph.output.major
         form = hashlib.sha256("\n".join([f"layout {STATE_LAYOUT}", *self._forms]).encode()).hexdigest()[:16]
@@ -181,9 +194,21 @@ class _Stages:
                 changelog=naming.changelog_topic(product, major, name) if ticks else "",
                 form=form,
                 logic=StageLogic(tuple(self._operations)),
+                further=further,
             )
         )
         self._inputs, self._operations, self._name, self._forms = [], [], "", []
+
+
+def _table(graph: Graph) -> str:
+    """The table of an output's revisions."""
+    output = graph.output.product.output
+    return f"publish.{output}" if output else "publish"
+
+
+def _publish(graph: Graph) -> PublishSpec:
+    pieces = relate(graph, graph.root).pieces
+    return PublishSpec(_table(graph), graph.output.shape, published(graph), _conversions(graph), pieces)
 
 
 def _conversions(graph: Graph) -> tuple[tuple[str, Callable[[Any], Any]], ...]:

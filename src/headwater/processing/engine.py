@@ -69,6 +69,7 @@ class StageTask:
         self._records: list[OutputRecord] = []
         self._messages: list[ExchangeMessage] = []
         self._blocks: list[OutputBlock] = []
+        self._further: list[list[OutputRecord]] = [[] for _ in stage.further]
         self._asked = False
 
     def record(
@@ -164,7 +165,8 @@ class StageTask:
         self._asked = True
         records, messages, self._records, self._messages = self._records, self._messages, [], []
         blocks, self._blocks = self._blocks, []
-        return Commit(records, messages, self._overlay.changes(), refused, offsets, through, blocks)
+        further, self._further = self._further, [[] for _ in self._further]
+        return Commit(records, messages, self._overlay.changes(), refused, offsets, through, blocks, further)
 
     def committed(self) -> None:
         """The transaction committed and the store has the changes."""
@@ -203,6 +205,10 @@ class StageTask:
         for key, record in closed.records:
             self._records.append(OutputRecord(key, record, end))
             self.counts.wrote(record["kind"])
+        for said, further in zip(self._further, closed.further, strict=True):
+            for key, record in further:
+                said.append(OutputRecord(key, record, end))
+                self.counts.wrote(record["kind"])
         self.counts.add(closed.counts)
 
     def _reread(self, lane: Lane, offset: int, tick: int) -> None:
@@ -229,9 +235,9 @@ class PassTask:
         self.counts = Counts()
         self.more = False
         self._topic = stage.inputs[0].topic
-        self._passing = Passing(stage.output.logic)
+        self._passing = [Passing(output.logic) for output in stage.outputs]
         self._position: Position | None = None
-        self._records: list[OutputRecord] = []
+        self._records: list[list[OutputRecord]] = [[] for _ in stage.outputs]
         self._through: int | None = None
         self._last = NEVER
         self._moved = False
@@ -240,16 +246,17 @@ class PassTask:
         self, topic: str, offset: int, key: bytes, record: Mapping[str, Any], headers: Sequence[Header] = ()
     ) -> None:
         """Take a decoded record."""
-        made = self._passing(record)
+        every = [passing(record) for passing in self._passing]  # before any is kept: refused by one, refused by all
         recorded_at: int = record["recorded_at"]
         if recorded_at < self._last:
             raise Fault(
                 "recorded time went back along a lane", code="HW-P063", detail=f"topic {topic}, offset {offset}"
             )
         self._last = recorded_at
-        if made is not None:
-            self._records.append(OutputRecord(key, made, recorded_at, _traceparent(headers) if headers else None))
-            self.counts.wrote(made["kind"])
+        for made, records in zip(every, self._records, strict=True):
+            if made is not None:
+                records.append(OutputRecord(key, made, recorded_at, _traceparent(headers) if headers else None))
+                self.counts.wrote(made["kind"])
         self.counts.folded += 1
         self._reached(offset)
 
@@ -282,11 +289,11 @@ class PassTask:
         if not self._moved:
             return None
         self._moved = False
-        records, self._records = self._records, []
+        (records, *further), self._records = self._records, [[] for _ in self._records]
         position = self._position
         offsets = {} if position is None else {self._topic: position.next_offset}
         refused = [] if position is None else position.release(position.next_offset)
-        return Commit(records, [], [], refused, offsets, self._through)
+        return Commit(records, [], [], refused, offsets, self._through, further=further)
 
     def committed(self) -> None:
         """Nothing is kept."""

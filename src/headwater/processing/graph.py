@@ -208,12 +208,21 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A whole flow: its last step, its inputs in order, its output, and the file it was read from."""
+    """A whole flow: its last step, its inputs in order, its output, and the file it was read from.
+
+    `further` are the product's other outputs, each with its own last step; they share inputs and file.
+    """
 
     root: Node
     inputs: tuple[Port, ...]
     output: Port
     file: str = "flow.py"
+    further: tuple[Graph, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Graph, ...]:
+        """The flow to each output, the first one first."""
+        return (self, *self.further)
 
 
 def step_name(graph: Graph, step: Step) -> str:
@@ -225,7 +234,7 @@ def step_name(graph: Graph, step: Step) -> str:
     right = main_line(step.right)[0]
     assert isinstance(right, Source)
     product = graph.inputs[right.index].product
-    return f"join_{product.domain}_{product.product}"
+    return f"join_{product.domain}_{product.product}" + (f"_{product.output}" if product.output else "")
 
 
 def main_line(node: Node) -> list[Node]:

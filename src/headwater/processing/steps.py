@@ -57,7 +57,8 @@ class Stage:
 
     `ticks` is false where a product only maps and filters: such a stage has no state (`changelog` is empty) and keeps
     recorded time, revision and order of its only input; the mark it may write is the input's. `form` changes when what
-    the state or the stage's rekey topic holds does: state of another form cannot be read, it is rebuilt.
+    the state or the stage's rekey topic holds does: state of another form cannot be read, it is rebuilt. `further` are
+    the other outputs of a product that has several: the last stage writes them all, in one transaction.
     """
 
     name: str
@@ -70,6 +71,12 @@ class Stage:
     changelog: str
     form: str
     logic: Any = field(repr=False, compare=False)
+    further: tuple[StageOutput, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[StageOutput, ...]:
+        """All that it writes, the first output first."""
+        return (self.output, *self.further)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from headwater.processing.branching import published, shared_columns, trunk
 from headwater.processing.compile_aggregate import AGGREGATE_RULE
 from headwater.processing.compile_explode import EXPLODE_RULE
 from headwater.processing.compile_interval import WITHIN_RULE
 from headwater.processing.compile_join import JOIN_RULE
 from headwater.processing.compile_latest import LATEST_RULE
 from headwater.processing.graph import (
-    HIDDEN,
     Aggregate,
     Explode,
     Filter,
@@ -67,10 +67,13 @@ class Stretch:
 
 
 def stretches(graph: Graph) -> list[Stretch]:
-    """The flow in stretches, columns worked out from the end to the source: what nobody reads is not kept."""
-    wanted = tuple(name for name in graph.output.fields if name not in HIDDEN)
+    """The flow in stretches, columns worked out from the end to the source: what nobody reads is not kept.
+
+    With several outputs they end where these part.
+    """
+    wanted = shared_columns(graph) if graph.further else published(graph)
     parts: list[Stretch] = []
-    line = main_line(graph.root)
+    line = main_line(trunk(graph) if graph.further else graph.root)
     while True:
         rows: list[Rows] = []
         last = line[-1]

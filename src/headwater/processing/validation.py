@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from headwater.errors import Finding
+from headwater.processing.branching import parting_findings
 from headwater.processing.field_types import misfit
 from headwater.processing.fold_admission import fold_findings
 from headwater.processing.graph import (
@@ -61,12 +62,14 @@ def validate(graph: Graph) -> list[Finding]:
     Within a line of steps the first that is wrong hides those after it, since nobody knows what they would be given.
     """
     try:
-        relation = relate(graph, graph.root)
+        relations = [relate(one, one.root) for one in graph.outputs]
     except Wrong as wrong:
         return [wrong.finding]
+    if apart := list(parting_findings(graph)):
+        return apart
     return [
         *_name_findings(graph),
-        *_output_findings(graph, relation),
+        *(found for one, given in zip(graph.outputs, relations, strict=True) for found in _output_findings(one, given)),
         *fold_findings(graph, graph.root, relate),
     ]
 
@@ -79,7 +82,7 @@ def relate(graph: Graph, node: Node) -> Relation:
 
 
 def lineage(graph: Graph) -> Mapping[str, frozenset[Field]]:
-    """Of which fields of which inputs each field of the output is made.
+    """Of which fields of which inputs each field of the output is made; of several outputs, of the first.
 
     A field that was joined is also made of the fields that it was joined on. Filters are not among them.
     """

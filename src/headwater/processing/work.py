@@ -43,7 +43,8 @@ class Commit:
     offset to read of this task's partition: the first record of the open tick. `through`: nothing recorded at or before
     it will follow from this task; where the output is the product, write it as the partition's progress mark (for
     rekey topics the marks are among `messages`). None: no mark is due. `blocks` are records too, as columns
-    (`blocks.OutputBlock`), to be written after `records`.
+    (`blocks.OutputBlock`), to be written after `records`. `further` are the records of the product's other outputs, in
+    the order of `Stage.further`; the mark is due in each output.
     """
 
     records: list[OutputRecord]
@@ -53,6 +54,7 @@ class Commit:
     offsets: dict[str, int]
     through: int | None
     blocks: Sequence[Any] = ()
+    further: Sequence[list[OutputRecord]] = ()
 
 
 @dataclass(slots=True)

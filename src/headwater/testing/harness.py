@@ -8,6 +8,7 @@ harness.records()
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from headwater import naming
@@ -56,10 +57,15 @@ def product(
     )
 
 
-def plan_of(flow: Callable[..., Stream], inputs: Sequence[Port], output: Port, *, tick: int) -> Plan:
-    """The plan of a flow between products; `tick` in microseconds."""
-    stream = flow(*(source(index) for index in range(len(inputs))))
-    return compile_plan(Graph(stream.node, tuple(inputs), output), tick=tick)
+def plan_of(flow: Callable[..., Any], inputs: Sequence[Port], output: Port | Mapping[str, Port], *, tick: int) -> Plan:
+    """The plan of a flow between products; `tick` in microseconds.
+
+    Of a product with several outputs `output` names each as the flow does; the first is the product's own.
+    """
+    made = flow(*(source(index) for index in range(len(inputs))))
+    streams, outputs = ({"": made}, {"": output}) if isinstance(output, Port) else (made, output)
+    first, *further = [Graph(streams[name].node, tuple(inputs), port) for name, port in outputs.items()]
+    return compile_plan(replace(first, further=tuple(further)), tick=tick)
 
 
 class Harness:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -126,6 +126,21 @@ def row_of(record: Mapping[str, Any], pick: Callable[[Mapping[str, Any]], Row], 
         return step(row)
     except (ArithmeticError, TypeError, ValueError) as error:
         raise Misfit("the flow cannot compute with this record", code="HW-P083", detail=type(error).__name__) from None
+
+
+def stepped(changes: Iterable[Change], step: RowStep) -> list[Change]:
+    """Changes after row steps; one that says nothing any more is left out.
+
+    >>> stepped([(b"k", (1,), (2,)), (b"k", (3,), (4,))], lambda row: row if row[0] > 2 else None)
+    [(b'k', (3,), (4,))]
+    """
+    made: list[Change] = []
+    for key, before, after in changes:
+        old = None if before is None else step(before)
+        new = None if after is None else step(after)
+        if old != new:
+            made.append((key, old, new))
+    return made
 
 
 def _key(*values: Any) -> bytes:

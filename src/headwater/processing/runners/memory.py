@@ -77,7 +77,8 @@ class MemoryRunner:
         for stage in self.plan.stages:
             for stage_input in stage.inputs:
                 self.topics.setdefault(stage_input.topic, [[] for _ in range(stage.partitions)])
-            self.topics.setdefault(stage.output.topic, [[] for _ in range(stage.output.partitions)])
+            for output in stage.outputs:
+                self.topics.setdefault(output.topic, [[] for _ in range(output.partitions)])
             for partition in range(stage.partitions):
                 store = MemoryStore()
                 topics = {stage_input.topic: 0 for stage_input in stage.inputs}
@@ -112,7 +113,7 @@ class MemoryRunner:
             self._rebuild(running)
 
     def records(self, topic: str = "") -> list[Mapping[str, Any]]:
-        """The records of a topic, the plan's output if none is named: partition after partition."""
+        """The records of a topic, the plan's first output if none is named: partition after partition."""
         partitions = self.topics[topic or self.plan.stages[-1].output.topic]
         return [entry.record for entries in partitions for entry in entries if entry.record is not None]
 
@@ -165,13 +166,15 @@ class MemoryRunner:
 
     def _publish(self, running: _Running, commit: Commit) -> None:
         output = self.topics[running.stage.output.topic]
-        for key, record, _, traceparent in commit.records:
-            headers = () if traceparent is None else ((TRACEPARENT, traceparent),)
-            output[running.partition].append(Entry(key, record, headers=headers))
+        for written, records in zip(running.stage.outputs, [commit.records, *commit.further], strict=True):
+            log = self.topics[written.topic][running.partition]
+            for key, record, _, traceparent in records:
+                headers = () if traceparent is None else ((TRACEPARENT, traceparent),)
+                log.append(Entry(key, record, headers=headers))
+            if commit.through is not None and written.kind == "product":
+                log.append(Entry(b"", through=commit.through))
         for message in commit.messages:
             output[message.partition].append(Entry(message.key, None, message.value, message.headers))
-        if commit.through is not None and running.stage.output.kind == "product":
-            output[running.partition].append(Entry(b"", through=commit.through))
         self.quarantined.extend(commit.refused)
 
     def _rebuild(self, running: _Running) -> None:
