@@ -18,7 +18,7 @@ from headwater.processing.engine import PassTask, StageTask
 from headwater.processing.expressions import col, when
 from headwater.processing.flow import Stream
 from headwater.processing.graph import Port
-from headwater.processing.operators.branches import Branch
+from headwater.processing.operators.publish import Branch
 from headwater.processing.runners.memory import MemoryRunner
 from headwater.testing.conformance.runner_cases import (
     AGGREGATE,

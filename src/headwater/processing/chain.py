@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.aggregate import Fold, FoldSpec
-from headwater.processing.operators.branches import Branch
 from headwater.processing.operators.changes import Changes, ChangesSpec
 from headwater.processing.operators.core import Change, RowStep, stepped
 from headwater.processing.operators.explode import Explode, ExplodeSpec
 from headwater.processing.operators.join_as_of import FactsSpec, Join, JoinSpec
 from headwater.processing.operators.join_interval import IntervalJoin, IntervalSpec, OthersSpec
 from headwater.processing.operators.latest import Latest, LatestSpec
-from headwater.processing.operators.publish import Numbered, Publish
+from headwater.processing.operators.publish import Branch, Numbered, Publish
 from headwater.processing.operators.rekey import Moved, Rekey
 from headwater.processing.state import Overlay
 from headwater.processing.steps import Stage, StageInput

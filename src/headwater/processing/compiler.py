@@ -21,10 +21,9 @@ from headwater.processing.graph import (
     step_name,
 )
 from headwater.processing.kept_types import kept_findings
-from headwater.processing.operators.branches import BranchSpec
 from headwater.processing.operators.core import RowStep
 from headwater.processing.operators.passing import PassSpec
-from headwater.processing.operators.publish import PublishSpec
+from headwater.processing.operators.publish import BranchSpec, PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
 from headwater.processing.operators.rows import carried, compile_rows, needed
 from headwater.processing.packing import RowForm

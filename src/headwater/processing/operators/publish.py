@@ -7,12 +7,12 @@ after a retract. A retract carries the value that it takes back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from headwater.errors import Fault
-from headwater.processing.operators.core import OPEN, Change, Row, rest_function
+from headwater.processing.operators.core import OPEN, Change, Row, RowStep, rest_function, stepped
 from headwater.processing.packing import pack_integer, sized
 from headwater.processing.state import Overlay, Table
 
@@ -107,6 +107,27 @@ class Publish:
         record["kind"] = "retract" if after is None else "assert" if fresh else "correct"
         record["revision"] = revision
         return record
+
+
+@dataclass(frozen=True)
+class BranchSpec:
+    """One of several outputs: what it does to the rows that all share (None: nothing), and how it is published."""
+
+    step: RowStep | None
+    publish: PublishSpec
+
+
+class Branch:
+    """One output of a stage with several. Each numbers its own records: what one leaves out, another may say."""
+
+    def __init__(self, spec: BranchSpec, overlay: Overlay) -> None:
+        self._step = spec.step
+        self._publish = Publish(spec.publish, overlay)
+
+    def tick(self, changes: Sequence[Change], recorded_at: int) -> list[Numbered]:
+        """The records of a tick, in the order of `Publish`."""
+        own = changes if self._step is None else stepped(changes, self._step)
+        return self._publish.tick(own, recorded_at)
 
 
 def _net(parts: list[Change]) -> tuple[Row | None, Row | None]:
