@@ -40,6 +40,8 @@ HAPPENINGS = {
         "product, stage, limit, reason, code"
     ),
     "stage.quarantined": "a record could not be decoded or processed: product, stage, code",
+    "product.told": "a derived product is told to stand still or to go on: product, does, by, why, paused",
+    "product.misdirected": "what lies in a control topic is no command and is passed over: product, offset",
     "product.failed": (
         "a derived product ended, for a reason that waiting does not mend: product, stage, code, reason, hint, others"
     ),

@@ -91,6 +91,11 @@ def quarantine_topic(product: ProductName, major: int) -> str:
     return f"{topic(product.whole, major)}.quarantine"
 
 
+def control_topic(product: ProductName, major: int) -> str:
+    """Beside a derived product's topic: commands to its runners, all of them, and what each worker says last."""
+    return f"{topic(product, major)}.control"
+
+
 def changelog_topic(product: ProductName, major: int, stage: str) -> str:
     """Internal: the state of one stage of a derived product, compacted."""
     return f"{topic(product, major)}.{stage}.changelog"
@@ -118,6 +123,15 @@ def stage_transactional_id(product: ProductName, major: int, stage: str, slot: i
     'airports.hourly_punctuality-v1-aggregate-0'
     """
     return f"{product}-v{major}-{stage}-{slot}"
+
+
+def control_transactional_id(product: ProductName, major: int, who: str) -> str:
+    """The transactional id of who writes to control topics: `commands`, or the slot of a worker.
+
+    >>> control_transactional_id(ProductName("airports", "hourly_punctuality"), 1, "0")
+    'control-airports.hourly_punctuality.v1-0'
+    """
+    return f"control-{topic(product, major)}-{who}"
 
 
 def quarantine_transactional_id(product: ProductName, major: int) -> str:

@@ -115,6 +115,11 @@ class _Reporter:
             self._say(f"{stage}: in doubt, so it begins again from its last commit; nothing is lost [{fields['code']}]")
         elif happening == "stage.too_slow":
             self._say(f"{stage}: {fields['reason']} [{fields['code']}]")
+        elif happening == "product.told":
+            stands = "is paused after the transaction at hand" if fields["paused"] else "goes on"
+            self._say(f"{fields['product']} {stands}, by {fields['by']}: {fields['why']}")
+        elif happening == "product.misdirected":
+            self._say(f"{fields['product']}: offset {fields['offset']} of its control topic is no command; passed over")
         elif happening == "product.failed" and fields["others"]:  # the last one's reason is the command's own error
             self._say(
                 f"{fields['product']} ends: {fields['reason']}; {fields['others']} go on\n"

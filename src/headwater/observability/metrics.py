@@ -283,6 +283,22 @@ METRICS = (
         "State entries of others' partitions that a standby copied.",
     ),
     Metric(
+        "headwater_product_paused",
+        "gauge",
+        ("product",),
+        "product.told",
+        "paused",
+        "1 where a derived product is told to stand still, 0 once it is told to go on.",
+    ),
+    Metric(
+        "headwater_product_misdirected_total",
+        "counter",
+        ("product",),
+        "product.misdirected",
+        "",
+        "Records of a control topic that are no commands and were passed over.",
+    ),
+    Metric(
         "headwater_product_failed_total",
         "counter",
         ("product", "code"),

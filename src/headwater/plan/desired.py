@@ -87,16 +87,20 @@ def _internal(product: ResolvedProduct, plans: Mapping[ProductName, Plan]) -> li
     plan = plans.get(product.name)
     if plan is None:
         return []
+    control = naming.control_topic(product.name, product.major)
     return [
-        Topic(
-            description.name,
-            description.partitions,
-            dict(description.settings),
-            "internal",
-            str(product.name),
-            _file(product),
-        )
-        for description in internal_topics(plan)
+        Topic(control, 1, {**_COMPACTED, **_WRITTEN}, "internal", str(product.name), _file(product)),
+        *(
+            Topic(
+                description.name,
+                description.partitions,
+                dict(description.settings),
+                "internal",
+                str(product.name),
+                _file(product),
+            )
+            for description in internal_topics(plan)
+        ),
     ]
 
 

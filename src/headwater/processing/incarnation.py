@@ -5,8 +5,9 @@ The first error ends it: everything is dropped, and the next one is built from w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from headwater import naming
 from headwater.errors import CallerFault, Fault, HeadwaterError
@@ -24,7 +25,7 @@ from headwater.processing.state import MemoryStore
 from headwater.processing.state_form import judge_form, require_form
 from headwater.processing.state_rocksdb import RocksStates, RocksStore
 from headwater.processing.steps import FORM_KEY, Plan, Stage
-from headwater.processing.surroundings import Account, Surroundings
+from headwater.processing.surroundings import Account, Place, Surroundings
 from headwater.processing.task import StagePartition, Work, topics_of
 
 POLL_MESSAGES = 10_000
@@ -32,6 +33,7 @@ POLL_SECONDS = 0.1  # bounds how long a stop waits
 RESTORE_SECONDS = 0.1  # how long state is read back before the partitions that are up to date have their turn
 REST_OF_COMMIT = 2  # how many times as long as the last commit took the next one waits, unless nothing is being read
 REST_MICROSECONDS_MAX = 200_000
+SHOWN_MICROSECONDS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -55,9 +57,14 @@ class Incarnation:
         readers: Mapping[str, RecordReader],
         account: Account,
         batch: Batch,
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._account = account
         self._batch = batch
+        self._paused = paused
+        self._standing = False  # paused: nothing is read and nothing committed
+        self._shown = 0
+        self._committed_at: dict[int, int] = {}
         self._plan = plan
         self._stage = stage
         self._around = around
@@ -102,19 +109,23 @@ class Incarnation:
         """Read what is there, and commit where ticks have closed."""
         assert self._source is not None
         clock, timeout = self._around.clock, POLL_SECONDS
-        ask = 1 if self._unclosed else min(POLL_MESSAGES, self._batch.limit)
-        if self._unclosed:
+        if self._paused() != self._standing:
+            self._stand(not self._standing)
+        unclosed = self._unclosed and not self._standing
+        ask = 1 if unclosed else min(POLL_MESSAGES, self._batch.limit)
+        if unclosed:
             timeout = 0.0
+        self._show(clock.monotonic())
         if self._awaiting:
             timeout = 0.0
             for number in self._restore.step(RESTORE_SECONDS):
                 self._resume(number)
-        elif self._unfinished:
+        elif self._unfinished and not self._standing:
             timeout = min(timeout, max(0, self._rest_until - clock.monotonic()) / 1_000_000)
         found = self._source.fetch(ask, timeout)
         if self._standby is not None and len(found) < POLL_MESSAGES:
             self._standby.step({*self._owned, *self._awaiting})
-        if not found and not self._unfinished:
+        if not found and (self._standing or not self._unfinished):
             return
         owned, touched, read = self._owned, self._unfinished, 0
         for item in found:
@@ -128,13 +139,15 @@ class Incarnation:
         self._read += read
         # Latency first: at once where nothing more is there to read; in large batches where there is. In between what
         # is read comes in small pieces: then the transactions, and not their contents, would be what a broker does.
+        if self._standing:  # what came all the same waits, uncommitted
+            return
         full = self._unclosed or self._read >= self._batch.limit
         if full or (read < ask and clock.monotonic() >= self._rest_until):
             self._commit()
 
     def finish(self) -> None:
         """Commit what has been read: it would only be read again."""
-        if self._unfinished:
+        if self._unfinished and not self._standing:
             self._commit()
 
     def drop(self) -> None:
@@ -143,6 +156,7 @@ class Incarnation:
             owner.close()
         self._owned.clear()
         self._awaiting.clear()
+        self._account.places, self._account.copies = {}, ()
         for part in (self._source, self._sink, self._restore, self._standby, self._states):
             if part is not None:
                 part.close()
@@ -167,7 +181,7 @@ class Incarnation:
         offsets = {**committed, **_unknown(broker, stores, [place for place in partitions if place not in committed])}
         self._stands.update(offsets)
         ends = self._output_ends(numbers)
-        self._source.pause([place for place in partitions if place.partition in behind])
+        self._source.pause([place for place in partitions if self._standing or place.partition in behind])
         for number in numbers:
             read_from = {place: offset for place, offset in offsets.items() if place.partition == number}
             awaiting = _Awaiting(read_from, ends.get(number, 0))
@@ -184,6 +198,7 @@ class Incarnation:
             if owner is not None:
                 owner.close()
             self._awaiting.pop(place.partition, None)
+            self._stands.pop(place, None)
             self._unfinished.discard(place.partition)
         self._unclosed = self._unclosed and bool(self._unfinished)
         self._restore.forget({place.partition for place in partitions})
@@ -209,8 +224,10 @@ class Incarnation:
         self._account.commits += 1
         self._account.records += written
         self._rest_until = ended + min(REST_OF_COMMIT * (ended - started), REST_MICROSECONDS_MAX)
+        wall = int(clock.now())
         for work in works:
             self._stands.update(work.offsets)
+            self._committed_at[work.partition] = wall
         self._tell(works, written, ended - started)
 
     def _works(self) -> list[Work]:
@@ -281,7 +298,44 @@ class Incarnation:
         owner = self._admit(number, awaiting)
         self._read += sum(_given(owner, item) for item in awaiting.early)
         self._unfinished.add(number)
-        self._source.resume(list(awaiting.offsets))
+        if not self._standing:
+            self._source.resume(list(awaiting.offsets))
+
+    def _stand(self, still: bool) -> None:
+        """Stop after what is read is committed, or go on. Partitions whose state is on its way stand anyhow."""
+        assert self._source is not None
+        if still and self._unfinished:
+            self._commit()
+        self._standing = still
+        topics = topics_of(self._stage)
+        places = [TopicPartition(topic, number) for number in self._owned for topic in topics]
+        if still:
+            self._source.pause(places)
+        else:
+            self._source.resume(places)
+        self._shown = 0
+
+    def _show(self, now: int) -> None:
+        """Say how the partitions stand, about once a second."""
+        if now < self._shown:
+            return
+        self._shown = now + SHOWN_MICROSECONDS
+        topics = {stage_input.topic for stage_input in self._stage.inputs}
+        offsets: dict[int, dict[str, int]] = {}
+        for place, offset in self._stands.items():
+            if place.topic in topics:
+                offsets.setdefault(place.partition, {})[place.topic] = offset
+        percents = self._restore.percents()
+        state: Literal["paused", "running"] = "paused" if self._standing else "running"
+        places = {
+            number: Place(state, 100, self._committed_at.get(number, 0), offsets.get(number, {}))
+            for number in self._owned
+        }
+        for number in self._awaiting:
+            places[number] = Place("restoring", percents.get(number, 0), 0, offsets.get(number, {}))
+        self._account.places = places
+        if self._standby is not None:
+            self._account.copies = [number for number in range(self._stage.partitions) if number not in places]
 
     def _admit(self, number: int, awaiting: _Awaiting) -> StagePartition:
         """Build the task of a partition over its state, which is up to date."""

@@ -121,6 +121,13 @@ class Restore:
             self._stop_reading()
         return done
 
+    def percents(self) -> Mapping[int, int]:
+        """How much of each partition's state has been read of what it missed."""
+        return {
+            number: 100 * (one.offset - one.first) // max(1, one.end - one.first)
+            for number, one in self._behind.items()
+        }
+
     def forget(self, partitions: Iterable[int]) -> None:
         """These are somebody else's now. What is written of them stays, and is gone on with should they come back."""
         gone = [number for number in partitions if self._behind.pop(number, None) is not None]

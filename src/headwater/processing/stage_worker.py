@@ -34,9 +34,13 @@ DOUBTFUL = frozenset({"HW-R003", "HW-R004", "HW-R007", "HW-R009", DAMAGED})
 class StageWorker:
     """Runs one stage until it is told to stop."""
 
-    def __init__(self, plan: Plan, stage: Stage, around: Surroundings) -> None:
+    def __init__(
+        self, plan: Plan, stage: Stage, around: Surroundings, *, paused: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`paused` says whether the product is to stand still."""
         self.name = f"{plan.product}.{stage.name}"
         self.account = Account()
+        self._paused = paused
         self._plan = plan
         self._stage = stage
         self._around = around
@@ -71,7 +75,14 @@ class StageWorker:
     def incarnation(self) -> Incarnation:
         """A new life, not opened yet."""
         return Incarnation(
-            self._plan, self._stage, self._around, self._targets, self._readers, self.account, self._batch
+            self._plan,
+            self._stage,
+            self._around,
+            self._targets,
+            self._readers,
+            self.account,
+            self._batch,
+            self._paused,
         )
 
     def _live(self, stopping: Callable[[], bool]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from headwater.hooks import Hooks
 from headwater.mesh.products import Mesh
@@ -34,10 +35,24 @@ class Surroundings:
     checkpoint: type[Checkpoint] = Checkpoint
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How one partition of a stage stands: `percent` of its state is there; the next offset of each of its inputs."""
+
+    state: Literal["running", "paused", "restoring"]
+    percent: int
+    committed_at: int
+    offsets: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class Account:
-    """What a stage has done since the worker started."""
+    """What a stage has done since the worker started, and how its partitions stand: those replaced whole, for others
+    threads that look.
+    """
 
     records: int = 0
     commits: int = 0
     doubts: int = 0
+    places: Mapping[int, Place] = field(default_factory=dict)
+    copies: Sequence[int] = ()

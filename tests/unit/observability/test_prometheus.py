@@ -19,7 +19,9 @@ def test_names_follow_prometheus() -> None:
     for metric in METRICS:
         assert re.fullmatch(r"headwater_[a-z_]+", metric.name)
         if metric.kind == "gauge":
-            assert metric.name.endswith(("_bytes", "_rows", "_seconds", "_readable", "_partitions", "_entries"))
+            assert metric.name.endswith(
+                ("_bytes", "_rows", "_seconds", "_readable", "_partitions", "_entries", "_inputs", "_paused")
+            )
         else:
             assert metric.name.endswith("_total" if metric.kind == "counter" else "_seconds")
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from headwater import naming
 from headwater.errors import CallerFault, HeadwaterError
 from headwater.mesh.products import Mesh
 from headwater.naming import ProductName
+from headwater.processing.controls import Controls
 from headwater.processing.flow_file import load_plan
+from headwater.processing.reports import Reports
 from headwater.processing.stage_worker import StageWorker
 from headwater.processing.steps import Plan, Stage
 from headwater.processing.surroundings import Account, Surroundings
 from headwater.processing.task import topics_of
 
 WAIT_SECONDS = 0.05
+LISTEN_SECONDS = 0.2  # how soon a command is heard
 NAMES_SHOWN = 5  # of what is missing: a mesh that was never applied lacks everything
 STOP_SECONDS = 1.5  # a stop is promised within two
 
@@ -29,7 +33,15 @@ class KafkaRunner:
 
     def __init__(self, plans: Sequence[Plan], around: Surroundings) -> None:
         _require_topics(plans, around)
-        self._workers = [(plan.product, StageWorker(plan, stage, around)) for plan in plans for stage in plan.stages]
+        self._controls = Controls(plans, around.broker, around.hooks)
+        self._workers = [
+            (plan.product, StageWorker(plan, stage, around, paused=partial(self._paused, plan.product)))
+            for plan in plans
+            for stage in plan.stages
+        ]
+        stages = [(plan.product, stage.name) for plan in plans for stage in plan.stages]
+        accounts = {place: worker.account for place, (_, worker) in zip(stages, self._workers, strict=True)}
+        self._reports = Reports(plans, accounts, around.broker, clock=around.clock, slot=around.slot)
         self._hooks = around.hooks
         self._stopped = threading.Event()
         self._errors: list[BaseException] = []
@@ -52,6 +64,9 @@ class KafkaRunner:
 
         `tick` is called some twenty times a second, for whoever shows progress.
         """
+        self._controls.start()
+        listener = threading.Thread(target=self._listen, name="control", daemon=True)
+        listener.start()
         threads = [
             threading.Thread(target=self._guarded, args=(product, worker), name=worker.name, daemon=True)
             for product, worker in self._workers
@@ -60,13 +75,28 @@ class KafkaRunner:
             thread.start()
         while not self._stopped.wait(WAIT_SECONDS) and any(thread.is_alive() for thread in threads):
             tick()
+        self._stopped.set()
         # Whoever takes longer is left behind: it waits for a broker, and what it has open its successor aborts.
-        left = STOP_SECONDS
-        while left > 0 and any(thread.is_alive() for thread in threads):
-            next(thread for thread in threads if thread.is_alive()).join(WAIT_SECONDS)
+        left, waited = STOP_SECONDS, [*threads, listener]
+        while left > 0 and any(thread.is_alive() for thread in waited):
+            next(thread for thread in waited if thread.is_alive()).join(WAIT_SECONDS)
             left -= WAIT_SECONDS
         if self._errors:
             raise self._errors[0]
+
+    def _paused(self, product: ProductName) -> bool:
+        return self._controls.paused(product) is not None
+
+    def _listen(self) -> None:
+        """Follow what the products are told, and tell how their partitions stand."""
+        try:
+            while not self._stopped.wait(LISTEN_SECONDS):
+                self._controls.step(0.0)
+                self._reports.step()
+            self._reports.step(last=True)
+        finally:
+            self._controls.close()
+            self._reports.close()
 
     def _guarded(self, product: ProductName, worker: StageWorker) -> None:
         try:
@@ -78,19 +108,24 @@ class KafkaRunner:
                 self._going_on.discard(product)
                 others = len(self._going_on)
             if not told:
+                self._reports.failed[product] = _told(error)[:2]
                 self._announce(product, worker.name, error, others)
             if not others:
                 self._stopped.set()
 
     def _announce(self, product: ProductName, stage: str, error: BaseException, others: int) -> None:
-        if isinstance(error, HeadwaterError):
-            code, reason, hint = error.code, error.message, error.hint
-        else:
-            code, reason = "HW-K070", f"a fault of Headwater itself ({type(error).__name__})"
-            hint = "run it alone with HEADWATER_DEBUG=1 and report what it prints"
+        code, reason, hint = _told(error)
         self._hooks.announce(
             "product.failed", product=str(product), stage=stage, code=code, reason=reason, hint=hint, others=others
         )
+
+
+def _told(error: BaseException) -> tuple[str, str, str]:
+    """The code, the reason and the mend of what ended a product."""
+    if isinstance(error, HeadwaterError):
+        return error.code, error.message, error.hint
+    reason = f"a fault of Headwater itself ({type(error).__name__})"
+    return "HW-K070", reason, "run it alone with HEADWATER_DEBUG=1 and report what it prints"
 
 
 def derived_plans(mesh: Mesh, names: Sequence[str]) -> list[Plan]:
@@ -137,7 +172,7 @@ def _few(names: Sequence[str]) -> str:
 
 def _topics(plan: Plan, around: Surroundings) -> list[tuple[str, int]]:
     """Every topic that a plan reads or writes, with its number of partitions; 0 where any will do."""
-    topics: list[tuple[str, int]] = []
+    topics = [(naming.control_topic(plan.product, plan.major), 1)]
     for stage in plan.stages:
         topics += [(topic, stage.partitions) for topic in topics_of(stage)]
         topics += _written(plan, stage, around)
