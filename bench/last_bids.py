@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from bench.kafka import Kafka
+from bench.history import Values
 from bench.nexmark import NexmarkLog
 from bench.oracle import Verdict
-from bench.stack import Stack
+from bench.orders import tick_end
 from bench.systems.avro_reader import AvroReader
-from bench.systems.headwater import HeadwaterRun
-from bench.systems.protocol import System
-from headwater.naming import ProductName
 
 FRAME_BYTES = 5
 RETRACT = 2
@@ -78,10 +75,20 @@ def read(messages: Iterable[Message]) -> Iterator[Said]:
         yield Said(f"{bidder}@{auction}", start, end, None if kind == RETRACT else price, revision)
 
 
-def systems(oracle: LastBids, through: int, stack: Stack, kafka: Kafka, inputs: Mapping[str, int]) -> Sequence[System]:
-    """Headwater alone."""
-    product = ProductName("nexmark", "last_bids")
-    return [HeadwaterRun(stack, kafka, product, inputs, lambda found: oracle.judge(read(found)), through=through)]
+def newest(log: NexmarkLog) -> Iterator[tuple[str, Values, int]]:
+    """What each pair's last bid is after each bid, for systems that keep no interval of it."""
+    last: dict[str, tuple[int, str, int]] = {}
+    for bid in log.all_bids():
+        pair = f"{bid.bidder}@{bid.auction}"
+        last[pair] = max(last.get(pair, (0, "", 0)), (bid.occurred_at, bid.event_id, bid.price))
+        occurred_at, _, price = last[pair]
+        yield pair, (price, occurred_at), tick_end(bid.recorded_at)
+
+
+def read_newest(reader: AvroReader) -> tuple[str, Values]:
+    """A pair and its last bid."""
+    bidder, auction = reader.text(), reader.text()
+    return f"{bidder}@{auction}", (reader.long(), reader.long())
 
 
 def _pieces(bids: Sequence[tuple[int, str, int]]) -> list[Piece]:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import folding, queries
+from bench import folding, queries, sellers
 from bench.folding import Workload
 from bench.kafka import Kafka
 from bench.stack import MESH, NEXMARK
 from bench.systems.protocol import System
 
-WORKLOADS = ("W1", *folding.workloads(1, full=False), *queries.workloads(1), "W8", "W10")
+WORKLOADS = ("W1", *folding.workloads(1, full=False), *queries.workloads(1), *sellers.workloads(1), "W8", "W10")
+
+NAMED = ("quix", "faust", "flink", "flink-heap")  # rivals that bring hundreds of megabytes: only where they are named
 
 Tell = Callable[[str], None]
 
@@ -43,10 +45,10 @@ class Selection:
     systems: tuple[str, ...] = ()
 
     def takes(self, system: System) -> bool:
-        """Whether a system is wanted; the peers' default settings, and rivals in Python, only where they are named."""
+        """Whether a system is wanted; the peers' default settings, and other rivals, only where they are named."""
         if self.systems:
             return system.name in self.systems
-        return not system.name.endswith("-defaults") and system.name not in ("quix", "faust")
+        return not system.name.endswith("-defaults") and system.name not in NAMED
 
 
 def chosen(only: str, names: Sequence[str] = ()) -> tuple[str, ...]:
@@ -75,7 +77,8 @@ def installed(systems: Iterable[System]) -> Iterator[tuple[str, str]]:
 
 def workload(name: str, size: Size) -> Workload:
     """The workload of a name, at this size: its input and its oracle."""
-    return {**folding.workloads(size.events, full=size.full), **queries.workloads(size.events)}[name]()
+    folds = folding.workloads(size.events, full=size.full)
+    return {**folds, **queries.workloads(size.events), **sellers.workloads(size.events)}[name]()
 
 
 def mesh_of(name: str) -> Path:

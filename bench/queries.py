@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from confluent_kafka import Message
 
 from bench import last_bids
 from bench.filling import Feed
+from bench.flink_queries import FLINK
 from bench.folding import Judge, Workload
 from bench.history import TAKEN_BACK, Demand, History, Said, Values
 from bench.kafka import Kafka
 from bench.nexmark import Bid, NexmarkLog
+from bench.oracle import Verdict
 from bench.orders import tick_end
 from bench.stack import NEXMARK, Stack
 from bench.systems.avro_reader import AvroReader
+from bench.systems.flink import Flink, Job
 from bench.systems.headwater import HeadwaterRun
 from bench.systems.kafka_streams import KafkaStreams, Topology
 from bench.systems.protocol import System
@@ -115,11 +117,11 @@ def query(name: str, bids: int, *, late: bool = False) -> Workload:
     feeds = [_bids(log, f"{prefix}bids", "AmendedBid" if late else "Bid")]
     if name == "q20":
         facts = ((one.auction, one.recorded_at, one._asdict()) for one in log.auctions())
-        feeds.append(Feed(ProductName("nexmark", "auctions"), _schema("auctions", "Auction"), facts, log.through))
+        feeds.append(feed_of("auctions", "Auction", facts, log.through))
 
     def systems(stack: Stack, kafka: Kafka, inputs: Mapping[str, int]) -> Sequence[System]:
         def judge(demand: Demand) -> Judge:
-            return lambda messages: oracle.judge(_said(messages, read, whole=demand == "exact"), demand=demand)
+            return lambda messages: oracle.judge(said(messages, read, whole=demand == "exact"), demand=demand)
 
         def peer(grace: str) -> KafkaStreams:
             properties = {"bench.query": name, "bench.grace.ms": GRACE_MS[grace], "bench.table": [*inputs][-1]}
@@ -127,18 +129,38 @@ def query(name: str, bids: int, *, late: bool = False) -> Workload:
             return KafkaStreams(stack, kafka, Topology("Nexmark", inputs, judge(demand), properties), name=grace)
 
         ours = HeadwaterRun(stack, kafka, ProductName("nexmark", f"{prefix}{product}"), inputs, judge("exact"))
-        return [ours, *(peer(grace) for grace in (tuple(GRACE_MS) if late else ("kafka-streams",)))]
+        flink = [] if late else flinks(stack, kafka, name, inputs, judge("some"))
+        return [ours, *(peer(grace) for grace in (tuple(GRACE_MS) if late else ("kafka-streams",))), *flink]
 
     about = {"query": name, "late_per_mille": log.late_per_mille, "groups": len(oracle.versions), "seed": log.seed}
     return Workload(feeds, {**about, "amended": late, "outputs": oracle.count()}, systems)
 
 
+def flinks(stack: Stack, kafka: Kafka, name: str, inputs: Mapping[str, int], judge: Judge) -> Sequence[System]:
+    """Flink on a query, with either store."""
+    job = Job(inputs, FLINK[name], judge)
+    return [Flink(stack, kafka, job), Flink(stack, kafka, job, name="flink-heap")]
+
+
 def last_bids_of(bids: int) -> Workload:
-    """W5's query 18, whose output is a state over valid time, in two stages."""
+    """W5's query 18, whose output is a state over valid time, in two stages; Flink keeps the last bid alone."""
     log = NexmarkLog(bids)
     oracle = last_bids.LastBids(log)
+    newest = History(last_bids.newest(log))
+
+    def systems(stack: Stack, kafka: Kafka, inputs: Mapping[str, int]) -> Sequence[System]:
+        def ours(found: Iterable[Message]) -> Verdict:
+            return oracle.judge(last_bids.read(found))
+
+        def theirs(found: Iterable[Message]) -> Verdict:
+            return newest.judge(said(found, last_bids.read_newest, whole=False), demand="some")
+
+        product = ProductName("nexmark", "last_bids")
+        through = HeadwaterRun(stack, kafka, product, inputs, ours, through=log.through)
+        return [through, *flinks(stack, kafka, "q18", inputs, theirs)]
+
     about = {"query": "q18", "groups": len(oracle.pieces), "seed": log.seed}
-    return Workload([_bids(log, "bids", "Bid")], about, partial(last_bids.systems, oracle, log.through))
+    return Workload([_bids(log, "bids", "Bid")], about, systems)
 
 
 def workloads(bids: int) -> Mapping[str, Callable[[], Workload]]:
@@ -149,8 +171,8 @@ def workloads(bids: int) -> Mapping[str, Callable[[], Workload]]:
     return made
 
 
-def _said(messages: Iterable[Message], read: Read, *, whole: bool) -> Iterator[Said]:
-    """`whole`: with recorded time, kind and revision after the values, which a rival has not."""
+def said(messages: Iterable[Message], read: Read, *, whole: bool) -> Iterator[Said]:
+    """What was read back. `whole`: with recorded time, kind and revision after the values, which a rival has not."""
     for message in messages:
         reader = AvroReader(message.value() or b"", FRAME_BYTES)
         group, values = read(reader)
@@ -165,8 +187,10 @@ def _bids(log: NexmarkLog, product: str, schema: str) -> Feed:
     def record(bid: Bid) -> tuple[str, int, Mapping[str, object]]:
         return bid.auction, bid.recorded_at, bid._asdict()
 
-    return Feed(ProductName("nexmark", product), _schema(product, schema), map(record, log.all_bids()), log.through)
+    return feed_of(product, schema, map(record, log.all_bids()), log.through)
 
 
-def _schema(product: str, schema: str) -> Path:
-    return NEXMARK / "schemas" / "avro" / "nexmark" / product / f"{schema}.avsc"
+def feed_of(product: str, schema: str, records: Iterable[tuple[str, int, Mapping[str, object]]], through: int) -> Feed:
+    """The input of a source product of Nexmark's mesh."""
+    file = NEXMARK / "schemas" / "avro" / "nexmark" / product / f"{schema}.avsc"
+    return Feed(ProductName("nexmark", product), file, records, through)

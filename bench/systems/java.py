@@ -12,7 +12,7 @@ SOURCES = Path(__file__).resolve().parent.parent / "rivals" / "java"
 COMPILE_SECONDS = 120
 
 
-def compiled(target: Path, class_path: Sequence[Path]) -> Path:
+def compiled(target: Path, class_path: Sequence[Path], sources: Path = SOURCES) -> Path:
     """The folder with the classes of all source files: a rival's workloads share their reading and writing."""
     target.mkdir(parents=True, exist_ok=True)
     (compiler,) = (jar for jar in jars("compiler") if jar.name.startswith("ecj-"))
@@ -20,7 +20,7 @@ def compiled(target: Path, class_path: Sequence[Path]) -> Path:
         [
             str(find_java().executable),
             *["-jar", str(compiler), "-nowarn", "-source", "17", "-target", "17"],
-            *["-cp", joined(class_path), "-d", str(target), *map(str, sorted(SOURCES.glob("*.java")))],
+            *["-cp", joined(class_path), "-d", str(target), *map(str, sorted(sources.glob("*.java")))],
         ],
         capture_output=True,
         text=True,

@@ -20,6 +20,10 @@ ROOTS = {
     "streams": ("org.apache.kafka:kafka-streams:4.3.1",),
     "avro": ("org.apache.avro:avro:1.12.1",),
     "jdbc": ("org.postgresql:postgresql:42.7.13",),  # for the example service in Java
+    "flink": (  # beside the jars of the wheel apache-flink-libraries
+        "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2",
+        "org.apache.flink:flink-sql-avro-confluent-registry:2.3.0",
+    ),
     "compiler": ("org.eclipse.jdt:ecj:3.41.0",),
 }
 

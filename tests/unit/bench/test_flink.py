@@ -1,0 +1,49 @@
+"""What Flink is given: statements of the right tables, a jar without services that are not there, and its oracle."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from bench.flink_queries import FLINK
+from bench.history import History
+from bench.last_bids import newest
+from bench.nexmark import NexmarkLog
+from bench.queries import QUERIES
+from bench.sellers import QUERIES as SELLERS
+from bench.systems.flink import SERVICES, without_clusters
+
+
+def test_every_query_has_its_sql() -> None:
+    assert set(FLINK) == {*QUERIES, *SELLERS, "q18"}
+
+
+@pytest.mark.parametrize("name", FLINK)
+def test_a_query_reads_its_tables_and_is_kept_by_columns_of_its_output(name: str) -> None:
+    sql = FLINK[name]
+    written = {column.split()[0] for column in sql.output.split(", ")}
+    assert {sql.partition_by, *sql.key} <= written
+    assert {f"in{number}" for number in range(len(sql.columns))} == set(re.findall(r"\bin\d\b", sql.query))
+
+
+def test_services_for_clusters_are_left_out_and_nothing_else_is(tmp_path: Path) -> None:
+    shipped = tmp_path / "shipped.jar"
+    lines = ["org.apache.flink.Local", "org.apache.flink.yarn.Yarn", "org.apache.flink.kubernetes.Kubernetes"]
+    with zipfile.ZipFile(shipped, "w") as jar:
+        for name in SERVICES:
+            jar.writestr(name, "\n".join(lines))
+        jar.writestr("a.class", b"code")
+    without_clusters(shipped, tmp_path / "target.jar")
+    with zipfile.ZipFile(tmp_path / "target.jar") as jar:
+        assert [jar.read(name).decode() for name in SERVICES] == ["org.apache.flink.Local"] * 2
+        assert jar.read("a.class") == b"code"
+
+
+def test_the_newest_bid_of_a_pair_is_by_valid_time_and_not_by_arrival() -> None:
+    log = NexmarkLog(bids=3_000, late_per_mille=50)
+    last: dict[str, tuple[int, int]] = {}
+    for bid in sorted(log.all_bids(), key=lambda one: (one.occurred_at, one.event_id)):
+        last[f"{bid.bidder}@{bid.auction}"] = (bid.price, bid.occurred_at)
+    assert {pair: known[-1][0] for pair, known in History(newest(log)).versions.items()} == last
