@@ -25,18 +25,21 @@ class _Moment:
     cpu_seconds: float
 
 
-def measure(system: System, stack: Stack, *, events: int, round_: int) -> Round:
-    """Drain `events` once. A fault of the system is part of the round, never raised: such a round has no time."""
+def measure(system: System, stack: Stack, *, events: int, round_: int, warm: int = 0) -> Round:
+    """Drain `events` once. A fault of the system is part of the round, never raised: such a round has no time.
+
+    What runs until `warm` of them are done counts as start-up.
+    """
     try:
         system.prepare(round_)
-        return _drained(system, stack, events)
+        return _drained(system, stack, events, warm)
     except (RuntimeError, TimeoutError, OSError, ValueError) as error:
         return failed(str(error) or type(error).__name__)
     finally:
         system.clean()
 
 
-def _drained(system: System, stack: Stack, events: int) -> Round:
+def _drained(system: System, stack: Stack, events: int, warm: int) -> Round:
     log = stack.log(system.name)
     log.unlink(missing_ok=True)
     broker_before = stack.broker_cpu_seconds()
@@ -50,7 +53,7 @@ def _drained(system: System, stack: Stack, events: int) -> Round:
         return _Moment(time.monotonic(), system.progress(), usage(process.pid).cpu_seconds)
 
     try:
-        first, last = _watched(look, events)
+        first, last = _watched(look, events, warm)
         broker = stack.broker_cpu_seconds() - broker_before
     finally:
         rss_bytes = memory.stop()
@@ -70,8 +73,8 @@ def _drained(system: System, stack: Stack, events: int) -> Round:
     )
 
 
-def _watched(look: Callable[[], _Moment], events: int) -> tuple[_Moment, _Moment]:
-    """The first moment with some progress, and the first with all done."""
+def _watched(look: Callable[[], _Moment], events: int, warm: int) -> tuple[_Moment, _Moment]:
+    """The first moment with some progress, `warm` at least, and the first with all done."""
     first: _Moment | None = None
     last = look()
     moved_at = last.at
@@ -80,7 +83,7 @@ def _watched(look: Callable[[], _Moment], events: int) -> tuple[_Moment, _Moment
         now = look()
         if now.done > last.done:
             moved_at = now.at
-            first = first or now
+            first = first or (now if now.done >= warm else None)
         elif now.at - moved_at > STALL_SECONDS:
             raise TimeoutError(f"no progress for {STALL_SECONDS:.0f} s after {now.done} of {events}")
         last = now

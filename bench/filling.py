@@ -8,9 +8,10 @@ from __future__ import annotations
 import io
 import json
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import fastavro
 from confluent_kafka import Producer
@@ -28,14 +29,27 @@ PARTITIONS = 4
 FLUSH_SECONDS = 120.0
 
 
+class Encoded(NamedTuple):
+    """A record as it is written; `moment` in milliseconds."""
+
+    key: bytes
+    body: bytes
+    partition: int
+    moment: int
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A product's input: Kafka key, recorded time and value of each record, and until when that is all."""
+    """A product's input: Kafka key, recorded time and value of each record, and until when that is all.
+
+    `encoded` gives the records themselves in place of `records`, from the frame that is to stand before each value.
+    """
 
     product: naming.ProductName
     schema: Path
     records: Iterable[tuple[str, int, Mapping[str, object]]]
     through: int
+    encoded: Callable[[bytes], Iterable[Encoded]] | None = None
 
     @property
     def topic(self) -> str:
@@ -53,7 +67,6 @@ def order_feed(
 
 def fill(kafka: Kafka, registry_url: str, feed: Feed) -> tuple[int, float]:
     """Write a feed and the marks at its end; answers how many records and the mean size of a value in bytes."""
-    schema = fastavro.parse_schema(json.loads(feed.schema.read_text()))
     frame = b"\0" + latest_schema_id(registry_url, naming.subject(feed.topic)).to_bytes(4, "big")
     producer = Producer(
         {
@@ -67,27 +80,22 @@ def fill(kafka: Kafka, registry_url: str, feed: Feed) -> tuple[int, float]:
         }
     )
     failures: list[str] = []
-    partitions: dict[str, int] = {}
     count = size = 0
 
     def delivered(error: object, message: object) -> None:
         if error:
             failures.append(str(error))
 
-    for key, recorded_at, value in feed.records:
-        body = frame + encode(schema, value)
+    for key, body, partition, moment in feed.encoded(frame) if feed.encoded else _encoded(feed, frame):
         count, size = count + 1, size + len(body)
-        partition = partitions.get(key)
-        if partition is None:
-            partition = partitions[key] = partition_of(key.encode(), PARTITIONS)
         while True:
             try:
                 producer.produce(
                     feed.topic,
-                    key=key.encode(),
+                    key=key,
                     value=body,
                     partition=partition,
-                    timestamp=recorded_at // 1_000,
+                    timestamp=moment,
                     on_delivery=delivered,
                 )
                 break
@@ -108,6 +116,16 @@ def fill(kafka: Kafka, registry_url: str, feed: Feed) -> tuple[int, float]:
         )
     producer.flush(FLUSH_SECONDS)
     return count, size / count
+
+
+def _encoded(feed: Feed, frame: bytes) -> Iterator[Encoded]:
+    schema = fastavro.parse_schema(json.loads(feed.schema.read_text()))
+    partitions: dict[str, int] = {}
+    for key, recorded_at, value in feed.records:
+        partition = partitions.get(key)
+        if partition is None:
+            partition = partitions[key] = partition_of(key.encode(), PARTITIONS)
+        yield Encoded(key.encode(), frame + encode(schema, value), partition, recorded_at // 1_000)
 
 
 def encode(schema: object, value: Mapping[str, object]) -> bytes:

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from bench import folding, queries, sellers
+from bench import folding, queries, sellers, wide_totals
 from bench.folding import Workload
 from bench.kafka import Kafka
 from bench.stack import MESH, NEXMARK
 from bench.systems.protocol import System
 
-WORKLOADS = ("W1", *folding.workloads(1, full=False), *queries.workloads(1), *sellers.workloads(1), "W8", "W10")
+WORKLOADS = (
+    "W1",
+    *folding.workloads(1, full=False),
+    *wide_totals.workloads(1),
+    *queries.workloads(1),
+    *sellers.workloads(1),
+    "W8",
+    "W10",
+)
 
 NAMED = ("quix", "faust", "flink", "flink-heap")  # rivals that bring hundreds of megabytes: only where they are named
 
@@ -37,6 +46,14 @@ SIZES = {
 }
 
 
+class Named(Protocol):
+    """Whatever can be chosen by name."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in the results."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What was asked for: workloads, and systems by name (empty: those that `SYSTEMS` of the workload lists)."""
@@ -44,7 +61,7 @@ class Selection:
     workloads: tuple[str, ...]
     systems: tuple[str, ...] = ()
 
-    def takes(self, system: System) -> bool:
+    def takes(self, system: Named) -> bool:
         """Whether a system is wanted; the peers' default settings, and other rivals, only where they are named."""
         if self.systems:
             return system.name in self.systems
@@ -77,8 +94,11 @@ def installed(systems: Iterable[System]) -> Iterator[tuple[str, str]]:
 
 def workload(name: str, size: Size) -> Workload:
     """The workload of a name, at this size: its input and its oracle."""
-    folds = folding.workloads(size.events, full=size.full)
-    return {**folds, **queries.workloads(size.events), **sellers.workloads(size.events)}[name]()
+    every = (
+        folding.workloads(size.events, full=size.full),
+        *(family.workloads(size.events) for family in (wide_totals, queries, sellers)),
+    )
+    return {made: make for family in every for made, make in family.items()}[name]()
 
 
 def mesh_of(name: str) -> Path:

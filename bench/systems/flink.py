@@ -35,6 +35,15 @@ SERVICES = tuple(
     for name in ("client.deployment.ClusterClientFactory", "core.execution.PipelineExecutorFactory")
 )
 CHECKPOINT_MS = 1_000
+LOGGING = """rootLogger.level = WARN
+rootLogger.appenderRef.out.ref = out
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %p %c{1} %m%n%throwable{30}
+logger.metrics.name = org.apache.flink.metrics.MetricGroup
+logger.metrics.level = OFF
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,7 @@ class Flink:
         self._round = round_
         self._kafka.create(self._output, PARTITIONS, {"retention.ms": "-1"})
         write_properties(self._file("properties"), self._engine())
+        self._file("log4j.properties").write_text(LOGGING)
         self._file("sql").write_text(";\n".join(self._statements()))
 
     def command(self) -> Command:
@@ -94,6 +104,7 @@ class Flink:
             *(f"--add-opens=java.base/{one}=ALL-UNNAMED" for one in OPENED),
         ]
         class_path = joined([self._classes, *self._class_path])
+        flags.append(f"-Dlog4j.configurationFile={self._file('log4j.properties')}")
         files = [str(self._file("properties")), str(self._file("sql"))]
         return Command([str(java.executable), *flags, "-cp", class_path, "SqlJob", *files], {}, ROOT)
 

@@ -29,7 +29,10 @@ JVM_FLAGS = ["-Xms512m", "-Xmx512m", "-XX:+UseSerialGC"]  # one core: a serial c
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """One of the programs in bench/rivals/java: its class, records by input topic, and who judges its output."""
+    """One of the programs in bench/rivals/java: its class, records by input topic, and who judges its output.
+
+    Of `properties` those that begin with `bench.` are the program's, others settings of Kafka Streams.
+    """
 
     main: str
     inputs: Mapping[str, int]
@@ -49,6 +52,11 @@ class KafkaStreams:
         self._topology = topology
         self._cached = topology.cached
         self._round = 0
+
+    @property
+    def output(self) -> str:
+        """The topic that it writes in this round."""
+        return f"{self._application}-output"
 
     def version(self) -> str:
         """Of the locked jars."""
@@ -71,7 +79,7 @@ class KafkaStreams:
     def prepare(self, round_: int) -> None:
         """The output topic; its internal topics it makes itself."""
         self._round = round_
-        self._kafka.create(self._output, PARTITIONS, {"retention.ms": "-1"})
+        self._kafka.create(self.output, PARTITIONS, {"retention.ms": "-1"})
         write_properties(self._file, self._engine())
 
     def command(self) -> Command:
@@ -90,7 +98,7 @@ class KafkaStreams:
 
     def verify(self) -> Verdict:
         """What the workload's judge says of it."""
-        return self._topology.judge(self._kafka.read(self._output, PARTITIONS))
+        return self._topology.judge(self._kafka.read(self.output, PARTITIONS))
 
     def forget(self) -> None:
         """Lose the local state, as a lost machine would."""
@@ -109,7 +117,7 @@ class KafkaStreams:
     def clean(self) -> None:
         """Topics and state of this round; its group is left alone, and never used again."""
         mine = [topic for topic in self._kafka.topics() if topic.startswith(self._application)]
-        self._kafka.delete([self._output, *mine])
+        self._kafka.delete([self.output, *mine])
         self.forget()
 
     @property
@@ -119,10 +127,6 @@ class KafkaStreams:
         return f"bench-{self.name}-{self._topology.main.lower()}-{mode}-{self._round}"
 
     @property
-    def _output(self) -> str:
-        return f"{self._application}-output"
-
-    @property
     def _file(self) -> Any:
         return self._stack.work_folder / "kafka-streams.properties"
 
@@ -130,7 +134,7 @@ class KafkaStreams:
         return {
             "bench.input": next(iter(self._topology.inputs)),
             **{key: value for key, value in self._topology.properties.items() if key.startswith("bench.")},
-            "bench.output": self._output,
+            "bench.output": self.output,
             "application.id": self._application,
             "bootstrap.servers": self._stack.bootstrap,
             "state.dir": self._stack.work_folder / "kafka-streams",
@@ -141,6 +145,7 @@ class KafkaStreams:
             "producer.compression.type": "lz4",
             **({} if self._cached else {"statestore.cache.max.bytes": 0}),
             **(self._tuning() if self._tuned else {}),
+            **{key: value for key, value in self._topology.properties.items() if not key.startswith("bench.")},
         }
 
     def _tuning(self) -> dict[str, object]:
