@@ -45,6 +45,7 @@ HAPPENINGS = {
     "product.failed": (
         "a derived product ended, for a reason that waiting does not mend: product, stage, code, reason, hint, others"
     ),
+    "stage.cleared": "what a stage has read of its rekey topics was deleted: product, stage, offsets",
     "stage.copied": "copies of the state of others' partitions were brought up to date: product, stage, entries",
     "stage.restoring": (
         "a task's state is being read back, about once a second: product, stage, partition, entries, left, percent"

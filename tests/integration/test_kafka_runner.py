@@ -22,6 +22,7 @@ from headwater.processing.checkpoint import Checkpoint
 from headwater.processing.reset import reset
 from headwater.processing.runners.kafka import KafkaRunner
 from headwater.processing.runners.memory import MemoryRunner
+from headwater.processing.standing import standing
 from headwater.processing.steps import internal_topics
 from headwater.processing.task import Work
 from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, wait_until, write_renamed_mesh
@@ -334,3 +335,26 @@ def test_a_transaction_that_takes_too_long_is_tried_again_with_fewer_inputs(smal
         wait_until(lambda: small.settled() > last, seconds=120)
     assert small.decoded() == small.expected(batches)
     assert heard and all(1 <= fields["limit"] < 10_000 for fields in heard)
+
+
+def test_who_joins_with_copies_restores_nothing(small: BrokerMesh, tmp_path: Path) -> None:
+    batches = random_batches(18, batches=40, size=10)
+    heard: list[tuple[str, dict[str, Any]]] = []
+    hooks = Hooks([lambda *told: heard.append(told)])
+
+    def places() -> dict[tuple[str, int], int | None]:
+        found = standing(small.product, small.plan, small.broker, clock=SystemClock())
+        return {(place.stage, place.partition): place.slot for place in found.places}
+
+    with running(small, tmp_path / "first"):
+        small.feed(batches[:20], last=False)
+        wait_until(lambda: small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
+        wait_until(lambda: set(places().values()) == {0})
+        with running(small, tmp_path / "second", slot=1, standby=True, hooks=hooks):
+            wait_until(lambda: set(places().values()) == {0, 1})
+            restored = [fields["entries"] for name, fields in heard if name == "stage.restored"]
+            assert restored and not any(restored)
+            assert [fields["entries"] for name, fields in heard if name == "stage.copied"]
+            small.feed(batches[20:])
+            wait_until(lambda: small.settled() > batches[-1][-1]["recorded_at"])
+    assert small.decoded() == small.expected(batches)

@@ -275,6 +275,14 @@ METRICS = (
         "Offsets of the changelog that are still to be read before a partition goes on; 0 once its state is back.",
     ),
     Metric(
+        "headwater_stage_cleared_offsets_total",
+        "counter",
+        ("product", "stage"),
+        "stage.cleared",
+        "offsets",
+        "Offsets of rekey topics that were deleted, since the stage that reads them has committed them.",
+    ),
+    Metric(
         "headwater_stage_copied_entries_total",
         "counter",
         ("product", "stage"),

@@ -119,6 +119,10 @@ class KafkaBroker:
         """Delete; nothing happens where it does not exist."""
         self._admin.delete_topic(name)
 
+    def delete_before(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Delete what lies before these offsets."""
+        self._admin.delete_before(offsets)
+
     def close(self) -> None:
         """Nothing is kept open but the admin client, which ends with this object."""
 

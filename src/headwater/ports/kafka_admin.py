@@ -127,6 +127,15 @@ class KafkaAdmin:
             self._result(future, f"forget the group {group}")
         return True
 
+    def delete_before(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Delete the records before these offsets."""
+        if not offsets:
+            return
+        wanted = [KafkaTopicPartition(place.topic, place.partition, offset) for place, offset in offsets.items()]
+        answers = self._client.delete_records(wanted, request_timeout=ANSWER_SECONDS)
+        for place, future in answers.items():
+            self._result(future, f"delete records of {place.topic}", topic=place.topic)
+
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """High watermarks, open transactions included."""
         return self._offsets(partitions, OffsetSpec.latest())

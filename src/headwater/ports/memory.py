@@ -141,6 +141,13 @@ class MemoryBroker:
             gone = self._topics.pop(name, None)
             for partition in range(gone.partitions if gone else 0):
                 del self._logs[TopicPartition(name, partition)]
+                self._starts.pop(TopicPartition(name, partition), None)
+
+    def delete_before(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Delete what lies before these offsets."""
+        with self.lock:
+            for place, offset in offsets.items():
+                self._starts[place] = max(self.first(place), min(offset, len(self._log(place))))
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -145,5 +145,8 @@ class Broker(Protocol):
     def delete_topic(self, name: str) -> None:
         """Delete; nothing happens where it does not exist."""
 
+    def delete_before(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Delete the records of each partition before an offset, for good; what lies there later stays."""
+
     def close(self) -> None:
         """Let go of every connection."""

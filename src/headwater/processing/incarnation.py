@@ -17,6 +17,7 @@ from headwater.ports.serde import RecordReader
 from headwater.processing.batch import TOO_SLOW, Batch
 from headwater.processing.checkpoint import Targets
 from headwater.processing.engine import new_task
+from headwater.processing.handed_over import HandedOver
 from headwater.processing.replay import SAID_KEY, Replay
 from headwater.processing.reset import require_whole
 from headwater.processing.restoring import Restore
@@ -27,6 +28,7 @@ from headwater.processing.state_rocksdb import RocksStates, RocksStore
 from headwater.processing.steps import FORM_KEY, Plan, Stage
 from headwater.processing.surroundings import Account, Place, Surroundings
 from headwater.processing.task import StagePartition, Work, topics_of
+from headwater.processing.warming import Warming
 
 POLL_MESSAGES = 10_000
 POLL_SECONDS = 0.1  # bounds how long a stop waits
@@ -92,6 +94,9 @@ class Incarnation:
             names=(str(plan.product), stage.name),
         )
         self._source: GroupSource | None = None
+        self._warming: Warming | None = None  # until the group is joined
+        names = (plan.product, stage)
+        self._handed_over = HandedOver(*names, around.broker, clock=around.clock, hooks=around.hooks)
 
     def open(self) -> None:
         """End what a predecessor left open first: the group's offsets are not stable before."""
@@ -102,11 +107,26 @@ class Incarnation:
             self._states = RocksStates(around.folder / stage.group / f"slot-{around.slot}", clock=around.clock)
             if around.standby:
                 self._standby = Standby(str(self._plan.product), stage, self._states, around)
+        if self._standby is not None and not self._account.commits and not self._account.doubts:
+            self._warming = Warming(
+                self._plan, stage, self._standby, around.broker, clock=around.clock, slot=around.slot
+            )
+        else:
+            self._join()
+
+    def _join(self) -> None:
+        stage, around = self._stage, self._around
         member = f"{stage.group}-{around.slot}"
         self._source = around.broker.group(stage.group, topics_of(stage), self, member=member)
 
     def step(self) -> None:
-        """Read what is there, and commit where ticks have closed."""
+        """Read what is there, and commit where ticks have closed; before it joins the group, copy until it is warm."""
+        if self._warming is not None:
+            self._show(self._around.clock.monotonic())
+            if not self._warming.step():
+                return
+            self._warming = None
+            self._join()
         assert self._source is not None
         clock, timeout = self._around.clock, POLL_SECONDS
         if self._paused() != self._standing:
@@ -178,7 +198,8 @@ class Incarnation:
                 hint="headwater plan",
             )
         stores, behind = self._begun(numbers, committed)
-        offsets = {**committed, **_unknown(broker, stores, [place for place in partitions if place not in committed])}
+        unknown = [place for place in partitions if place not in committed]
+        offsets = {**committed, **_unknown(stage, broker, stores, unknown)}
         self._stands.update(offsets)
         ends = self._output_ends(numbers)
         self._source.pause([place for place in partitions if self._standing or place.partition in behind])
@@ -229,6 +250,7 @@ class Incarnation:
             self._stands.update(work.offsets)
             self._committed_at[work.partition] = wall
         self._tell(works, written, ended - started)
+        self._handed_over.step(self._stands)
 
     def _works(self) -> list[Work]:
         """What the partitions that were touched have for a transaction; those that keep ticks back stay touched."""
@@ -399,12 +421,16 @@ def _given(owner: StagePartition, item: Fetched | EndOfPartition) -> int:
 
 
 def _unknown(
-    broker: Broker, stores: Mapping[int, RocksStore], places: Sequence[TopicPartition]
+    stage: Stage, broker: Broker, stores: Mapping[int, RocksStore], places: Sequence[TopicPartition]
 ) -> Mapping[TopicPartition, int]:
     """Where to begin without a committed offset: where the store was, or else at the beginning of the topic."""
-    found = dict(broker.starts(places))
+    starts = broker.starts(places)
+    found = dict(starts)
+    handed_over = {stage_input.topic for stage_input in stage.inputs if stage_input.product is None}
     for place in places:
         position = stores[place.partition].position if place.partition in stores else None
         if position is not None and place.topic in position.sources:
             found[place] = position.sources[place.topic]
+            if place.topic in handed_over:  # what is deleted of it was committed, and is in the changelog
+                found[place] = max(found[place], starts[place])
     return found

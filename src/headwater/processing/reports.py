@@ -15,6 +15,8 @@ from headwater import naming
 from headwater.errors import HeadwaterError
 from headwater.naming import ProductName
 from headwater.ports.protocol import Broker, TransactionalSink
+from headwater.ports.reading import places_of, read_to_end
+from headwater.ports.record import Message
 from headwater.processing.commands import REPORT_KEY, fields_of
 from headwater.processing.steps import Plan
 from headwater.processing.surroundings import Account, Place
@@ -57,6 +59,17 @@ def decode(value: bytes | None) -> Report | None:
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def claimed(broker: Broker, plan: Plan, stage: str, *, but: int, now: int) -> set[int]:
+    """The partitions of a stage that workers of other slots have said lately, by `now`, to have."""
+    newest: dict[bytes, Report | None] = {}
+    places = places_of(broker, naming.control_topic(plan.product, plan.major))
+    for item in read_to_end(broker, broker.starts(places)):
+        if isinstance(item, Message) and (key := item.key or b"").startswith(REPORT_KEY):
+            newest[key] = decode(item.value)
+    mine = [report for report in newest.values() if report is not None and report.stage == stage and report.slot != but]
+    return {number for report in mine if now - report.at < FRESH_MICROSECONDS for number in report.places}
 
 
 class Reports:

@@ -16,6 +16,7 @@ from headwater.processing.steps import Stage
 from headwater.processing.surroundings import Surroundings
 
 EVERY_MICROSECONDS = 3_000_000  # how far a copy may be behind, about
+SHORT_MICROSECONDS = 5_000_000
 STEP_SECONDS = 0.05  # the worker's own partitions come first
 
 
@@ -34,21 +35,28 @@ class Standby:
         self._restore = Restore(around.broker, stage.changelog, clock=around.clock, hooks=heard, names=self._names)
         self._behind: set[int] = set()
         self._next = 0
+        self._began = 0
+        self.warm = False  # a round of copying was short: whoever takes over misses little
 
     def step(self, owned: Collection[int]) -> None:
         """Copy for a moment, if it is time; `owned` are the partitions that are this worker's, or about to be."""
         if not self._behind:
             if self._clock.monotonic() < self._next:
                 return
+            self._began = self._clock.monotonic()
             others = {number: self._states.task(number) for number in range(self._partitions) if number not in owned}
             if others:
                 self._behind = self._restore.begin(others, {})
+        through = True
         try:
             self._behind -= set(self._restore.step(STEP_SECONDS))
         except Unreachable:  # a transaction of somebody else hangs: later, then
             self.leave(self._behind)
+            through = False
         if not self._behind:
-            self._next = self._clock.monotonic() + EVERY_MICROSECONDS
+            now = self._clock.monotonic()
+            self.warm = self.warm or (through and now - self._began <= SHORT_MICROSECONDS)
+            self._next = now + (EVERY_MICROSECONDS if self.warm else 0)
             if self._entries:
                 product, stage = self._names
                 self._hooks.announce("stage.copied", product=product, stage=stage, entries=self._entries)

@@ -3,96 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater import naming
 from headwater.errors import CallerFault
-from headwater.hooks import Hooks
-from headwater.ports.memory import MemoryBroker
-from headwater.processing.commands import COMMAND_KEY, REPORT_KEY, Command, commands, decode, encode, give
-from headwater.processing.controls import Controls
+from headwater.processing.commands import COMMAND_KEY, REPORT_KEY, Command, commands, decode, encode
 from headwater.processing.reports import Report, Reports
 from headwater.processing.reports import decode as decode_report
-from headwater.processing.stage_worker import StageWorker
-from headwater.processing.standing import Standing, standing
 from headwater.processing.surroundings import Account, Place
-from headwater.testing.broker_mesh import BrokerMesh, random_batches
-from headwater.timeline.clock import ManualClock
-from headwater.timeline.instant import Instant
-
-BEGAN = Instant(1_800_000_000_000_000)
-
-
-class Scene:
-    """The small mesh and one worker of it, whose stages take turns in this thread."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clock = ManualClock(BEGAN)
-        self.small = BrokerMesh.made(MemoryBroker(self.clock), folder / "mesh", "x")
-        self.folder = folder / "state"
-        self.heard: list[tuple[str, dict[str, Any]]] = []
-        self.topic = naming.control_topic(self.small.plan.product, self.small.plan.major)
-
-    def tell(self, does: Any, why: str = "a bad feed") -> bool:
-        plan = self.small.plan
-        return give(self.small.broker, plan.product, plan.major, does, by="ann", why=why, clock=self.clock)
-
-    def write(self, key: bytes, value: bytes | None) -> None:
-        sink = self.small.broker.sink("stranger")
-        sink.open()
-        sink.begin()
-        sink.send(self.topic, key, value, timestamp=0, partition=0)
-        sink.commit()
-
-    def ends(self) -> int:
-        return sum(len(self.small.written(topic)) for topic in [self.small.product.output.topic, *self._internal()])
-
-    def stand(self) -> Standing:
-        return standing(self.small.product, self.small.plan, self.small.broker, clock=self.clock)
-
-    def _internal(self) -> list[str]:
-        return [stage.changelog for stage in self.small.plan.stages if stage.changelog]
-
-
-class Worker:
-    """One life of a worker of all stages, as `KafkaRunner` has it."""
-
-    def __init__(self, scene: Scene, *, slot: int = 0) -> None:
-        plan, hooks = scene.small.plan, Hooks([lambda *told: scene.heard.append(told)])
-        around = replace(scene.small.surroundings(scene.folder, hooks=hooks, slot=slot), clock=scene.clock)
-        self.clock = scene.clock
-        self.controls = Controls([plan], scene.small.broker, hooks)
-        self.controls.start()
-        told = lambda: self.controls.paused(plan.product) is not None  # noqa: E731
-        workers = [StageWorker(plan, stage, around, paused=told) for stage in plan.stages]
-        accounts = {(plan.product, stage.name): one.account for stage, one in zip(plan.stages, workers, strict=True)}
-        self.reports = Reports([plan], accounts, scene.small.broker, clock=scene.clock, slot=slot)
-        self.lives = [worker.incarnation() for worker in workers]
-        for life in self.lives:
-            life.open()
-
-    def turns(self, count: int) -> None:
-        for _ in range(count):
-            self.controls.step(0.0)
-            for life in self.lives:
-                life.step()
-            self.clock.sleep(300_000)
-            self.reports.step()
-
-    def close(self, *, killed: bool = False) -> None:
-        for life in self.lives:
-            if not killed:
-                life.finish()
-            life.drop()
-        if not killed:
-            self.reports.step(last=True)
-        self.controls.close()
+from headwater.testing.broker_mesh import random_batches
+from headwater.testing.turns import BEGAN, Scene, Worker
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -151,7 +74,7 @@ def test_the_topic_says_who_gave_each_command_when_and_why(tmp_path: Path) -> No
     scene.tell("pause", "one")
     scene.clock.sleep(5)
     scene.tell("resume", "two")
-    scene.small.broker.compact(scene.topic)  # type: ignore[attr-defined]
+    scene.memory().compact(scene.topic)
     plan = scene.small.plan
     assert list(commands(scene.small.broker, plan.product, plan.major)) == [
         Command("pause", "ann", BEGAN, "one"),

@@ -404,6 +404,19 @@ class BrokerConformance:
         assert [m.value for m in drain(source, {place: 3})] == [b"a", b"b"]  # its end is told too
         source.close()
 
+    def test_what_lies_before_an_offset_is_deleted(self, broker: Broker, topic: str) -> None:
+        place = TopicPartition(topic, 1)
+        written(broker, f"{topic}-deleted", topic, [b"a", b"b", b"c"], partition=1)
+        end = 4  # and of the transaction
+        reached(broker, place, end)
+        broker.delete_before({place: 2})
+        broker.delete_before({place: 1})
+        broker.delete_before({})
+        assert (broker.starts([place])[place], broker.ends([place])[place]) == (2, end)
+        assert [message.value for message in drain(broker.reader({place: 2}), {place: end})] == [b"c"]
+        written(broker, f"{topic}-deleted", topic, [b"d"], partition=1)
+        assert broker.starts([place])[place] == 2
+
     def test_a_reader_stops_where_the_offset_is_not_in_the_log(self, broker: Broker, topic: str) -> None:
         reader = broker.reader({TopicPartition(topic, 0): 17})
         with pytest.raises(HeadwaterError) as refused:
