@@ -14,6 +14,7 @@ from headwater.processing.operators.aggregate import Fold
 from headwater.processing.operators.changes import Changes
 from headwater.processing.operators.join_as_of import Join
 from headwater.processing.runners.memory import MemoryRunner
+from headwater.processing.timelines import Timelines
 from headwater.testing.conformance.runner_cases import AGGREGATE, JOIN, OWN_KEY, Case
 
 
@@ -104,18 +105,23 @@ def leave_joined_rows_alone(patch: pytest.MonkeyPatch) -> None:
     whole = Join.tick
 
     def tick(self: Join, changes: Any, versions: Any) -> Any:
-        scan, self._rows.scan = self._rows.scan, lambda *bounds: iter(())  # type: ignore[method-assign]
+        scan, self.rows.scan_many = self.rows.scan_many, lambda spans: iter(())  # type: ignore[method-assign]
         try:
             return whole(self, changes, versions)
         finally:
-            self._rows.scan = scan  # type: ignore[method-assign]
+            self.rows.scan_many = scan  # type: ignore[method-assign]
 
     patch.setattr(Join, "tick", tick)
 
 
 def let_a_retract_bring_back(patch: pytest.MonkeyPatch) -> None:
-    whole = Join._override
-    patch.setattr(Join, "_override", lambda self, fact: None if fact.row is None else whole(self, fact))
+    whole = Timelines.override
+
+    def override(self: Timelines, key: bytes, valid_from: int, valid_to: int, row: Any) -> None:
+        if row is not None:
+            whole(self, key, valid_from, valid_to, row)
+
+    patch.setattr(Timelines, "override", override)
 
 
 @pytest.mark.parametrize(

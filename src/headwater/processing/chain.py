@@ -48,11 +48,11 @@ class Chain:
         ]
         last = self._operations[-1][0] if self._operations else None
         number = last.number if isinstance(last, Fold) and alone else None
-        self._publish: Publish | Branch | None = None
+        self.publish: Publish | Branch | None = None
         if alone:
-            self._publish = Publish(stage.output.logic, overlay, number)
+            self.publish = Publish(stage.output.logic, overlay, number)
         elif product:
-            self._publish = Branch(stage.output.logic, overlay)
+            self.publish = Branch(stage.output.logic, overlay)
         self._further = [Branch(output.logic, overlay) for output in stage.further]
         self._rekey = None if product else Rekey(stage.output.logic, lane)
 
@@ -60,6 +60,11 @@ class Chain:
     def operators(self) -> list[Any]:
         """What runs its operations, in their order."""
         return [operator for operator, _, _ in self._operations]
+
+    def stepped(self, place: int, changes: list[Change]) -> list[Change]:
+        """Changes that an operation gave, through the row steps behind it."""
+        step = self._operations[place][1]
+        return changes if step is None else stepped(changes, step)
 
     def close(self, arrivals: Arrivals, tick: int, end: int) -> Closed:
         """A tick through all operators; `end` is its last microsecond."""
@@ -81,9 +86,9 @@ class Chain:
                 changes = operator.tick(changes)
             if step is not None:
                 changes = stepped(changes, step)
-        if self._publish is not None:
+        if self.publish is not None:
             further = [branch.tick(changes, end) for branch in self._further]
-            return Closed(self._publish.tick(changes, end), [], counts, further)
+            return Closed(self.publish.tick(changes, end), [], counts, further)
         assert self._rekey is not None
         return Closed([], self._rekey.tick(changes, tick), counts)
 

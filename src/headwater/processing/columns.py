@@ -1,4 +1,4 @@
-"""The columnar road of a task: which stages have one, what it takes in, and the ticks that it folds in one step.
+"""The columnar road of a task: which stages have one, what it takes in, and the ticks that it closes in one step.
 
 The row road is the rule and the way back: what this one is not sure of, be it a block of records or a run of ticks,
 is turned into rows again and goes the same way as ever. So a task may take either for each batch, in any order.
@@ -6,20 +6,18 @@ is turned into rows again and goes the same way as ever. So a task may take eith
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
-import numpy as np
-import pyarrow as pa
-
-from headwater.processing.blocks import Block, Made, OutputBlock, Part, parts
+from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_fold import ColumnFold, foldable
-from headwater.processing.column_steps import ColumnSteps, column_steps
+from headwater.processing.column_intake import EventsIntake, Folded, takes_events
+from headwater.processing.column_join import JoinRoad, joinable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.aggregate import Fold, FoldSpec
-from headwater.processing.operators.changes import ChangesSpec, Intake, Version
+from headwater.processing.operators.changes import Version
 from headwater.processing.operators.publish import PublishSpec
 from headwater.processing.steps import Stage
 from headwater.schemas.unsure import Unsure
@@ -27,72 +25,52 @@ from headwater.schemas.unsure import Unsure
 LEAST_ROWS = 32  # of a batch, and of ticks folded in one step: below, the row road costs less
 
 
-class Folded(NamedTuple):
-    """Ticks folded in one step: what is to be published of them, if anything, and how many records they held."""
+class ColumnRoad(Protocol):
+    """The columnar road of one task. Each of its inputs has one lane."""
 
-    block: OutputBlock | None
-    records: int
+    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks; False, with nothing taken, where the row road must look at its records."""
+
+    def fold(self, lanes: Mapping[str, Lane], ticks: Sequence[int]) -> Iterator[Folded | int]:
+        """Close these ticks, oldest first: in one step where it can be, else the tick itself, to be closed by rows
+        before the next is asked for.
+        """
+
+    def rows(self, topic: str, items: Sequence[Any]) -> list[Any]:
+        """What waits for a tick, as the row road has it."""
 
 
 def reads_columns(stage: Stage) -> tuple[str, ...]:
-    """The fields that the columnar road of a stage reads of its only input; empty where it has none."""
-    if not (stage.ticks and len(stage.inputs) == 1 and stage.output.kind == "product" and not stage.further):
+    """The topics whose records a stage can take as columns; none where it has no columnar road."""
+    if not _folds(stage) and not joinable(stage):
         return ()
-    changes, operations = stage.inputs[0].logic, stage.logic.operations
-    if not isinstance(changes, ChangesSpec) or len(operations) != 1:
-        return ()
-    fold, publish = operations[0].spec, stage.output.logic
-    if changes.kept or changes.shape != "event":
-        return ()
-    if type(fold) is not FoldSpec or type(publish) is not PublishSpec or not operations[0].picks:
-        return ()
-    if fold.columns != changes.gives or not foldable(fold, publish):
-        return ()
-    if changes.step is not None and _steps(changes) is None:
-        return ()
-    return tuple(dict.fromkeys([*changes.fields, "event_id", "occurred_at", "recorded_at", "kind", "revision"]))
+    return tuple(entry.topic for entry in stage.inputs)
 
 
-class ColumnRoad:
-    """The columnar road of one task; `fields` are what it reads of a record."""
+def column_road(stage: Stage, chain: Chain) -> ColumnRoad | None:
+    """The columnar road of a task of this stage, if it has one."""
+    if joinable(stage):
+        return JoinRoad(stage, chain)
+    return FoldRoad(stage, chain) if _folds(stage) else None
 
-    def __init__(self, stage: Stage, chain: Chain, fields: Sequence[str]) -> None:
+
+class FoldRoad:
+    """The road of a stage that folds one input."""
+
+    def __init__(self, stage: Stage, chain: Chain) -> None:
         fold = chain.operators[0]
         assert isinstance(fold, Fold)
-        self._fields = fields
-        self._tick = stage.tick
-        changes: ChangesSpec = stage.inputs[0].logic
-        self._intake = Intake(changes)
-        self._accept_late = changes.accept_late
-        self._steps = None if changes.step is None else _steps(changes)
+        self._topic = stage.inputs[0].topic
+        self._events = EventsIntake(stage.inputs[0].logic, stage.tick)
         self._fold = ColumnFold(stage.logic.operations[0].spec, stage.output.logic, fold.cells, stage.tick)
 
-    def take(self, lane: Lane, closed: int, block: Block) -> bool:
-        """Let a block wait for its ticks; False, with nothing taken, where the row road must look at its records."""
-        columns, recorded = block.columns, block.integers("recorded_at")
-        ticks = recorded // self._tick
-        if ticks[0] <= max(closed, lane.marked):
-            return False
-        if (int(recorded[0]), block.offsets[0]) <= lane.last or (np.diff(recorded) < 0).any():
-            return False
-        if (np.diff(np.asarray(block.offsets)) <= 0).any() or (block.integers("revision") != 1).any():
-            return False
-        if self._accept_late is not None and (recorded - block.integers("occurred_at") > self._accept_late).any():
-            return False
-        if columns.column("kind").unique().to_pylist() != ["assert"]:
-            return False
-        try:
-            made = self._made(block)
-        except Unsure:
-            return False
-        for part in parts(block, ticks, made):
-            offset, last = block.offsets[part.start], part.end - 1
-            lane.take(offset, part.tick, (int(recorded[part.start]), offset), part)
-            lane.last = (int(recorded[last]), block.offsets[last])
-        return True
+    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks, or not."""
+        return self._events.take(lane, closed, block)
 
-    def fold(self, lane: Lane, ticks: Sequence[int]) -> Iterator[Folded | int]:
-        """Close these ticks of a lane, oldest first: folded in one step where it can be, else the tick itself."""
+    def fold(self, lanes: Mapping[str, Lane], ticks: Sequence[int]) -> Iterator[Folded | int]:
+        """Close these ticks."""
+        lane = lanes[self._topic]
         for whole, run in groupby(ticks, lambda tick: all(type(item) is Part for item in lane.waiting[tick][1])):
             some = list(run)
             folded = self._folded(lane, some) if whole else None
@@ -101,19 +79,9 @@ class ColumnRoad:
             else:
                 yield folded
 
-    def rows(self, items: Sequence[Any]) -> list[Version]:
+    def rows(self, topic: str, items: Sequence[Any]) -> list[Version]:
         """What waits for a tick, as the row road has it."""
-        found: list[Version] = []
-        for item in items:
-            found += item.versions(self._fields, self._intake) if type(item) is Part else [item]
-        return found
-
-    def _made(self, block: Block) -> Made:
-        """The flow's rows of these records; raises `Unsure`."""
-        if self._steps is None:
-            return Made(block.keys, block.columns)
-        columns, kept = self._steps(block.columns)
-        return Made(block.keys.take(pa.array(kept)), columns, kept)
+        return self._events.rows(items)
 
     def _folded(self, lane: Lane, ticks: Sequence[int]) -> Folded | None:
         waiting: list[Part] = [part for tick in ticks for part in lane.waiting[tick][1]]
@@ -127,15 +95,16 @@ class ColumnRoad:
             return None
         for tick in ticks:
             del lane.waiting[tick]
-        return Folded(block, records)
+        return Folded(block, records, {})
 
 
-def _steps(changes: ChangesSpec) -> ColumnSteps | None:
-    given = dict(zip(changes.fields, changes.given, strict=True))
-    return column_steps(changes.rows, given, dict(zip(changes.gives, changes.types, strict=True)))
-
-
-def column_road(stage: Stage, chain: Chain) -> ColumnRoad | None:
-    """The columnar road of a task of this stage, if it has one."""
-    fields = reads_columns(stage)
-    return ColumnRoad(stage, chain, fields) if fields else None
+def _folds(stage: Stage) -> bool:
+    if not (stage.ticks and len(stage.inputs) == 1 and stage.output.kind == "product" and not stage.further):
+        return False
+    changes, operations = stage.inputs[0].logic, stage.logic.operations
+    if not takes_events(changes) or len(operations) != 1:
+        return False
+    fold, publish = operations[0].spec, stage.output.logic
+    if type(fold) is not FoldSpec or type(publish) is not PublishSpec or not operations[0].picks:
+        return False
+    return bool(fold.columns == changes.gives and foldable(fold, publish))

@@ -38,6 +38,7 @@ def _made(graph: Graph, step: JoinAsOf, given: Given) -> Made:
         _home(graph, step)[0],
         entry.logic,
         tuple(positions[name] for name in given.gives),
+        given.gives,
     )
     form = f"{spec.name}:{spec.columns}:{spec.types}:{spec.right.fields}:{spec.right.types}"
     left = zip(given.columns, given.types, strict=True)
@@ -51,7 +52,7 @@ def _facts(graph: Graph, step: JoinAsOf) -> StageInput:
     taken = tuple(name for _, name in step.take)
     fields = needed(rows, taken)
     name = f"{step_name(graph, step)}.facts"
-    facts = FactsSpec(name, fields, compile_rows(rows, fields, taken), types_of(right, taken))
+    facts = FactsSpec(name, fields, compile_rows(rows, fields, taken), types_of(right, taken), rows)
     read = tuple(sorted({*fields, *HIDDEN, *times_of(port)}))
     return StageInput(port.topic, "facts", 1, read, port.product, port.major, facts)
 

@@ -34,7 +34,7 @@ from headwater.processing.validation import relate, validate
 
 # How operators lay out what they keep. Raise it with each change of that: a stage then refuses state of another layout
 # in words, where it would otherwise misread it.
-STATE_LAYOUT = 2
+STATE_LAYOUT = 3
 
 
 @dataclass(frozen=True)

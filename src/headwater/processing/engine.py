@@ -94,7 +94,7 @@ class StageTask:
             from headwater.processing.columns import column_road
 
             self._columns = column_road(self._stage, self._chain)
-        if self._columns is None or not self._columns.take(self._inputs[topic].lanes[0], self._closed, block):
+        if self._columns is None or not self._columns.take(topic, self._inputs[topic].lanes[0], self._closed, block):
             return False
         self.counts.read += len(block.offsets)
         self._reached(topic, block.offsets[-1])
@@ -137,7 +137,7 @@ class StageTask:
             ticks = ticks[:most]
             frontier = ticks[-1]
         if self._columns is not None:
-            self._close_many(self._columns, lanes[0], ticks)
+            self._close_many(self._columns, ticks)
         else:
             for tick in ticks:
                 self._close(tick)
@@ -174,17 +174,23 @@ class StageTask:
         self._committed = self._closed
         self._overlay.committed()
 
-    def _close_many(self, columns: ColumnRoad, lane: Lane, ticks: Sequence[int]) -> None:
-        """Close the ticks of the only lane: as columns where they wait so, row by row where not."""
-        for closed in columns.fold(lane, ticks):
+    def _close_many(self, columns: ColumnRoad, ticks: Sequence[int]) -> None:
+        """Close ticks: as columns where they wait so, row by row where not."""
+        lanes = {topic: entry.lanes[0] for topic, entry in self._inputs.items()}
+        for closed in columns.fold(lanes, ticks):
             if isinstance(closed, int):
-                offset, items = lane.waiting[closed]
-                lane.waiting[closed] = (offset, columns.rows(items))
-                # Records are written before blocks: what came before these must be records too.
-                self._records += [record for block in self._blocks for record in block.records()]
-                self._blocks.clear()
+                for topic, lane in lanes.items():
+                    if closed in lane.waiting:
+                        offset, items = lane.waiting[closed]
+                        lane.waiting[closed] = (offset, columns.rows(topic, items))
+                before = len(self._records)
                 self._close(closed)
+                if len(self._records) > before and self._blocks:
+                    # Records are written before blocks: what came before these must be records too.
+                    self._records[before:before] = [record for block in self._blocks for record in block.records()]
+                    self._blocks.clear()
             else:
+                self.counts.add(closed.counts)
                 self.counts.folded += closed.records
                 self.counts.columnar += closed.records
                 if closed.block is not None:

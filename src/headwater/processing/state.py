@@ -14,8 +14,13 @@ from typing import Any, Protocol
 Change = tuple[bytes, bytes | None]
 """A key and its new value; None deletes."""
 
+Span = tuple[bytes, bytes]
+"""The keys from the first to before the second."""
+
 CACHE_LIMIT = 10_000  # values a task keeps unpacked, some hundred bytes each; a process has dozens of tasks
 _MISSING = object()
+_NO_MORE = (-1, b"", b"")
+_AS_IT_IS = bytes  # how a value that was put packed is packed
 
 
 class StateStore(Protocol):
@@ -31,6 +36,11 @@ class StateStore(Protocol):
         """Entries with `start <= key < end` in order of their bytes, from the last backwards if `reverse`.
 
         Lazy: a caller that wants the first entry only stops there. The store is not written while a scan is open.
+        """
+
+    def scan_many(self, spans: Sequence[Span]) -> Iterator[tuple[int, bytes, bytes]]:
+        """The entries of spans that lie in order and apart, each with the number of its span: in one walk, which costs
+        less than a scan for each.
         """
 
     def apply(self, changes: Iterable[Change]) -> None:
@@ -71,6 +81,12 @@ class MemoryStore:
             key = self._ordered[position]
             yield key, self._values[key]
 
+    def scan_many(self, spans: Sequence[Span]) -> Iterator[tuple[int, bytes, bytes]]:
+        """The entries of spans that lie in order and apart, each with the number of its span."""
+        for number, span in enumerate(spans):
+            for key, value in self.scan(*span):
+                yield number, key, value
+
     def apply(self, changes: Iterable[Change]) -> None:
         """Write all of these."""
         for key, value in changes:
@@ -106,7 +122,11 @@ class Overlay:
         """The store has the changes now."""
         if len(self.clean) + len(self.dirty) > CACHE_LIMIT:
             self.clean.clear()
-        self.clean.update((key, value) for key, (value, _) in self.dirty.items())
+        for key, (value, pack) in self.dirty.items():
+            if pack is _AS_IT_IS:
+                self.clean.pop(key, None)
+            else:
+                self.clean[key] = value
         self.dirty.clear()
         self.ordered.clear()
 
@@ -143,7 +163,7 @@ class Table:
         full = self._prefix + key
         dirty = self._dirty.get(full)
         if dirty is not None:
-            return dirty[0]
+            return self._plain(*dirty)
         value = self._clean.get(full, _MISSING)
         if value is _MISSING:
             packed = self._store.get(full)
@@ -154,7 +174,14 @@ class Table:
         """The value of each key, or None; what only the store has is asked of it in one step."""
         prefix, dirty, clean = self._prefix, self._dirty, self._clean
         fulls = [prefix + key for key in keys]
-        found = [entry[0] if (entry := dirty.get(full)) else clean.get(full, _MISSING) for full in fulls]
+        found = [
+            clean.get(full, _MISSING)
+            if (entry := dirty.get(full)) is None
+            else entry[0]
+            if entry[1] is not _AS_IT_IS
+            else self._unpack(entry[0])
+            for full in fulls
+        ]
         missing = [full for full, value in zip(fulls, found, strict=True) if value is _MISSING]
         if missing:
             unpack = self._unpack
@@ -169,6 +196,26 @@ class Table:
         prefix, pack = self._prefix, self._pack
         self._dirty.update((prefix + key, (value, pack)) for key, value in zip(keys, values, strict=True))
 
+    def put_packed(self, keys: Sequence[bytes], bodies: Sequence[bytes]) -> None:
+        """Set many values that are packed already: they are unpacked only where they are read."""
+        fulls = [self._prefix + key for key in keys]
+        if self._scanned:
+            ordered = self._ordered.setdefault(self._prefix, [])
+            ordered += [full for full in fulls if full not in self._dirty]
+            ordered.sort()
+        self._dirty.update((full, (body, _AS_IT_IS)) for full, body in zip(fulls, bodies, strict=True))
+
+    def holds_any(self, keys: Sequence[bytes]) -> bool:
+        """Whether one of these keys has a value; what the store has is asked in one step, and not kept."""
+        asked = []
+        for full in [self._prefix + key for key in keys]:
+            dirty = self._dirty.get(full)
+            if dirty is None:
+                asked.append(full)
+            elif dirty[0] is not None:
+                return True
+        return any(packed is not None for packed in self._store.get_many(asked))
+
     def put(self, key: bytes, value: Any) -> None:
         """Set a value; None deletes."""
         full = self._prefix + key
@@ -180,13 +227,38 @@ class Table:
         """Entries with `start <= key < end` in order; nothing may be put while it is open."""
         assert self._scanned, "declare the table as scanned"
         first, last = self._prefix + start, self._prefix + end
+        stored = self._store.scan(first, last, reverse=reverse)
+        return self._entries(_merged(self._dirty_between(first, last, reverse), stored, reverse))
+
+    def scan_many(self, spans: Sequence[Span]) -> Iterator[tuple[int, bytes, Any]]:
+        """The entries of spans that lie in order and apart, each with the number of its span; nothing may be put while
+        it is open.
+        """
+        assert self._scanned, "declare the table as scanned"
+        fulls = [(self._prefix + start, self._prefix + end) for start, end in spans]
+        stored = self._store.scan_many(fulls)
+        number, key, packed = next(stored, _NO_MORE)
+        for place, (first, last) in enumerate(fulls):
+            found = []
+            while number == place:
+                found.append((key, packed))
+                number, key, packed = next(stored, _NO_MORE)
+            dirty = self._dirty_between(first, last, False)
+            if found or dirty:
+                for entry in self._entries(_merged(dirty, found, False)):
+                    yield place, *entry
+
+    def _entries(self, found: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, Any]]:
         width = len(self._prefix)
-        for full, packed in _merged(self._dirty_between(first, last, reverse), self._store, (first, last), reverse):
+        for full, packed in found:
             dirty = self._dirty.get(full)
             if dirty is None:
                 yield full[width:], self._unpack(packed)
             elif dirty[0] is not None:
-                yield full[width:], dirty[0]
+                yield full[width:], self._plain(*dirty)
+
+    def _plain(self, value: Any, pack: Callable[[Any], bytes]) -> Any:
+        return self._unpack(value) if pack is _AS_IT_IS else value
 
     def _dirty_between(self, first: bytes, last: bytes, reverse: bool) -> list[bytes]:
         keys = self._ordered.get(self._prefix, [])
@@ -194,11 +266,9 @@ class Table:
         return found[::-1] if reverse else found
 
 
-def _merged(
-    dirty: list[bytes], store: StateStore, span: tuple[bytes, bytes], reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
+def _merged(dirty: list[bytes], stored: Iterable[tuple[bytes, bytes]], reverse: bool) -> Iterator[tuple[bytes, bytes]]:
     position = 0
-    for key, packed in store.scan(*span, reverse=reverse):
+    for key, packed in stored:
         while position < len(dirty) and (dirty[position] > key if reverse else dirty[position] < key):
             yield dirty[position], b""
             position += 1

@@ -26,7 +26,7 @@ from rocksdict import (
 )
 
 from headwater.errors import CallerFault, Fault, Unreachable
-from headwater.processing.state import Change
+from headwater.processing.state import Change, Span
 from headwater.timeline.clock import Clock, SystemClock
 
 WRITE_BUFFER_BYTES = 8 << 20
@@ -152,6 +152,26 @@ class RocksStore:
         try:
             walker.status()
         except Exception as error:  # a scan that ends early must not look like one that found nothing more
+            raise self._damaged(error) from None
+
+    def scan_many(self, spans: Sequence[Span]) -> Iterator[tuple[int, bytes, bytes]]:
+        """The entries of spans in order and apart: one walk, which seeks only where it stands before a span."""
+        walker = self._database.iter()
+        at: bytes | None = b""
+        for number, (start, end) in enumerate(spans):
+            first, last = self._prefix + start, self._prefix + end
+            if at is None:
+                break
+            if at < first:
+                walker.seek(first)
+                at = walker.key() if walker.valid() else None
+            while at is not None and at < last:
+                yield number, at[2:], walker.value()
+                walker.next()
+                at = walker.key() if walker.valid() else None
+        try:
+            walker.status()
+        except Exception as error:
             raise self._damaged(error) from None
 
     def apply(self, changes: Iterable[Change]) -> None:

@@ -97,7 +97,7 @@ class StagePartition:
         self._history = ""
         self._told = (0, 0, 0, 0)  # of the account, as last told
         self._readers = readers
-        self._columnar = stage.inputs[0].topic if reads_columns(stage) else ""
+        self._columnar = reads_columns(stage)
         self._takers: dict[str, Callable[[Message], None]] = {}
         self._marks: dict[str, _Marks] = {}
         self._progress: dict[str, str] = {}
@@ -117,7 +117,7 @@ class StagePartition:
 
     def take_many(self, fetched: Fetched) -> None:
         """Messages that follow each other in one of its topics: at once where they can go as columns."""
-        if fetched.topic == self._columnar and self._took(fetched):
+        if fetched.topic in self._columnar and self._took(fetched):
             return
         take = self._takers[fetched.topic]
         for message in fetched.messages():

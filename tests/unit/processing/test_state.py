@@ -42,8 +42,51 @@ def test_an_overlay_reads_as_a_map_of_all_that_was_put(
         assert table(overlay).get(key) == live.get(key)
     expected = sorted(((key, value) for key, value in live.items() if start <= key < end), reverse=reverse)
     assert list(table(overlay).scan(start, end, reverse=reverse)) == expected
+    bounds = sorted({start, end, b"", b"z"})
+    spans = list(zip(bounds[::2], bounds[1::2], strict=False))
+    within = [
+        (number, key, live[key])
+        for number, span in enumerate(spans)
+        for key in sorted(live)
+        if span[0] <= key < span[1]
+    ]
+    assert list(table(overlay).scan_many(spans)) == within
+    assert [table(overlay).holds_any([key]) for key in model] == [key in live for key in model]
     store.apply(overlay.changes())
     assert list(table(Overlay(store)).scan(start, end, reverse=reverse)) == expected
+
+
+@given(PUTS, st.lists(st.tuples(KEYS, st.integers(0, 9)), max_size=8), st.booleans())
+def test_what_is_put_packed_reads_as_what_is_put(
+    puts: list[tuple[bytes, int | None]], more: list[tuple[bytes, int]], commits: bool
+) -> None:
+    stores = [MemoryStore(), MemoryStore()]
+    overlays = [Overlay(store) for store in stores]
+    for overlay, store in zip(overlays, stores, strict=True):
+        for key, value in puts:
+            table(overlay).put(key, value)
+        table(overlay).get_many([key for key, _ in more])
+        if commits:
+            store.apply(overlay.changes())
+            overlay.committed()
+    last = dict(more)
+    table(overlays[0]).put_packed(list(last), [pack_integer(value) for value in last.values()])
+    for key, value in last.items():
+        table(overlays[1]).put(key, value)
+    for _ in range(2):
+        read = [
+            (
+                list(table(one).scan(b"", b"z")),
+                [table(one).get(key) for key, _ in puts],
+                table(one).get_many(list(last)),
+            )
+            for one in overlays
+        ]
+        assert read[0] == read[1]
+        assert overlays[0].changes() == overlays[1].changes()
+        for overlay, store in zip(overlays, stores, strict=True):
+            store.apply(overlay.changes())
+            overlay.committed()
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)))

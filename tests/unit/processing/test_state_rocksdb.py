@@ -44,6 +44,10 @@ def test_it_answers_as_a_store_in_memory_does(
         plain.apply(batch)
     assert list(store.scan(start, end, reverse=reverse)) == list(plain.scan(start, end, reverse=reverse))
     assert all(store.get(key) == plain.get(key) for batch in batches for key, _ in batch)
+    bounds = sorted({b"", start, end, *(key for batch in batches for key, _ in batch[::2])})
+    spans = list(zip(bounds[::2], bounds[1::2], strict=False))
+    expected = [(number, *entry) for number, span in enumerate(spans) for entry in plain.scan(*span)]
+    assert list(store.scan_many(spans)) == list(plain.scan_many(spans)) == expected
 
 
 def test_changes_and_position_are_there_after_a_restart(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ left row is looked up before and after them; only where the two differ does a ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from headwater.errors import Fault
 from headwater.processing.field_types import FieldType
+from headwater.processing.graph import Filter, Map
 from headwater.processing.operators.core import (
     OPEN,
     Change,
@@ -28,16 +29,21 @@ from headwater.processing.operators.core import (
 )
 from headwater.processing.packing import RowForm, ordered_integer, pack, pack_integer, sized, unpack
 from headwater.processing.state import Overlay, Table
+from headwater.processing.timelines import Timelines
 
 
 @dataclass(frozen=True)
 class FactsSpec:
-    """The right side: the `fields` read of a record, what is done to them row by row, the columns that come out."""
+    """The right side: the `fields` read of a record, what is done to them row by row, the columns that come out.
+
+    `rows` are what `step` was compiled from.
+    """
 
     name: str
     fields: tuple[str, ...]
     step: RowStep | None
     types: tuple[FieldType, ...]
+    rows: tuple[Map | Filter, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class JoinSpec:
     on: tuple[str, ...]
     right: FactsSpec
     gives: tuple[int, ...]
+    names: tuple[str, ...] = field(default=(), repr=False, compare=False)  # of the columns it gives
 
 
 class FactVersion(NamedTuple):
@@ -99,26 +106,28 @@ class Join:
 
     def __init__(self, spec: JoinSpec, overlay: Overlay) -> None:
         columns = {name: index for index, name in enumerate(spec.columns)}
-        self._instant = columns[spec.instant]
+        self.instant = columns[spec.instant]
         self._on = tuple(columns[name] for name in spec.on)
         self._identity = identity_function(spec.shape, columns, spec.key)
         self._nothing: Row = (None,) * len(spec.right.types)
         self._pick = itemgetter(*spec.gives) if len(spec.gives) > 1 else None
         self._only = spec.gives[0]
         left, right = RowForm(spec.types), RowForm(spec.right.types)
-        self._rows = Table(
+        self.rows = Table(
             overlay,
             f"{spec.name}.rows",
             lambda row: pack(left.write(row)),
             lambda body: left.read(unpack(body)),
             scanned=True,
         )
-        self._pieces = Table(
-            overlay,
-            f"{spec.name}.facts",
-            lambda piece: pack([piece[0], right.write(piece[1])]),
-            lambda body: ((value := unpack(body))[0], right.read(value[1])),
-            scanned=True,
+        self.facts = Timelines(
+            Table(
+                overlay,
+                f"{spec.name}.facts",
+                lambda piece: pack([piece[0], right.write(piece[1])]),
+                lambda body: ((value := unpack(body))[0], right.read(value[1])),
+                scanned=True,
+            )
         )
         self._revisions = Table(overlay, f"{spec.name}.revisions", pack_integer, int)
 
@@ -131,26 +140,23 @@ class Join:
                 self._left(lefts, key, before).after.remove(before)
             if after is not None:
                 self._left(lefts, key, after).after.append(after)
-        for fact in facts:
-            start, end = (
-                sized(fact.key) + ordered_integer(fact.valid_from),
-                sized(fact.key) + ordered_integer(fact.valid_to),
-            )
-            for place, row in self._rows.scan(start, end):
-                if place not in lefts:
-                    lefts[place] = _Left(fact.key, row, Pool([row]))
+        if facts:
+            self.facts.load({fact.key for fact in facts})
+        for key, place, row in self._concerned(facts):
+            if place not in lefts:
+                lefts[place] = _Left(key, row, Pool([row]))
         for left in lefts.values():
             if left.before is not None:
                 left.given = self._joined(left.key, left.before)
         for fact in facts:
-            self._override(fact)
+            self.facts.override(fact.key, fact.valid_from, fact.valid_to, fact.row)
         return [change for place, left in lefts.items() if (change := self._settle(place, left)) is not None], counts
 
     def _left(self, lefts: dict[bytes, _Left], key: bytes, row: Row) -> _Left:
-        place = sized(key) + ordered_integer(row[self._instant]) + self._identity(row)
+        place = sized(key) + ordered_integer(row[self.instant]) + self._identity(row)
         left = lefts.get(place)
         if left is None:
-            known = self._rows.get(place)
+            known = self.rows.get(place)
             left = lefts[place] = _Left(key, known, Pool([] if known is None else [known]))
         return left
 
@@ -163,22 +169,29 @@ class Join:
             )
         row = left.after[0] if left.after else None
         if row != left.before:
-            self._rows.put(place, row)
+            self.rows.put(place, row)
         given = None if row is None else self._joined(left.key, row)
         return (left.key, left.given, given) if given != left.given else None
 
     def _joined(self, key: bytes, row: Row) -> Row:
         taken = self._nothing
         if all(row[index] is not None for index in self._on):
-            taken = self._as_of(key, row[self._instant]) or self._nothing
+            taken = self.facts.at(key, row[self.instant]) or self._nothing
         both = row + taken
         return (both[self._only],) if self._pick is None else self._pick(both)
 
-    def _as_of(self, key: bytes, instant: int) -> Row | None:
-        prefix = sized(key)
-        for _, (end, row) in self._pieces.scan(prefix, prefix + ordered_integer(instant + 1), reverse=True):
-            return row if instant < end else None
-        return None
+    def _concerned(self, facts: Sequence[FactVersion]) -> Iterator[tuple[bytes, bytes, Row]]:
+        """The left rows of which some of these facts speak: their keys, places and what they are."""
+        spans: list[tuple[bytes, bytes, bytes]] = []
+        for fact in sorted(facts, key=_span):
+            prefix = sized(fact.key)
+            start, end = prefix + ordered_integer(fact.valid_from), prefix + ordered_integer(fact.valid_to)
+            if spans and start < spans[-1][1]:
+                spans[-1] = spans[-1][0], max(end, spans[-1][1]), fact.key
+            else:
+                spans.append((start, end, fact.key))
+        for number, place, row in self.rows.scan_many([span[:2] for span in spans]):
+            yield spans[number][2], place, row
 
     def _news(self, versions: Sequence[FactVersion]) -> tuple[list[FactVersion], dict[str, int]]:
         """The facts that say something new, in order, and the count of the others."""
@@ -194,19 +207,6 @@ class Join:
                 counts["repeats" if version.revision == known else "superseded"] += 1
         return news, counts
 
-    def _override(self, fact: FactVersion) -> None:
-        """The fact speaks for its whole interval; of what was there the pieces left and right of it stay."""
-        prefix = sized(fact.key)
-        start, end = prefix + ordered_integer(fact.valid_from), prefix + ordered_integer(fact.valid_to)
-        for place, (piece_end, row) in self._pieces.scan(prefix, start, reverse=True):
-            if piece_end > fact.valid_from:
-                self._pieces.put(place, (fact.valid_from, row))
-                if piece_end > fact.valid_to:
-                    self._pieces.put(end, (piece_end, row))
-            break
-        for place, (piece_end, row) in list(self._pieces.scan(start, end)):
-            self._pieces.put(place, None)
-            if piece_end > fact.valid_to:
-                self._pieces.put(end, (piece_end, row))
-        if fact.row is not None:
-            self._pieces.put(start, (fact.valid_to, fact.row))
+
+def _span(fact: FactVersion) -> tuple[bytes, int]:
+    return sized(fact.key), fact.valid_from

@@ -2,7 +2,8 @@
 
 Of a tick's changes of one identity, whichever lanes they came by, what goes and comes again cancels; at most one row
 before and one after are left. No difference, no record. The revision counts the records of this identity, and stays
-after a retract. A retract carries the value that it takes back.
+after a retract; it is kept from the second on, for most records are never corrected. A retract carries the value that
+it takes back.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Publish:
         self._order = _event_order(columns) if spec.shape == "event" else _fact_order(columns)
         self._number = number
         self._pieces = spec.pieces
-        self._revisions = Table(overlay, spec.name, pack_integer, int)
+        self.revisions = Table(overlay, spec.name, pack_integer, int)
 
     def tick(self, changes: Iterable[Change], recorded_at: int) -> list[Numbered]:
         """The records of a tick, in order of key and interval (events: of key and id)."""
@@ -91,15 +92,18 @@ class Publish:
         assert row is not None
         record = dict(zip(self._columns, row, strict=True))
         fresh = before is None
-        if self._number is None:
-            known = self._revisions.get(identity) or 0
-            revision = abs(known) + 1
-            if self._pieces:
-                fresh = known <= 0
-            # Of pieces the last record may be a retract though something holds there: its number is kept below zero.
-            self._revisions.put(identity, -revision if self._pieces and after is None else revision)
-        else:
+        if self._number is not None:
             revision = self._number(key, record["valid_from"])
+        elif self._pieces:
+            # Of pieces the last record may be a retract though something holds there: its number is kept below zero.
+            known = self.revisions.get(identity) or 0
+            fresh, revision = known <= 0, abs(known) + 1
+            self.revisions.put(identity, -revision if after is None else revision)
+        else:
+            # The first revision is not kept: something holds and no number is known, so that it was the first.
+            revision = (self.revisions.get(identity) or (0 if fresh else 1)) + 1
+            if revision > 1:
+                self.revisions.put(identity, revision)
         for name, convert in self._conversions:
             if record[name] is not None:
                 record[name] = convert(record[name])
@@ -130,6 +134,15 @@ class Branch:
         return self._publish.tick(own, recorded_at)
 
 
+def two_values() -> Fault:
+    """Two rows of one identity at one time."""
+    return Fault(
+        "a record has two values at one time",
+        code="HW-P044",
+        detail="two rows of one identity were published without the first being taken back",
+    )
+
+
 def _net(parts: list[Change]) -> tuple[Row | None, Row | None]:
     """What is left of changes of one identity, in whichever order their lanes brought them."""
     went = [before for _, before, _ in parts if before is not None]
@@ -139,11 +152,7 @@ def _net(parts: list[Change]) -> tuple[Row | None, Row | None]:
             went.remove(row)
             came.remove(row)
     if len(went) > 1 or len(came) > 1:
-        raise Fault(
-            "a record has two values at one time",
-            code="HW-P044",
-            detail="two rows of one identity were published without the first being taken back",
-        )
+        raise two_values()
     return went[0] if went else None, came[0] if came else None
 
 

@@ -1,0 +1,135 @@
+"""Blocks of records as they wait for their ticks on the columnar road: taken whole, or not at all.
+
+What a block may not hold, and what is not sure, is left to the row road, which looks at each record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.errors import Misfit
+from headwater.processing.blocks import Block, Made, OutputBlock, Part, parts
+from headwater.processing.column_steps import ColumnSteps, column_steps
+from headwater.processing.lanes import Lane
+from headwater.processing.operators.changes import ChangesSpec, Intake, Version
+from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
+from headwater.schemas.unsure import Unsure
+
+
+class Folded(NamedTuple):
+    """Ticks closed in one step: what is to be published of them, if anything, and how many records went as columns.
+
+    `counts` are of those beside them that went row by row.
+    """
+
+    block: OutputBlock | None
+    records: int
+    counts: dict[str, int]
+
+
+class EventsIntake:
+    """Events that are never corrected, as parts of blocks with what the flow's row steps make of them."""
+
+    def __init__(self, changes: ChangesSpec, tick: int) -> None:
+        self._tick = tick
+        self._fields = fields_of(changes)
+        self._intake = Intake(changes)
+        self._accept_late = changes.accept_late
+        self._steps = None if changes.step is None else _steps(changes)
+
+    def take(self, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks; False, with nothing taken, where the row road must look at its records."""
+        recorded = block.integers("recorded_at")
+        ticks = _ticks(lane, closed, block, self._tick)
+        if ticks is None or (block.integers("revision") != 1).any():
+            return False
+        if self._accept_late is not None and (recorded - block.integers("occurred_at") > self._accept_late).any():
+            return False
+        if block.columns.column("kind").unique().to_pylist() != ["assert"]:
+            return False
+        try:
+            made = self._made(block)
+        except Unsure:
+            return False
+        for part in parts(block, ticks, made):
+            offset, last = block.offsets[part.start], part.end - 1
+            lane.take(offset, part.tick, (int(recorded[part.start]), offset), part)
+            lane.last = (int(recorded[last]), block.offsets[last])
+        return True
+
+    def rows(self, items: Sequence[Any]) -> list[Version]:
+        """What waits for a tick, as the row road has it."""
+        found: list[Version] = []
+        for item in items:
+            found += item.versions(self._fields, self._intake) if type(item) is Part else [item]
+        return found
+
+    def _made(self, block: Block) -> Made:
+        """The flow's rows of these records; raises `Unsure`."""
+        if self._steps is None:
+            return Made(block.keys, block.columns)
+        columns, kept = self._steps(block.columns)
+        return Made(block.keys.take(pa.array(kept)), columns, kept)
+
+
+class FactsBlocks:
+    """Facts decoded as columns; they wait as the row road has them."""
+
+    def __init__(self, facts: FactsSpec, tick: int) -> None:
+        self._tick = tick
+        self._fields = list(dict.fromkeys([*facts.fields, "valid_from", "valid_to", "recorded_at", "kind", "revision"]))
+        self._intake = FactsIntake(facts)
+
+    def take(self, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks; False, with nothing taken, where the row road must look at its records."""
+        ticks = _ticks(lane, closed, block, self._tick)
+        if ticks is None:
+            return False
+        rows = block.columns.select(self._fields).to_pylist()
+        try:
+            versions = [self._intake(key, row) for key, row in zip(block.keys.to_pylist(), rows, strict=True)]
+        except Misfit:
+            return False
+        for start, end in pairwise([0, *(np.flatnonzero(np.diff(ticks)) + 1).tolist(), len(versions)]):
+            tick, offset, last = int(ticks[start]), block.offsets[start], end - 1
+            lane.take(offset, tick, (rows[start]["recorded_at"], offset), versions[start])
+            lane.waiting[tick][1].extend(versions[start + 1 : end])
+            lane.last = (rows[last]["recorded_at"], block.offsets[last])
+        return True
+
+    def rows(self, items: Sequence[Any]) -> list[Any]:
+        """The same."""
+        return list(items)
+
+
+def fields_of(changes: ChangesSpec) -> tuple[str, ...]:
+    """The fields of a record that events' versions are made of."""
+    return tuple(dict.fromkeys([*changes.fields, "event_id", "occurred_at", "recorded_at", "kind", "revision"]))
+
+
+def takes_events(changes: Any) -> bool:
+    """Whether records of this input can wait as columns: events that are never corrected, of steps that can be run."""
+    if not isinstance(changes, ChangesSpec) or changes.kept or changes.shape != "event":
+        return False
+    return changes.step is None or _steps(changes) is not None
+
+
+def _ticks(lane: Lane, closed: int, block: Block, tick: int) -> Any:
+    """The tick of each record; None where some of them may not wait in this lane."""
+    recorded = block.integers("recorded_at")
+    ticks = recorded // tick
+    if ticks[0] <= max(closed, lane.marked) or (int(recorded[0]), block.offsets[0]) <= lane.last:
+        return None
+    if (np.diff(recorded) < 0).any() or (np.diff(np.asarray(block.offsets)) <= 0).any():
+        return None
+    return ticks
+
+
+def _steps(changes: ChangesSpec) -> ColumnSteps | None:
+    given = dict(zip(changes.fields, changes.given, strict=True))
+    return column_steps(changes.rows, given, dict(zip(changes.gives, changes.types, strict=True)))

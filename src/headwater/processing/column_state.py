@@ -1,0 +1,84 @@
+"""Rows in columns to the bytes that state keeps of them: keys of parts, and the JSON that `packing` makes of a row.
+
+`packing` is the rule; `tests/unit/processing/test_column_state.py` holds both together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.processing.field_types import FieldType
+
+_ARROW = {"string": pa.string(), "integer": pa.int64(), "instant": pa.int64(), "boolean": pa.bool_()}
+_QUOTE, _BACKSLASH, _SPACE = 0x22, 0x5C, 0x20
+_NOTHING = pa.scalar(b"", pa.binary())
+_SIGN = np.uint64(1 << 63)
+
+
+def packable(types: Sequence[FieldType]) -> bool:
+    """Whether rows of these types can be packed as columns.
+
+    >>> packable([FieldType("string"), FieldType("instant")]), packable([FieldType("double")])
+    (True, False)
+    """
+    return all(type_.kind in _ARROW for type_ in types)
+
+
+def arrow_type(type_: FieldType) -> Any:
+    """What a column of a packable type lies in."""
+    return _ARROW[type_.kind]
+
+
+def packed_rows(columns: Sequence[Any]) -> list[bytes]:
+    """What `pack` makes of each row.
+
+    >>> packed_rows([pa.array(["a", None]), pa.array([1, -2]), pa.array([True, None])])
+    [b'["a",1,true]', b'[null,-2,null]']
+    """
+    made = pc.binary_join_element_wise(*[_text(column) for column in columns], ",")
+    bodies = pc.binary_join_element_wise("[", made, "]", "")
+    found: list[bytes] = bodies.cast(pa.binary()).to_pylist()
+    return found
+
+
+def joined_keys(parts: Sequence[Any]) -> list[bytes]:
+    """The parts of each key, arrays of bytes or one bytes for all, one after another."""
+    scalars = [pa.scalar(part, pa.binary()) if isinstance(part, bytes) else part for part in parts]
+    found: list[bytes] = pc.binary_join_element_wise(*scalars, _NOTHING).to_pylist()
+    return found
+
+
+def ordered_integers(values: Any) -> Any:
+    """What `ordered_integer` makes of each number."""
+    turned = (values.astype(np.int64).view(np.uint64) ^ _SIGN).astype(">u8")
+    fixed = pa.Array.from_buffers(pa.binary(8), len(values), [None, pa.py_buffer(turned.tobytes())])
+    return fixed.cast(pa.binary())
+
+
+def _text(column: Any) -> Any:
+    if column.type == pa.string():
+        if _escaped(column):
+            encode = json.encoder.encode_basestring
+            quoted = [None if value is None else encode(value) for value in column.to_pylist()]
+            text = pa.array(quoted, pa.string())
+        else:
+            text = pc.binary_join_element_wise('"', column, '"', "")
+    else:
+        text = column.cast(pa.string())  # of a boolean it is true or false, as in JSON
+    return text.fill_null("null") if text.null_count else text
+
+
+def _escaped(column: Any) -> bool:
+    """Whether JSON writes some character of a column of text other than it stands."""
+    _, ends, data = column.buffers()
+    if data is None or not len(column):
+        return False
+    bounds = np.frombuffer(ends, np.int32)[column.offset : column.offset + len(column) + 1]
+    text = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]
+    return bool(((text < _SPACE) | (text == _QUOTE) | (text == _BACKSLASH)).any())

@@ -1,0 +1,294 @@
+"""`join_as_of` as columns against the row road: the same histories, cut anyhow, give the same bytes and state."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.simulation.test_columns import told
+
+from headwater.errors import Fault, Misfit
+from headwater.processing import column_join as road
+from headwater.processing import timelines
+from headwater.processing.blocks import Block
+from headwater.processing.column_join import JoinRoad, joinable
+from headwater.processing.engine import Task, new_task
+from headwater.processing.expressions import col
+from headwater.processing.flow import Stream
+from headwater.processing.state import MemoryStore
+from headwater.processing.steps import Stage
+from headwater.processing.timelines import Timelines
+from headwater.testing.harness import plan_of, product
+
+TICK = 10
+ORDER = {"k": "string", "n": "long", "ok": "boolean", "note": ["null", "string"]}
+ORDERS = replace(product("a.orders", shape="event", key=["k"], fields=ORDER), corrections=False)
+FACTS = product("a.facts", shape="fact", key=["k"], fields={"k": "string", "grade": "string", "at": "long"})
+GRADED = {**ORDER, "grade": ["null", "string"], "at": ["null", "long"]}
+JOINED = product("a.joined", shape="event", key=["k"], fields=GRADED)
+SOME = product("a.joined", shape="event", key=["k"], fields={"k": "string", "m": "long", "grade": ["null", "string"]})
+_TIMES = [("event_id", pa.string()), ("occurred_at", pa.int64())]
+_INTERVAL = [("valid_from", pa.int64()), ("valid_to", pa.int64())]
+_HIDDEN = [("recorded_at", pa.int64()), ("kind", pa.string()), ("revision", pa.int64())]
+_ORDER = [("k", pa.string()), ("n", pa.int64()), ("ok", pa.bool_()), ("note", pa.string())]
+COLUMNS = {
+    "a.orders.v1": pa.schema([*_TIMES, *_ORDER, *_HIDDEN]),
+    "a.facts.v1": pa.schema([*_INTERVAL, ("k", pa.string()), ("grade", pa.string()), ("at", pa.int64()), *_HIDDEN]),
+}
+
+
+def plain(orders: Stream, facts: Stream) -> Stream:
+    return orders.join_as_of(facts, on={"k": "k"}, take={"grade": "grade", "at": "at"})
+
+
+def chosen(orders: Stream, facts: Stream) -> Stream:
+    """Filters and computed fields on both sides."""
+    good = facts.filter(col("at") >= 0)
+    return orders.filter(col("n") != 1).map(m=col("n") + 1).join_as_of(good, on={"k": "k"}, take={"grade": "grade"})
+
+
+STAGES = [
+    plan_of(plain, [ORDERS, FACTS], JOINED, tick=TICK).stages[0],
+    plan_of(chosen, [ORDERS, FACTS], SOME, tick=TICK).stages[0],
+]
+Log = Sequence[tuple[bytes | None, Any]]
+Logs = Mapping[str, Log]
+LEFT, RIGHT = "a.orders.v1", "a.facts.v1"
+
+
+class Driver:
+    """A task over a store, fed from the logs of both sides in pieces; `columnar` hands each over as a block first."""
+
+    def __init__(self, stage: Stage, logs: Logs, *, columnar: bool) -> None:
+        self.stage, self.logs, self.columnar = stage, logs, columnar
+        self.store = MemoryStore()
+        self.positions = dict.fromkeys(logs, 0)
+        self.read = dict(self.positions)
+        self.said: list[Any] = []
+        self.folded = 0
+        self.task: Task = new_task(stage, partition=0, store=self.store)
+
+    def take(self, topic: str, size: int) -> None:
+        first = self.read[topic]
+        piece = list(enumerate(self.logs[topic]))[first : first + size]
+        self.read[topic] += len(piece)
+        start = 0
+        for end in [*(place for place, (_, (key, _)) in enumerate(piece) if key is None), len(piece)]:
+            self._take(topic, piece[start:end])
+            if end < len(piece):
+                self.task.mark(topic, piece[end][1][1])
+            start = end + 1
+
+    def _take(self, topic: str, piece: Sequence[tuple[int, tuple[bytes | None, Any]]]) -> None:
+        if self.columnar and piece:
+            columns = pa.RecordBatch.from_pylist([record for _, (_, record) in piece], COLUMNS[topic])
+            keys = [key for _, (key, _) in piece]
+            if self.task.block(topic, Block.of([offset for offset, _ in piece], keys, columns)):
+                return
+        for offset, (key, record) in piece:
+            try:
+                self.task.record(topic, offset, key or b"", record)
+            except Misfit as error:
+                self.task.refuse(topic, offset, error.code)
+
+    def commit(self) -> None:
+        if not self.task.advance():
+            return
+        commit = self.task.commit()
+        if commit is None:
+            return
+        records, changes, *rest = told(commit)
+        self.said.append((records, dict(changes), *rest))
+        assert len(dict(changes)) == len(changes)
+        self.store.apply(commit.changes)
+        self.task.committed()
+        self.positions.update(commit.offsets)
+        self.folded = self.task.counts.columnar
+
+    def crash(self) -> None:
+        """Lose what was not committed, and begin again from what was."""
+        self.task = new_task(self.stage, partition=0, store=self.store)
+        self.read = dict(self.positions)
+
+
+KEYS = st.sampled_from(["a", "b", "\u00e4", "", 'q"\\', "a\x00"])
+STEPS = st.sampled_from([0, 0, 0, 1, 3, 10, 25])
+INSTANTS = st.integers(-30, 30)
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> Log:
+    """Events that are new, and now and then one that is not as the contract says."""
+    recorded_at, log = draw(st.integers(0, 20)), list[tuple[bytes | None, Any]]()
+    for number in range(draw(st.integers(0, 40))):
+        recorded_at += draw(STEPS)
+        if not draw(st.integers(0, 8)):
+            log.append((None, recorded_at // TICK * TICK - 1))
+            continue
+        odd = not draw(st.integers(0, 25))
+        record = {
+            "event_id": f"e{number}", "occurred_at": draw(INSTANTS), "k": draw(KEYS), "n": draw(st.integers(-1, 3)),
+            "ok": draw(st.booleans()), "note": draw(st.none() | KEYS), "recorded_at": recorded_at,
+            "kind": draw(st.sampled_from(["correct", "retract"])) if odd else "assert", "revision": 2 if odd else 1,
+        }  # fmt: skip
+        log.append((record["k"].encode(), record))
+    return [*log, (None, 10_000)]
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> Log:
+    """Facts that override each other, are corrected, repeated, superseded and taken back."""
+    recorded_at, log = draw(st.integers(0, 20)), list[tuple[bytes | None, Any]]()
+    for _ in range(draw(st.integers(0, 25))):
+        recorded_at += draw(STEPS)
+        if not draw(st.integers(0, 8)):
+            log.append((None, recorded_at // TICK * TICK - 1))
+            continue
+        start, size = draw(INSTANTS), draw(st.none() | st.integers(0, 20))
+        record = {
+            "valid_from": start, "valid_to": None if size is None else start + size, "k": draw(KEYS),
+            "grade": draw(st.sampled_from(["x", "y", '"'])), "at": draw(st.integers(-1, 2)), "recorded_at": recorded_at,
+            "kind": draw(st.sampled_from(["assert", "correct", "retract"])), "revision": draw(st.integers(1, 3)),
+        }  # fmt: skip
+        log.append((record["k"].encode(), record))
+    return [*log, (None, 10_000)]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=["plain", "chosen"])
+@settings(max_examples=60, deadline=None)
+@given(left=orders(), right=facts(), seed=st.integers(0, 1 << 30), short=st.sampled_from([0, 1, 99]))
+def test_both_roads_say_the_same_bytes_under_any_cut_and_crash(
+    stage: Stage, left: Log, right: Log, seed: int, short: int
+) -> None:
+    compare(stage, {LEFT: left, RIGHT: right}, seed, short=short)
+
+
+def compare(stage: Stage, logs: Logs, seed: int, *, short: int = 99, least: int = 1) -> int:
+    """How many records went as columns; raises where the two roads differ."""
+    before = road.LEAST_ROWS, timelines.SHORT
+    road.LEAST_ROWS, timelines.SHORT = least, short
+    try:
+        chance = random.Random(seed)
+        drivers = [Driver(stage, logs, columnar=columnar) for columnar in (True, False)]
+        columnar = 0
+        while any(drivers[0].read[topic] < len(log) for topic, log in logs.items()):
+            topic, size = chance.choice([LEFT, RIGHT]), chance.randrange(1, 30)
+            commits, crashes = chance.random() < 0.5, chance.random() < 0.1
+            for driver in drivers:
+                driver.take(topic, size)
+                if commits:
+                    driver.commit()
+                if crashes:
+                    columnar += driver.folded
+                    driver.folded = 0
+                    driver.crash()
+            assert drivers[0].said == drivers[1].said
+        for driver in drivers:
+            driver.commit()
+        assert drivers[0].said == drivers[1].said
+        assert list(drivers[0].store.scan(b"", b"\xff")) == list(drivers[1].store.scan(b"", b"\xff"))
+        counts = [driver.task.counts for driver in drivers]
+        assert replace(counts[0], columnar=0) == counts[1]
+        return columnar + drivers[0].folded
+    finally:
+        road.LEAST_ROWS, timelines.SHORT = before
+
+
+def busy_logs(events: int) -> Logs:
+    """Orders of few customers, each tick with facts that change what earlier ones were joined to."""
+    chance = random.Random(7)
+    left, right = list[tuple[bytes | None, Any]](), list[tuple[bytes | None, Any]]()
+    for number in range(events):
+        key = f"k{chance.randrange(9)}"
+        at = number * 2
+        order = {"event_id": f"e{events - number}", "occurred_at": at - chance.randrange(99), "k": key, "n": number}
+        order |= {"ok": number % 2 == 0, "note": None if number % 3 else key, "recorded_at": at}
+        left.append((key.encode(), order | {"kind": "assert", "revision": 1}))
+        if not number % 7:
+            start = at - chance.randrange(200)
+            fact = {"valid_from": start, "valid_to": None if number % 2 else start + chance.randrange(1, 99), "k": key}
+            fact |= {"grade": f"g{number}", "at": number, "recorded_at": at, "revision": 1}
+            right.append((key.encode(), fact | {"kind": "assert" if chance.randrange(6) else "retract"}))
+    return {LEFT: [*left, (None, 10_000)], RIGHT: [*right, (None, 10_000)]}
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=["plain", "chosen"])
+def test_new_rows_go_as_columns_beside_what_facts_change(stage: Stage) -> None:
+    assert compare(stage, busy_logs(400), seed=1) == 400
+    assert compare(stage, busy_logs(400), seed=1, short=2) == 400
+
+
+def test_an_event_that_was_there_before_is_told_by_rows() -> None:
+    logs = busy_logs(60)
+    again = [(key, record | {"recorded_at": 500}) for key, record in logs[LEFT][:30] if key is not None]
+    for columnar in (True, False):
+        driver = Driver(
+            STAGES[0], {LEFT: [*logs[LEFT][:-1], *again, (None, 10_000)], RIGHT: logs[RIGHT]}, columnar=columnar
+        )
+        for topic in driver.logs:
+            driver.take(topic, 99)
+        with pytest.raises(Fault) as caught:
+            driver.commit()
+        assert caught.value.code == "HW-P042"
+
+
+def test_what_the_list_does_not_name_goes_row_by_row() -> None:
+    doubles = product("a.facts", shape="fact", key=["k"], fields={"k": "string", "grade": "double"})
+    graded = product("a.joined", shape="event", key=["k"], fields={"k": "string", "grade": ["null", "double"]})
+
+    def joined(orders: Stream, facts: Stream) -> Stream:
+        return orders.join_as_of(facts, on={"k": "k"}, take={"grade": "grade"})
+
+    def computed(orders: Stream, facts: Stream) -> Stream:
+        return orders.join_as_of(facts.map(at=col("at") * 2), on={"k": "k"}, take={"grade": "grade", "at": "at"})
+
+    assert all(joinable(stage) for stage in STAGES)
+    for flow, inputs, output in (
+        (joined, [ORDERS, doubles], graded),
+        (computed, [ORDERS, FACTS], JOINED),
+        (plain, [replace(ORDERS, corrections=True), FACTS], JOINED),
+        (lambda a, b: plain(a, b).filter(col("ok")), [ORDERS, FACTS], JOINED),
+    ):
+        assert not joinable(plan_of(flow, inputs, output, tick=TICK).stages[0])
+
+
+# Saboteurs: each breaks the columnar road in one place, and the comparison must see it.
+
+
+def _says_nothing_again(patch: pytest.MonkeyPatch) -> None:
+    whole = JoinRoad._joined
+
+    def joined(self: JoinRoad, rows: Any, facts: Any) -> Any:
+        scan, self._join.rows.scan_many = self._join.rows.scan_many, lambda spans: iter(())
+        try:
+            return whole(self, rows, facts)
+        finally:
+            self._join.rows.scan_many = scan
+
+    patch.setattr(JoinRoad, "_joined", joined)
+
+
+def _takes_what_has_ended(patch: pytest.MonkeyPatch) -> None:
+    whole = Timelines.at_many
+
+    def at_many(self: Timelines, keys: Any, of_row: Any, instants: Any) -> Any:
+        return whole(self, keys, of_row, [instant - 1 for instant in instants])
+
+    patch.setattr(Timelines, "at_many", at_many)
+
+
+def _keeps_no_rows(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("headwater.processing.state.Table.put_packed", lambda self, keys, bodies: None)
+
+
+@pytest.mark.parametrize("broken", [_says_nothing_again, _takes_what_has_ended, _keeps_no_rows])
+def test_a_broken_join_is_seen(monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
+    broken(monkeypatch)
+    with pytest.raises(AssertionError):
+        compare(STAGES[0], busy_logs(400), seed=1)
