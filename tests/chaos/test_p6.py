@@ -1,0 +1,21 @@
+"""P6, short: a backlog too large for one transaction is taken in smaller ones; who does not learn gets nowhere."""
+
+from __future__ import annotations
+
+import pytest
+from tests.chaos import p6
+from tests.chaos.pairs import side_by_side
+
+from headwater.local.stack import LocalStack
+
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(400)]
+SEED = 20130506
+
+
+def test_a_slow_transaction_is_tried_again_with_less_and_who_does_not_learn_is_found_out(running: LocalStack) -> None:
+    result, steadfast = side_by_side(
+        lambda: p6.run(trials=1, seed=SEED, stack=running),
+        lambda: p6.run(trials=1, seed=SEED, stack=running, saboteur="steadfast"),
+    )
+    assert result["passed"], result
+    assert steadfast["lost"] > 0 and "moved_on" in steadfast["against"], steadfast
