@@ -36,6 +36,7 @@ COMMANDS = (
     "tail",
     "quarantine",
     "query",
+    "serve",
 )
 EXIT_FAULT = 70
 _ROOM = "make room on that disk, then run the same command again"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeVar
 
 from headwater.cli import console
 
@@ -31,6 +30,7 @@ def show(
 ) -> None:
     """Run it, print its rows, and say how firm they are."""
     from headwater.errors import CallerFault
+    from headwater.schemas.arrow import plain
     from headwater.sdk.query import Bounds, query
 
     if key or history:
@@ -58,24 +58,3 @@ def until_settled(ask: Callable[[], Firm], wait: float) -> Firm:
         if found.settled or clock.monotonic() >= until:
             return found
         clock.sleep(200_000)
-
-
-def plain(value: Any) -> Any:
-    """A value of a result as JSON has it: instants ISO 8601 in UTC, decimals text, bytes base64, as records are shown.
-
-    >>> from datetime import UTC, datetime
-    >>> plain({"at": datetime(2013, 1, 5, 14, tzinfo=UTC), "raw": b"ab", "many": [1.5]})
-    {'at': '2013-01-05T14:00:00.000000Z', 'raw': 'YWI=', 'many': [1.5]}
-    """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    if hasattr(value, "tzinfo") and hasattr(value, "year"):
-        text: str = value.isoformat(timespec="microseconds")
-        return text.replace("+00:00", "Z")
-    return str(value)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from headwater.errors import CallerFault, Misfit
 from headwater.mesh.products import ResolvedProduct
+from headwater.ports.access import WHOLE, View
 from headwater.ports.answers import Answer, of_shape
 from headwater.ports.marks import newest_marks
 from headwater.ports.progress import NOTHING
@@ -46,11 +47,12 @@ class Feed:
     so that a reader who keeps it together with its own work sees each record once. One thread at a time uses a feed.
     """
 
-    def __init__(self, broker: Broker, records: RecordReader, topic: str, place: Place) -> None:
+    def __init__(self, broker: Broker, records: RecordReader, topic: str, place: Place, *, view: View = WHOLE) -> None:
         self.unreadable = 0  # records that could not be decoded, and were passed over
         self._broker = broker
         self._records = records
         self._topic = topic
+        self._view = view
         self._offsets = dict(place.offsets)
         self._known = place.known
         self._reader: Reader | None = None
@@ -116,15 +118,16 @@ class Feed:
             self.unreadable += 1
             return None
         # At or before what the snapshot knows there is nothing new behind it but repeats.
-        return record if record["recorded_at"] > self._known else None
+        return self._view.record(record) if record["recorded_at"] > self._known else None
 
 
 class Feeds:
     """Opens feeds of one product."""
 
-    def __init__(self, broker: Broker, registry: Registry, product: ResolvedProduct) -> None:
+    def __init__(self, broker: Broker, registry: Registry, product: ResolvedProduct, *, view: View = WHOLE) -> None:
         self._broker = broker
         self._product = product
+        self._view = view
         self._records = RecordReader(registry, subject=product.output.subject, schema=product.output.schema)
 
     def tail(self, after: str = "end") -> Feed:
@@ -168,13 +171,14 @@ class Feeds:
                 offsets[item.partition] = item.offset
             else:
                 known.take(record)
-        return Answer(tuple(known.rows(None)), settled, True, unreadable), self._feed(Place(offsets, moment))
+        rows = self._view.rows(known.rows(None))
+        return Answer(rows, settled, True, unreadable, offsets), self._feed(Place(offsets, moment))
 
     def _places(self) -> list[TopicPartition]:
         return places_of(self._broker, self._product.output.topic)
 
     def _feed(self, place: Place) -> Feed:
-        return Feed(self._broker, self._records, self._product.output.topic, place)
+        return Feed(self._broker, self._records, self._product.output.topic, place, view=self._view)
 
 
 def encode_cursor(topic: str, place: Place) -> str:

@@ -7,6 +7,7 @@ Headwater. What Arrow has no column for (a choice among several types, a record 
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -143,3 +144,24 @@ def _converter(avro_type: AvroType, above: tuple[AvroType, ...]) -> Convert | No
 
 def _optional(convert: Convert | None) -> Convert | None:
     return None if convert is None else lambda value: None if value is None else convert(value)
+
+
+def plain(value: Any) -> Any:
+    """A value of a result as JSON has it: instants ISO 8601 in UTC, decimals text, bytes base64, as records are shown.
+
+    >>> from datetime import UTC, datetime
+    >>> plain({"at": datetime(2013, 1, 5, 14, tzinfo=UTC), "raw": b"ab", "many": [1.5]})
+    {'at': '2013-01-05T14:00:00.000000Z', 'raw': 'YWI=', 'many': [1.5]}
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if hasattr(value, "tzinfo") and hasattr(value, "year"):
+        text: str = value.isoformat(timespec="microseconds")
+        return text.replace("+00:00", "Z")
+    return str(value)

@@ -54,7 +54,7 @@ class OpenProduct:
 
     def history(self, key: Key | None = None, *, recorded: Moment | None = None) -> Table:
         """Every record of a key, or of all, as it was published: what was said, and how it was corrected."""
-        return self._table(self._answers.history(self._key(key), _instant(recorded)))
+        return self._table(self._answers.history(Question(None, _instant(recorded), self._key(key))))
 
     async def history_async(self, key: Key | None = None, *, recorded: Moment | None = None) -> Table:
         """As `history`, beside an event loop."""

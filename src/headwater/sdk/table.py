@@ -80,6 +80,7 @@ def table_of(answer: Answer, schema: Schema) -> Table:
         settled_to=answer.settled_to,
         settled=answer.settled,
         unreadable=answer.unreadable,
+        ends=answer.ends,
         schema=schema,
     )
 

@@ -36,7 +36,8 @@ class World:
 
     def __init__(self, product: ResolvedProduct) -> None:
         self.product = product
-        self.broker = MemoryBroker(ManualClock())
+        self.clock = ManualClock()
+        self.broker = MemoryBroker(self.clock)
         self.registry = registry = MemoryRegistry()
         make_topics([product], self.broker, registry)
         found = registry.find(product.output.subject, product.output.schema)

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from tests.unit.ports.test_answers import FIRST, PARTITIONS, World
 
-from headwater.cli.query_sql import plain
 from headwater.errors import CallerFault
+from headwater.schemas.arrow import plain
 from headwater.sdk import query as query_module
 from headwater.sdk.query import Bounds, Result, run
 from headwater.sdk.sql_text import Asked, read_query

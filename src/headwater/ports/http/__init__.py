@@ -1,0 +1,1 @@
+"""The `http` port: as-of answers, histories, snapshots and feeds, for whoever speaks HTTP."""

@@ -1,0 +1,235 @@
+"""The port as an ASGI application: paths and queries to answers, and whatever fails to problem details.
+
+Paths are cut before they are decoded. What reads a topic or runs SQL does so in a thread, a few at a time; requests,
+bodies and waits are bounded. Nothing is written, so that a request may be repeated by anybody in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+from urllib.parse import quote, unquote, urlencode
+
+import pyarrow as pa
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from headwater.errors import HeadwaterError
+from headwater.ports.http.ask import AS_OF, FEED, HISTORY, SNAPSHOT, Ask, ask_of
+from headwater.ports.http.asking import only, parameters, said_by
+from headwater.ports.http.cursors import Cursors
+from headwater.ports.http.following import Following
+from headwater.ports.http.forms import FORMS, as_json, form_of, records_as, table_as
+from headwater.ports.http.limits import Gate, Limits
+from headwater.ports.http.openapi import describe, summary
+from headwater.ports.http.pages import Page, Pages
+from headwater.ports.http.problems import missing, wrong
+from headwater.ports.http.replies import SAFE, about_of, conditional, firmness, moment, problem, reply
+from headwater.ports.http.served import Products, Served
+from headwater.timeline.clock import Clock
+from headwater.timeline.instant import Instant
+
+_SETTLED_LOOK = 0.25  # seconds between two looks of one who waits until an answer is settled
+_EVENTS = "text/event-stream"
+
+
+class Found(Protocol):
+    """What a SELECT has found: its rows, and how firm what it read is; `cut` where there were more than asked for."""
+
+    @property
+    def rows(self) -> pa.Table:
+        """The rows."""
+
+    @property
+    def settled_to(self) -> Instant:
+        """Up to when all that was read is settled."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether this can never change."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether there is more."""
+
+
+Sql = Callable[[str, Ask, Callable[[str], Served]], Found]
+Principal = Callable[[Request], str]
+
+
+def nobody(request: Request) -> str:
+    """Who asks, where nobody says so: a server that only its own machine reaches."""
+    return ""
+
+
+@dataclass
+class HttpPort:
+    """The port over some products. `sql` runs a SELECT over what its function finds; `principal` says who asks."""
+
+    products: Products
+    cursors: Cursors
+    clock: Clock
+    sql: Sql
+    principal: Principal = nobody
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        self._pages = Pages(self.cursors)
+        self._following = Following(self.cursors, self.clock)
+        self._gate = Gate(self.limits, self.clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            request = Request(scope, receive)
+            with suppress(ClientDisconnect):
+                response = await self._answer(request)
+                await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            self._gate.enter(request.client.host if request.client is not None else "")
+            return await self._route(request)
+        except HeadwaterError as error:
+            return problem(error)
+        except RecursionError:
+            return problem(wrong("what was sent is nested too deeply", "send less"))
+
+    async def _route(self, request: Request) -> Response:
+        raw = request.scope.get("raw_path") or request.scope["path"].encode()
+        parts = [unquote(part) for part in raw.decode("latin-1").strip("/").split("/")]
+        method, reader = request.method, self.principal(request)
+        if parts == ["v1", "query"]:
+            only(method, "GET", "POST")
+            return await self._query(request, reader)
+        only(method, "GET", "HEAD")
+        if parts == ["healthz"]:
+            return reply({"status": "ok"})
+        if parts == ["v1", "openapi.json"]:
+            return conditional(
+                request, Response(as_json(describe(self.products.all(reader))), media_type=FORMS["json"])
+            )
+        if parts == ["v1", "products"]:
+            return reply({"products": [summary(one) for one in self.products.all(reader)]})
+        if len(parts) in (4, 5) and parts[:2] == ["v1", "products"]:
+            served = self.products.find(reader, f"{parts[2]}.{parts[3]}")
+            if len(parts) == 4:
+                return reply(summary(served) | {"schema": served.schema.inlined})
+            what = {"as-of": self._as_of, "history": self._history, "snapshot": self._snapshot, "feed": self._feed}
+            if parts[4] in what:
+                return await what[parts[4]](request, served)
+        raise missing()
+
+    async def _as_of(self, request: Request, served: Served) -> Response:
+        ask = ask_of(parameters(request), AS_OF, served.product.output)
+        return await self._paged(request, served, ask, lambda: self._pages.page(served, ask))
+
+    async def _history(self, request: Request, served: Served) -> Response:
+        ask = ask_of(parameters(request), HISTORY, served.product.output)
+        return await self._paged(request, served, ask, lambda: self._pages.page(served, ask, history=True))
+
+    async def _snapshot(self, request: Request, served: Served) -> Response:
+        ask = ask_of(parameters(request), SNAPSHOT)
+        return await self._paged(request, served, ask, lambda: self._pages.snapshot(served, ask))
+
+    async def _paged(self, request: Request, served: Served, ask: Ask, read: Callable[[], Page]) -> Response:
+        form = form_of(ask.format, request.headers.get("accept", "*/*"))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ask.wait
+        while True:
+            async with self._gate.heavy():
+                page = await asyncio.to_thread(read)
+            if page.answer.settled or loop.time() >= until:
+                break
+            await asyncio.sleep(_SETTLED_LOOK)
+        about = about_of(served, page)
+        links = {}
+        for name, cursor in (("next", page.next), ("tail", page.tail)):
+            if cursor:
+                kept = {"limit": str(ask.limit), **({"format": ask.format} if ask.format else {})}
+                path = request.scope["path"] if name == "next" else request.scope["path"].rpartition("/")[0] + "/feed"
+                place = {"cursor": cursor} if name == "next" else {"after": cursor}
+                links[name] = f"{quote(path)}?{urlencode({**kept, **place})}"
+        body = await asyncio.to_thread(records_as, form, served.schema, page.records, about | links)
+        headers = firmness(page.answer.settled_to, page.answer.settled) | {
+            "headwater-unreadable": str(page.answer.unreadable),
+            **({"link": ", ".join(f'<{link}>; rel="{name}"' for name, link in links.items())} if links else {}),
+        }
+        return conditional(request, Response(body, headers=headers, media_type=FORMS[form]))
+
+    async def _feed(self, request: Request, served: Served) -> Response:
+        ask = ask_of(parameters(request), FEED)
+        last = request.headers.get("last-event-id", "")
+        if not ask.format and _EVENTS in request.headers.get("accept", ""):
+            return await self._stream(served, replace(ask, after=last or ask.after))
+        form = form_of(ask.format, request.headers.get("accept", "*/*"))
+        async with self._gate.stream():
+            piece = await self._following.piece(served, ask)
+        path = quote(request.scope["path"])
+        link = f"{path}?{urlencode({'after': piece.cursor, 'limit': ask.limit, 'wait': f'{ask.wait or 20:g}'})}"
+        about = {"product": str(served.product.name), "cursor": piece.cursor, "next": link}
+        body = await asyncio.to_thread(records_as, form, served.schema, piece.records, about)
+        headers = {
+            "headwater-cursor": piece.cursor,
+            "headwater-unreadable": str(piece.unreadable),
+            "link": f'<{link}>; rel="next"',
+            "cache-control": "no-store",
+        }
+        return Response(body, headers=SAFE | headers, media_type=FORMS[form])
+
+    async def _stream(self, served: Served, ask: Ask) -> Response:
+        place = self._gate.stream()
+        await place.__aenter__()
+
+        async def events() -> AsyncGenerator[bytes]:
+            try:
+                async for some in self._following.events(served, ask):
+                    yield some
+            finally:
+                await place.__aexit__(None, None, None)
+
+        opened = events()
+        try:
+            first = await anext(opened)  # a cursor that is refused is a problem, not an empty stream
+        except BaseException:
+            await opened.aclose()
+            raise
+
+        async def all_of_it() -> AsyncIterator[bytes]:
+            try:
+                yield first
+                async for some in opened:
+                    yield some
+            finally:
+                await opened.aclose()
+
+        return StreamingResponse(all_of_it(), headers=SAFE | {"cache-control": "no-store"}, media_type=_EVENTS)
+
+    async def _query(self, request: Request, reader: str) -> Response:
+        said = await said_by(request)
+        text = said.pop("sql", "")
+        if not text:
+            raise wrong("there is no SELECT", 'sql=SELECT …, or POST {"sql": "SELECT …"}')
+        ask = ask_of(said, ("valid", "recorded", "limit", "format"))
+        form = form_of(ask.format, request.headers.get("accept", "*/*"))
+        async with self._gate.heavy():
+            found = await asyncio.to_thread(self.sql, text, ask, lambda name: self.products.find(reader, name))
+        about = {"settled": found.settled, "settled_to": moment(found.settled_to), "cut": found.cut}
+        body = await asyncio.to_thread(table_as, form, found.rows, about)
+        headers = firmness(found.settled_to, found.settled) | {"headwater-cut": str(found.cut).lower()}
+        return conditional(request, Response(body, headers=headers, media_type=FORMS[form]))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                self._following.close()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return

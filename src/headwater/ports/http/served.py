@@ -1,0 +1,66 @@
+"""The products of a mesh that the port serves, each as one reader may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from headwater.mesh.products import ResolvedProduct
+from headwater.ports.access import Access, View
+from headwater.ports.answers import TopicAnswers
+from headwater.ports.feed import Feeds
+from headwater.ports.http.problems import missing
+from headwater.ports.protocol import Broker
+from headwater.schemas.avro import Schema
+from headwater.schemas.registry import Registry
+
+PORT = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One product, for one reader."""
+
+    product: ResolvedProduct
+    view: View
+    answers: TopicAnswers
+    feeds: Feeds
+
+    @property
+    def topic(self) -> str:
+        """What cursors belong to."""
+        return self.product.output.topic
+
+    @property
+    def schema(self) -> Schema:
+        """That of the records as this reader has them."""
+        return self.view.schema(self.product.output.schema)
+
+
+class Products:
+    """Finds products by name: those whose contract has the port `http`, and that `access` shows to who asks."""
+
+    def __init__(
+        self, products: Iterable[ResolvedProduct], broker: Broker, registry: Registry, access: Access, *, tick: int
+    ) -> None:
+        self._products = {str(one.name): one for one in products if PORT in one.output.output.ports}
+        self._broker, self._registry, self._access, self._tick = broker, registry, access, tick
+
+    def find(self, principal: str, name: str) -> Served:
+        """One product; raises `CallerFault` HW-R030 where there is none of that name for this reader."""
+        product = self._products.get(name)
+        view = self._access.view(principal, product) if product is not None else None
+        if product is None or view is None:
+            raise missing()
+        return self._served(product, view)
+
+    def all(self, principal: str) -> Iterator[Served]:
+        """Those that this reader may see, by name."""
+        for _, product in sorted(self._products.items()):
+            view = self._access.view(principal, product)
+            if view is not None:
+                yield self._served(product, view)
+
+    def _served(self, product: ResolvedProduct, view: View) -> Served:
+        answers = TopicAnswers(self._broker, self._registry, product, tick=self._tick, view=view)
+        return Served(product, view, answers, Feeds(self._broker, self._registry, product, view=view))
