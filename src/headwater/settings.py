@@ -9,6 +9,7 @@
 | `HEADWATER_CACHE` | where downloaded jars lie, shared by all checkouts | `~/.cache/headwater` |
 | `HEADWATER_MAVEN` | Maven repositories in place of Central, separated by commas | Maven Central |
 | `HEADWATER_OFFLINE` | 1: fetch nothing, use the cache as it is | none |
+| `HEADWATER_CURSOR_KEY` | signs the cursors of `headwater serve`; the same on all servers | one for each run |
 | `HEADWATER_FAILPOINT` | for chaos tests: `name:nth:kill`, `name:nth:stop` or `name:nth:raise` | none |
 """
 

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ import pytest
 from examples import verify
 from examples.services.reports import SEED_DEFAULT
 
+from headwater.local.ports import free_base
 from headwater.local.tally import Tally
 from headwater.mesh.load import load_mesh
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.record import TopicPartition
+from headwater.schemas.payload import writer
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.sdk.open import OpenProduct
 from headwater.testing.oracles import fact_as_of
@@ -224,6 +228,58 @@ def test_a_snapshot_and_its_tail_are_the_whole_history_of_a_product_that_lives(s
             assert feed.poll(0.5) is None
         assert in_order(tail) == in_order([record for record in history.rows if record["recorded_at"] > known])
     assert opened.history().to_arrow().num_rows == len(history.rows)
+
+
+@pytest.mark.slow
+def test_over_http_the_answers_are_those_of_the_command(stack, running):
+    """Another process serves, another client asks: pages, SQL, and a snapshot with the feed behind it."""
+    name, port = "airports.hourly_punctuality", free_base(43_090)
+    base, environment = f"http://127.0.0.1:{port}", {**stack.environment(), "HEADWATER_MESH": str(ROOT)}
+    command = [sys.executable, "-m", "headwater", "serve", "--port", str(port)]
+    server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+
+    def ask(link: str) -> Any:
+        with urllib.request.urlopen(base + link, timeout=60) as answer:
+            return json.load(answer)
+
+    def follow(link: str) -> list[Any]:
+        page = ask(link)
+        return page["records"] + (follow(page["next"]) if "next" in page else [])
+
+    try:
+        until = time.monotonic() + 60
+        while not answers(base):
+            assert server.poll() is None and time.monotonic() < until
+            time.sleep(0.2)
+        product = running.mesh.product(name)
+        opened = OpenProduct(product, running.broker, HttpRegistry(stack.registry_url), tick=running.mesh.file.tick)
+        convert, history = writer(product.output.schema), opened.history()
+        moments = sorted({record["recorded_at"] for record in history.rows})
+        path = f"/v1/products/{name.replace('.', '/')}"
+        for moment in (moments[0], moments[len(moments) // 2], moments[-1]):
+            expected = [convert(row) for row in opened.as_of(recorded=Instant(moment)).rows]
+            assert in_order(follow(f"{path}/as-of?limit=500&recorded={Instant(moment).iso()}")) == in_order(expected)
+        mine = [convert(row) for row in opened.history("JFK").rows]
+        assert in_order(ask(f"{path}/history?key.origin=JFK&limit=100000")["records"]) == in_order(mine)
+        counted = ask(f"/v1/query?{urllib.parse.urlencode({'sql': f'SELECT count(*) AS n FROM {name}'})}")
+        assert counted["records"] == [{"n": len(opened.as_of().rows)}] and counted["settled"]
+        half = Instant(moments[len(moments) // 2])
+        snapshot = ask(f"{path}/snapshot?recorded={half.iso()}&limit=1")
+        after = [convert(row) for row in history.rows if row["recorded_at"] > half]
+        piece = ask(snapshot["tail"].replace("limit=1&", "limit=100000&") + "&wait=20")
+        assert in_order(piece["records"]) == in_order(after)
+        assert ask(piece["next"].replace("wait=20", "wait=0"))["records"] == []
+    finally:
+        server.terminate()
+        assert server.wait(20) is not None
+
+
+def answers(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/healthz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def in_order(records: Iterable[Any]) -> list[str]:

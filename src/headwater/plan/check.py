@@ -20,7 +20,7 @@ from headwater.plan.touched import touched
 from headwater.processing.examples import example_findings
 from headwater.processing.flow_file import JudgedFlow, judge_flow, unread
 
-_LATER = ("lake", "sql", "http")  # ports that contracts may name and nothing serves yet
+_LATER = ("lake", "sql")  # ports that contracts may name and nothing serves yet
 _RANK = {"info": 0, "warning": 1, "error": 2}
 
 

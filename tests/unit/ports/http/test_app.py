@@ -217,7 +217,7 @@ def read_events(one: Site, link: str, count: int, headers: dict[str, str] | None
         (name.encode(), value.encode()) for name, value in {"accept": "text/event-stream", **(headers or {})}.items()
     ]
     scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-             "headers": sent, "client": ("127.0.0.1", 1), "asgi": {"version": "3.0", "spec_version": "2.4"}}  # fmt: skip
+             "headers": sent, "client": ("127.0.0.1", 1), "asgi": {"spec_version": "2.4"}}  # fmt: skip
 
     async def main() -> None:
         gone = anyio.Event()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from starlette.testclient import TestClient
 from tests.unit.ports.http.serving import HTTP, Site
 from tests.unit.ports.test_answers import KEYS, PARTITIONS, World, level, order
 
+from headwater.ports.answers import TopicAnswers
+from headwater.ports.http.pages import Pages
 from headwater.testing.oracles import events_as_of, fact_as_of
 from headwater.testing.source_products import order_events, stock_facts
 from headwater.testing.strategies import event_histories, fact_histories
@@ -146,3 +150,28 @@ def test_a_client_that_follows_costs_one_reader(monkeypatch: pytest.MonkeyPatch)
         for _ in range(5):
             answer = site.follow(answer["next"].replace("wait=20", "wait=0"))
     assert len(opened) == 1
+
+
+def unpinned(patch: pytest.MonkeyPatch) -> None:
+    """Pages that are cut from whatever there is by then."""
+    answer = Pages._answer
+
+    def of_now(self: Pages, served: Any, asked: Any, known: Any) -> Any:
+        return answer(self, served, replace(asked, question=replace(asked.question, ends=None)), known)
+
+    patch.setattr(Pages, "_answer", of_now)
+
+
+def ignorant(patch: pytest.MonkeyPatch) -> None:
+    """A port that ignores the recorded moment."""
+    as_of = TopicAnswers.as_of
+    patch.setattr(TopicAnswers, "as_of", lambda self, question: as_of(self, replace(question, recorded_at=None)))
+
+
+@pytest.mark.parametrize("saboteur", [unpinned, ignorant])
+def test_a_saboteur_is_found_out(
+    saboteur: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saboteur(monkeypatch)
+    with pytest.raises(AssertionError):
+        test_pages_are_one_answer_though_the_topic_grows_between_them()
