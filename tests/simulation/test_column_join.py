@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +10,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.simulation.test_columns import told
+from tests.simulation.roads import Driver, Log, Logs, compared
 
-from headwater.errors import Fault, Misfit
+from headwater.errors import Fault
 from headwater.processing import column_join as road
 from headwater.processing import timelines
-from headwater.processing.blocks import Block
 from headwater.processing.column_join import JoinRoad, joinable
-from headwater.processing.engine import Task, new_task
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream
-from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
 from headwater.processing.timelines import Timelines
 from headwater.testing.harness import plan_of, product
@@ -57,64 +53,7 @@ STAGES = [
     plan_of(plain, [ORDERS, FACTS], JOINED, tick=TICK).stages[0],
     plan_of(chosen, [ORDERS, FACTS], SOME, tick=TICK).stages[0],
 ]
-Log = Sequence[tuple[bytes | None, Any]]
-Logs = Mapping[str, Log]
 LEFT, RIGHT = "a.orders.v1", "a.facts.v1"
-
-
-class Driver:
-    """A task over a store, fed from the logs of both sides in pieces; `columnar` hands each over as a block first."""
-
-    def __init__(self, stage: Stage, logs: Logs, *, columnar: bool) -> None:
-        self.stage, self.logs, self.columnar = stage, logs, columnar
-        self.store = MemoryStore()
-        self.positions = dict.fromkeys(logs, 0)
-        self.read = dict(self.positions)
-        self.said: list[Any] = []
-        self.folded = 0
-        self.task: Task = new_task(stage, partition=0, store=self.store)
-
-    def take(self, topic: str, size: int) -> None:
-        first = self.read[topic]
-        piece = list(enumerate(self.logs[topic]))[first : first + size]
-        self.read[topic] += len(piece)
-        start = 0
-        for end in [*(place for place, (_, (key, _)) in enumerate(piece) if key is None), len(piece)]:
-            self._take(topic, piece[start:end])
-            if end < len(piece):
-                self.task.mark(topic, piece[end][1][1])
-            start = end + 1
-
-    def _take(self, topic: str, piece: Sequence[tuple[int, tuple[bytes | None, Any]]]) -> None:
-        if self.columnar and piece:
-            columns = pa.RecordBatch.from_pylist([record for _, (_, record) in piece], COLUMNS[topic])
-            keys = [key for _, (key, _) in piece]
-            if self.task.block(topic, Block.of([offset for offset, _ in piece], keys, columns)):
-                return
-        for offset, (key, record) in piece:
-            try:
-                self.task.record(topic, offset, key or b"", record)
-            except Misfit as error:
-                self.task.refuse(topic, offset, error.code)
-
-    def commit(self) -> None:
-        if not self.task.advance():
-            return
-        commit = self.task.commit()
-        if commit is None:
-            return
-        records, changes, *rest = told(commit)
-        self.said.append((records, dict(changes), *rest))
-        assert len(dict(changes)) == len(changes)
-        self.store.apply(commit.changes)
-        self.task.committed()
-        self.positions.update(commit.offsets)
-        self.folded = self.task.counts.columnar
-
-    def crash(self) -> None:
-        """Lose what was not committed, and begin again from what was."""
-        self.task = new_task(self.stage, partition=0, store=self.store)
-        self.read = dict(self.positions)
 
 
 KEYS = st.sampled_from(["a", "b", "\u00e4", "", 'q"\\', "a\x00"])
@@ -169,33 +108,12 @@ def test_both_roads_say_the_same_bytes_under_any_cut_and_crash(
     compare(stage, {LEFT: left, RIGHT: right}, seed, short=short)
 
 
-def compare(stage: Stage, logs: Logs, seed: int, *, short: int = 99, least: int = 1) -> int:
+def compare(stage: Stage, logs: Logs, seed: int, *, short: int = 99) -> int:
     """How many records went as columns; raises where the two roads differ."""
     before = road.LEAST_ROWS, timelines.SHORT
-    road.LEAST_ROWS, timelines.SHORT = least, short
+    road.LEAST_ROWS, timelines.SHORT = 1, short
     try:
-        chance = random.Random(seed)
-        drivers = [Driver(stage, logs, columnar=columnar) for columnar in (True, False)]
-        columnar = 0
-        while any(drivers[0].read[topic] < len(log) for topic, log in logs.items()):
-            topic, size = chance.choice([LEFT, RIGHT]), chance.randrange(1, 30)
-            commits, crashes = chance.random() < 0.5, chance.random() < 0.1
-            for driver in drivers:
-                driver.take(topic, size)
-                if commits:
-                    driver.commit()
-                if crashes:
-                    columnar += driver.folded
-                    driver.folded = 0
-                    driver.crash()
-            assert drivers[0].said == drivers[1].said
-        for driver in drivers:
-            driver.commit()
-        assert drivers[0].said == drivers[1].said
-        assert list(drivers[0].store.scan(b"", b"\xff")) == list(drivers[1].store.scan(b"", b"\xff"))
-        counts = [driver.task.counts for driver in drivers]
-        assert replace(counts[0], columnar=0) == counts[1]
-        return columnar + drivers[0].folded
+        return compared(stage, logs, COLUMNS, seed)
     finally:
         road.LEAST_ROWS, timelines.SHORT = before
 
@@ -229,7 +147,10 @@ def test_an_event_that_was_there_before_is_told_by_rows() -> None:
     again = [(key, record | {"recorded_at": 500}) for key, record in logs[LEFT][:30] if key is not None]
     for columnar in (True, False):
         driver = Driver(
-            STAGES[0], {LEFT: [*logs[LEFT][:-1], *again, (None, 10_000)], RIGHT: logs[RIGHT]}, columnar=columnar
+            STAGES[0],
+            {LEFT: [*logs[LEFT][:-1], *again, (None, 10_000)], RIGHT: logs[RIGHT]},
+            COLUMNS,
+            columnar=columnar,
         )
         for topic in driver.logs:
             driver.take(topic, 99)

@@ -48,6 +48,10 @@ class Fetched:
         """Whole, with their timestamps and headers."""
         return self._messages()
 
+    def has(self, header: str) -> bool:
+        """Whether one of them has a header of this name."""
+        return any(name == header for message in self._messages() for name, _ in message.headers)
+
     @staticmethod
     def of(messages: Sequence[Message]) -> Fetched:
         """Of messages that are there already; at least one.

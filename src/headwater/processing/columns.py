@@ -15,6 +15,7 @@ from headwater.processing.chain import Chain
 from headwater.processing.column_fold import ColumnFold, foldable
 from headwater.processing.column_intake import EventsIntake, Folded, takes_events
 from headwater.processing.column_join import JoinRoad, joinable
+from headwater.processing.column_pass import ColumnPass, passable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.aggregate import Fold, FoldSpec
 from headwater.processing.operators.changes import Version
@@ -42,7 +43,7 @@ class ColumnRoad(Protocol):
 
 def reads_columns(stage: Stage) -> tuple[str, ...]:
     """The topics whose records a stage can take as columns; none where it has no columnar road."""
-    if not _folds(stage) and not joinable(stage):
+    if not (_folds(stage) or joinable(stage) or _passes(stage)):
         return ()
     return tuple(entry.topic for entry in stage.inputs)
 
@@ -96,6 +97,15 @@ class FoldRoad:
         for tick in ticks:
             del lane.waiting[tick]
         return Folded(block, records, {})
+
+
+def column_pass(stage: Stage) -> ColumnPass | None:
+    """What passes blocks through a stage that only maps and filters, if it can."""
+    return ColumnPass(stage.output.logic) if _passes(stage) else None
+
+
+def _passes(stage: Stage) -> bool:
+    return not stage.ticks and not stage.further and passable(stage.output.logic)
 
 
 def _folds(stage: Stage) -> bool:

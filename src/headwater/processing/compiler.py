@@ -108,6 +108,9 @@ class _Stages:
             _conversions(graph),
             graph.output.accept_late,
             self._source.shape == "fact" and not self._source.grid,
+            steps,
+            tuple(self._source.fields[name] for name in given),
+            types_of(relate(graph, graph.root), wanted),
         )
 
     def tick_through(self, parts: Sequence[Stretch]) -> None:

@@ -34,9 +34,11 @@ from headwater.processing.packing import RowForm, pack_integer
 from headwater.processing.state import Overlay, StateStore, Table
 from headwater.processing.steps import Stage, StageInput
 from headwater.processing.work import Commit, Counts, ExchangeMessage, OutputRecord, Task
+from headwater.schemas.unsure import Unsure
 
 if TYPE_CHECKING:
     from headwater.processing.blocks import Block, OutputBlock
+    from headwater.processing.column_pass import ColumnPass
     from headwater.processing.columns import ColumnRoad
 
 __all__ = ["Commit", "Counts", "ExchangeMessage", "OutputRecord", "Task", "new_task"]
@@ -241,9 +243,13 @@ class PassTask:
         self.counts = Counts()
         self.more = False
         self._topic = stage.inputs[0].topic
+        self._stage = stage
         self._passing = [Passing(output.logic) for output in stage.outputs]
+        self._columns: ColumnPass | None = None
+        self._asked_columns = False
         self._position: Position | None = None
         self._records: list[list[OutputRecord]] = [[] for _ in stage.outputs]
+        self._blocks: list[OutputBlock] = []
         self._through: int | None = None
         self._last = NEVER
         self._moved = False
@@ -259,6 +265,10 @@ class PassTask:
                 "recorded time went back along a lane", code="HW-P063", detail=f"topic {topic}, offset {offset}"
             )
         self._last = recorded_at
+        if self._blocks and every[0] is not None:
+            # Records are written before blocks: what came before this one must be records too.
+            self._records[0] += [record for block in self._blocks for record in block.records()]
+            self._blocks = []
         for made, records in zip(every, self._records, strict=True):
             if made is not None:
                 records.append(OutputRecord(key, made, recorded_at, _traceparent(headers) if headers else None))
@@ -267,8 +277,29 @@ class PassTask:
         self._reached(offset)
 
     def block(self, topic: str, block: Block) -> bool:
-        """Never: rows of such a stage go one by one."""
-        return False
+        """Pass many records at once, where their flow can be computed over columns and is sure of each; they are not
+        traced.
+        """
+        if not self._asked_columns:
+            from headwater.processing.columns import column_pass
+
+            self._columns, self._asked_columns = column_pass(self._stage), True
+        if self._columns is None:
+            return False
+        try:
+            made = self._columns(block, self._last)
+        except Unsure:
+            return False
+        self._last = int(block.integers("recorded_at")[-1])
+        if len(made):
+            self._blocks.append(made)
+        records = len(block.offsets)
+        self.counts.folded += records
+        self.counts.columnar += records
+        self.counts.written += len(made)
+        self.counts.corrections += made.corrections()
+        self._reached(block.offsets[-1], records)
+        return True
 
     def exchange(self, topic: str, offset: int, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
         """Never: such a stage has one input, a product."""
@@ -299,13 +330,14 @@ class PassTask:
         position = self._position
         offsets = {} if position is None else {self._topic: position.next_offset}
         refused = [] if position is None else position.release(position.next_offset)
-        return Commit(records, [], [], refused, offsets, self._through, further=further)
+        blocks, self._blocks = self._blocks, []
+        return Commit(records, [], [], refused, offsets, self._through, blocks, further)
 
     def committed(self) -> None:
         """Nothing is kept."""
 
-    def _reached(self, offset: int) -> None:
-        self.counts.read += 1
+    def _reached(self, offset: int, records: int = 1) -> None:
+        self.counts.read += records
         self._moved = True
         if self._position is None:
             self._position = Position(offset + 1)

@@ -15,7 +15,7 @@ from itertools import pairwise
 from headwater import naming
 from headwater.errors import Misfit
 from headwater.ports.progress import decode_mark
-from headwater.ports.record import EndOfPartition, Fetched, Message, TopicPartition
+from headwater.ports.record import TRACEPARENT, EndOfPartition, Fetched, Message, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.processing.blocks import Block
 from headwater.processing.columns import LEAST_ROWS, reads_columns
@@ -98,6 +98,7 @@ class StagePartition:
         self._told = (0, 0, 0, 0)  # of the account, as last told
         self._readers = readers
         self._columnar = reads_columns(stage)
+        self._traced = not stage.ticks  # what folds or joins hands on no trace
         self._takers: dict[str, Callable[[Message], None]] = {}
         self._marks: dict[str, _Marks] = {}
         self._progress: dict[str, str] = {}
@@ -127,7 +128,7 @@ class StagePartition:
         """Hand over as blocks; a mark that speaks between two records cuts them, and what a block may not hold goes
         one by one."""
         topic, marks = fetched.topic, self._marks[fetched.topic]
-        if len(fetched) < LEAST_ROWS:
+        if len(fetched) < LEAST_ROWS or (self._traced and fetched.has(TRACEPARENT)):
             return False
         try:
             columns = self._readers[topic].columns(fetched.values)

@@ -16,7 +16,7 @@ from headwater.plan.desired import desired
 from headwater.ports.keys import partition_of
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.progress import encode_mark, mark_key
-from headwater.ports.record import Message, TopicDescription, TopicPartition
+from headwater.ports.record import TRACEPARENT, Header, Message, TopicDescription, TopicPartition
 from headwater.processing import column_join, columns, task
 from headwater.processing.flow_file import load_plan
 from headwater.processing.reset import reset
@@ -34,8 +34,8 @@ START = 1_700_000_000_000_000
 class Life:
     """The mesh of the benchmarks on a broker in memory, its derived product run by a worker."""
 
-    def __init__(self, folder: Path, product: ProductName = TOTALS) -> None:
-        self.mesh = load_mesh(MESH)
+    def __init__(self, folder: Path, product: ProductName = TOTALS, mesh: Path = MESH) -> None:
+        self.mesh = load_mesh(mesh)
         self.broker = MemoryBroker(ManualClock())
         self.registry = registered(self.mesh)
         self.product = product
@@ -54,12 +54,19 @@ class Life:
             self.columnar += int(str(fields["columnar"]))
             self.folded += int(str(fields["folded"]))
 
-    def feed(self, values: list[tuple[bytes, bytes | None, int]], through: int, product: ProductName = ORDERS) -> None:
+    def feed(
+        self,
+        values: list[tuple[bytes, bytes | None, int]],
+        through: int,
+        product: ProductName = ORDERS,
+        headers: tuple[Header, ...] = (),
+    ) -> None:
         """One transaction of these, and marks."""
         topic = naming.topic(product, 1)
         self._sink.begin()
         for key, value, recorded_at in values:
-            self._sink.send(topic, key, value, timestamp=recorded_at // 1_000, partition=partition_of(key, 4))
+            place = partition_of(key, 4)
+            self._sink.send(topic, key, value, timestamp=recorded_at // 1_000, partition=place, headers=headers)
         self._ends.update(self._sink.flush())
         for number in range(4):
             mark = encode_mark(through, self._ends.get(TopicPartition(topic, number), 0))
@@ -240,3 +247,54 @@ def test_topics_of_a_join_are_the_same_by_both_roads(
 
 def _said(message: Message) -> tuple[int, bytes, bytes]:
     return message.partition, message.key or b"", message.value or b""
+
+
+NEXMARK = Path(__file__).parents[3] / "bench" / "meshes" / "nexmark"
+BIDS, SELECTED = ProductName("nexmark", "bids"), ProductName("nexmark", "selected")
+
+
+def bids(seed: int, schema: Any, schema_id: int) -> list[tuple[list[tuple[bytes, bytes | None, int]], int]]:
+    """Transactions of bids, of which the flow selects every 123rd auction; now and then bytes that are none."""
+    chance, encode = random.Random(seed), RowCodec(schema).encode
+    made, recorded_at, number = [], START, 0
+    for _ in range(25):
+        values: list[tuple[bytes, bytes | None, int]] = []
+        for _ in range(chance.randrange(1, 120)):
+            recorded_at += chance.choice([0, 0, 1_000, 30_000])
+            number += 1
+            auction = chance.choice([123, 246, 7])
+            record = {"event_id": f"e{number}", "auction": f"a{auction}", "auction_number": auction, "bidder": "ä"}
+            record |= {"price": chance.randrange(99), "channel": "c", "url": "u", "occurred_at": recorded_at}
+            record |= {"recorded_at": recorded_at, "kind": "assert", "revision": 1}
+            body = frame(schema_id, encode(record)) if chance.randrange(400) else b"\1junk"
+            values.append((f"a{auction}".encode(), body, recorded_at))
+        made.append((values, recorded_at - 1))
+    return made
+
+
+def live_selected(life: Life, seed: int) -> dict[str, list[Message]]:
+    """Feed and work in turns; some transactions are traced."""
+    output = life.mesh.product(BIDS).output
+    registration = life.registry.find(output.subject, output.schema)
+    assert registration is not None
+    chance = random.Random(seed + 1)
+    for values, through in bids(seed, output.schema, registration.id):
+        trace = b"00-%032d-%016d-01" % (through, through)
+        life.feed(values, through, BIDS, () if chance.randrange(4) else (("x", b"y"), (TRACEPARENT, trace)))
+        if chance.randrange(2):
+            life.work(chance.randrange(2, 5))
+    life.work(20)
+    return life.written()
+
+
+def test_topics_of_a_product_that_only_filters_are_the_same_by_both_roads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = []
+    for least in (4, 1 << 60):
+        monkeypatch.setattr(task, "LEAST_ROWS", least)
+        life = Life(tmp_path / str(least), SELECTED, NEXMARK)
+        found.append(live_selected(life, 3))
+        assert life.columnar > 400 if least == 4 else not life.columnar
+    assert any(name == TRACEPARENT for message in found[1][naming.topic(SELECTED, 1)] for name, _ in message.headers)
+    assert found[0] == found[1]

@@ -8,10 +8,12 @@ would still speak for its interval. A retract always passes. No state.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from headwater.errors import Misfit
+from headwater.processing.field_types import FieldType
+from headwater.processing.graph import Filter, Map
 from headwater.processing.operators.core import RowStep, checked_interval, checked_lateness, checked_revision, picked
 
 
@@ -19,7 +21,8 @@ from headwater.processing.operators.core import RowStep, checked_interval, check
 class PassSpec:
     """The `fields` read of a record, the row steps with and without their filters, the columns of the record made.
 
-    `overrides` is true of facts whose intervals may overlap.
+    `overrides` is true of facts whose intervals may overlap. `rows` are what the steps were compiled from: steps over
+    fields of the types `given`, to columns of the `types`.
     """
 
     shape: str
@@ -30,6 +33,9 @@ class PassSpec:
     conversions: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
     accept_late: int | None = None
     overrides: bool = False
+    rows: tuple[Map | Filter, ...] = field(default=(), repr=False, compare=False)
+    given: tuple[FieldType, ...] = field(default=(), repr=False, compare=False)
+    types: tuple[FieldType, ...] = field(default=(), repr=False, compare=False)
 
 
 class Passing:
