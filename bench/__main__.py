@@ -58,7 +58,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--only", default="", help="W1 to W10, W2 (W2a and W2b) or one of a family, as W2c; default: W1 and W2"
+        "--only",
+        default="",
+        help="W1 to W10, W2 (W2a and W2b), one of a family, as W2c; several with commas; default: W1 and W2",
     )
     parser.add_argument("--size", choices=sorted(SIZES), default="small", help="small for a look, full for figures")
     parser.add_argument("--out", default="", help="where to write the results (full: docs/evidence/ by default)")

@@ -69,18 +69,24 @@ class Selection:
 
 
 def chosen(only: str, names: Sequence[str] = ()) -> tuple[str, ...]:
-    """The workloads that a name means.
+    """The workloads that a name means, or several with commas between them.
 
     >>> chosen("W2"), chosen("W1"), chosen("")
     (('W2a', 'W2b'), ('W1',), ('W1', 'W2a', 'W2b'))
+    >>> chosen("W6,W5-q1")
+    ('W6-q17', 'W5-q1')
     """
     names = names or WORKLOADS
-    if only in ("", "W2"):  # what took place first, and what there are targets against a rival for
-        return tuple(name for name in names if name in ("W1", "W2a", "W2b") and name.startswith(only))
-    found = (only,) if only in names else tuple(name for name in names if name.startswith(only))
-    if not found:
-        raise ValueError(f"there is no workload '{only}'; there are {', '.join(names)} and W9")
-    return found
+    found: dict[str, None] = {}
+    for asked in only.split(","):
+        if asked in ("", "W2"):  # what took place first, and what there are targets against a rival for
+            some = [name for name in names if name in ("W1", "W2a", "W2b") and name.startswith(asked)]
+        else:
+            some = [asked] if asked in names else [name for name in names if name.startswith(asked)]
+        if not some:
+            raise ValueError(f"there is no workload '{asked}'; there are {', '.join(names)} and W9")
+        found |= dict.fromkeys(some)
+    return tuple(found)
 
 
 def installed(systems: Iterable[System]) -> Iterator[tuple[str, str]]:

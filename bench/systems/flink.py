@@ -169,7 +169,7 @@ class Flink:
             "properties.linger.ms": 100,
             "properties.batch.size": 262_144,
             "properties.buffer.memory": 67_108_864,
-            "properties.transaction.timeout.ms": 60_000,
+            "properties.transaction.timeout.ms": 600_000,  # aborted after it, Flink loses what was in it
             "sink.delivery-guarantee": "exactly-once",
         }
 
