@@ -45,6 +45,10 @@ HAPPENINGS = {
     "product.failed": (
         "a derived product ended, for a reason that waiting does not mend: product, stage, code, reason, hint, others"
     ),
+    "stage.holding": (
+        "what a stage holds that is not committed, about once a second where it changes; paused are partitions of "
+        "inputs that are ahead: product, stage, bytes, records, paused"
+    ),
     "stage.cleared": "what a stage has read of its rekey topics was deleted: product, stage, offsets",
     "stage.copied": "copies of the state of others' partitions were brought up to date: product, stage, entries",
     "stage.restoring": (

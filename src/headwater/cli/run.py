@@ -30,6 +30,15 @@ def command(
             help="How long a transaction may take; readers wait as long behind a worker that is gone.",
         ),
     ] = 30,
+    held_mb: Annotated[
+        int,
+        typer.Option(
+            "--held-mb",
+            min=1,
+            max=65536,
+            help="MiB of uncommitted input a stage holds before inputs that are ahead stop.",
+        ),
+    ] = 64,
     metrics_port: Annotated[
         int,
         typer.Option(
@@ -61,7 +70,7 @@ def command(
     settings, clock = load_settings(), SystemClock()
     if workers > 1:
         options = [*(products or []), "--metrics-port", str(metrics_port), *(["--standby"] if standby else [])]
-        options += ["--transaction-seconds", str(transaction_seconds)]
+        options += ["--transaction-seconds", str(transaction_seconds), "--held-mb", str(held_mb)]
         raise typer.Exit(_run_workers(options, range(slot, slot + workers)))
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
@@ -82,6 +91,7 @@ def command(
         slot=slot,
         standby=standby,
         transaction_ms=transaction_seconds * 1_000,
+        held_bytes=held_mb * 1024 * 1024,
         failpoint=arm(settings.failpoint),
     )
     runner = KafkaRunner(plans, around)

@@ -275,6 +275,22 @@ METRICS = (
         "Offsets of the changelog that are still to be read before a partition goes on; 0 once its state is back.",
     ),
     Metric(
+        "headwater_stage_held_bytes",
+        "gauge",
+        ("product", "stage"),
+        "stage.holding",
+        "bytes",
+        "Bytes of input, as it came, that a stage holds in memory and has not committed.",
+    ),
+    Metric(
+        "headwater_stage_waiting_partitions",
+        "gauge",
+        ("product", "stage"),
+        "stage.holding",
+        "paused",
+        "Partitions of inputs that stand still, since they are ahead of another input and too much is held.",
+    ),
+    Metric(
         "headwater_stage_cleared_offsets_total",
         "counter",
         ("product", "stage"),

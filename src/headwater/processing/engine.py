@@ -147,6 +147,12 @@ class StageTask:
             self._closed = frontier
         return self._closed > self._committed or any(position.letters for position in self._positions.values())
 
+    def ahead(self) -> Sequence[str]:
+        """The inputs that have passed more than another has: what waits of them waits for that one."""
+        passed = {topic: frontier_of(entry.lanes) for topic, entry in self._inputs.items()}
+        frontier = min(passed.values())
+        return [topic for topic, last in passed.items() if last > frontier]
+
     def commit(self) -> Commit | None:
         """All work since the last commit."""
         if self._asked:
@@ -316,6 +322,10 @@ class PassTask:
         self._reached(offset)
         assert self._position is not None
         self._position.letters.append((offset, letter))
+
+    def ahead(self) -> Sequence[str]:
+        """None: nothing waits here."""
+        return ()
 
     def advance(self, most: int = 0) -> bool:
         """Whether anything was read or marked."""

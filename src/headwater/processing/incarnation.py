@@ -18,6 +18,7 @@ from headwater.processing.batch import TOO_SLOW, Batch
 from headwater.processing.checkpoint import Targets
 from headwater.processing.engine import new_task
 from headwater.processing.handed_over import HandedOver
+from headwater.processing.holding import Holding
 from headwater.processing.replay import SAID_KEY, Replay
 from headwater.processing.reset import require_whole
 from headwater.processing.restoring import Restore
@@ -79,6 +80,8 @@ class Incarnation:
         self._rest_until = 0
         self._unclosed = False  # ticks that can close wait for the next transaction
         self._stands: dict[TopicPartition, int] = {}
+        self._holding = Holding(stage, around.held_bytes)
+        self._held = (0, 0, 0)  # as last told
         transactional_id = naming.stage_transactional_id(plan.product, plan.major, stage.name, around.slot)
         self._sink = around.broker.sink(transactional_id, timeout_ms=around.transaction_ms)
         self._began = 0  # the transaction at hand
@@ -155,6 +158,7 @@ class Incarnation:
                     self._awaiting[item.partition].early.append(item)
                 continue  # or of a partition that was taken away while it was on its way
             read += _given(owner, item)
+            self._holding.take(item)
             touched.add(item.partition)
         self._read += read
         # Latency first: at once where nothing more is there to read; in large batches where there is. In between what
@@ -164,6 +168,7 @@ class Incarnation:
         full = self._unclosed or self._read >= self._batch.limit
         if full or (read < ask and clock.monotonic() >= self._rest_until):
             self._commit()
+        self._holding.balance(self._owned, self._source)
 
     def finish(self) -> None:
         """Commit what has been read: it would only be read again."""
@@ -220,6 +225,7 @@ class Incarnation:
                 owner.close()
             self._awaiting.pop(place.partition, None)
             self._stands.pop(place, None)
+            self._holding.forget(place)
             self._unfinished.discard(place.partition)
         self._unclosed = self._unclosed and bool(self._unfinished)
         self._restore.forget({place.partition for place in partitions})
@@ -248,6 +254,7 @@ class Incarnation:
         wall = int(clock.now())
         for work in works:
             self._stands.update(work.offsets)
+            self._holding.release(work.offsets)
             self._committed_at[work.partition] = wall
         self._tell(works, written, ended - started)
         self._handed_over.step(self._stands)
@@ -318,7 +325,9 @@ class Incarnation:
         assert self._source is not None
         awaiting = self._awaiting.pop(number)
         owner = self._admit(number, awaiting)
-        self._read += sum(_given(owner, item) for item in awaiting.early)
+        for item in awaiting.early:
+            self._read += _given(owner, item)
+            self._holding.take(item)
         self._unfinished.add(number)
         if not self._standing:
             self._source.resume(list(awaiting.offsets))
@@ -335,6 +344,7 @@ class Incarnation:
             self._source.pause(places)
         else:
             self._source.resume(places)
+            self._holding.paused.clear()  # what is ahead still stops again
         self._shown = 0
 
     def _show(self, now: int) -> None:
@@ -342,6 +352,13 @@ class Incarnation:
         if now < self._shown:
             return
         self._shown = now + SHOWN_MICROSECONDS
+        holding = self._holding
+        held = (holding.bytes, holding.records, len(holding.paused))
+        if held != self._held:
+            self._held = held
+            names = {"product": str(self._plan.product), "stage": self._stage.name}
+            numbers = dict(zip(("bytes", "records", "paused"), held, strict=True))
+            self._around.hooks.announce("stage.holding", **names, **numbers)
         topics = {stage_input.topic for stage_input in self._stage.inputs}
         offsets: dict[int, dict[str, int]] = {}
         for place, offset in self._stands.items():

@@ -19,7 +19,8 @@ from headwater.timeline.clock import Clock
 class Surroundings:
     """What a runner works in. `slot` is the worker's number: it names the writer, the member and the state's folder.
 
-    `transaction_ms` is how long a transaction may stay open before the broker aborts it.
+    `transaction_ms` is how long a transaction may stay open before the broker aborts it. `held_bytes` is how much
+    of its input a stage may hold uncommitted before inputs that are ahead stop.
     """
 
     broker: Broker
@@ -31,6 +32,7 @@ class Surroundings:
     slot: int = 0
     standby: bool = False
     transaction_ms: int = 30_000
+    held_bytes: int = 64 * 1024 * 1024
     failpoint: Callable[[str], None] = lambda name: None
     checkpoint: type[Checkpoint] = Checkpoint
 

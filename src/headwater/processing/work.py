@@ -113,6 +113,9 @@ class Task(Protocol):
     def advance(self, most: int = 0) -> bool:
         """Close every tick that can close, or the first `most` of them; whether there is something to commit."""
 
+    def ahead(self) -> Sequence[str]:
+        """The inputs, by topic, that are read further than another one, which they wait for."""
+
     def commit(self) -> Commit | None:
         """All work since the last commit; asked again before `committed`, it is a fault."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ BEGAN = Instant(1_800_000_000_000_000)
 class Scene:
     """The small mesh and one worker of it, whose stages take turns in this thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, made: Callable[[MemoryBroker, Path], BrokerMesh] | None = None) -> None:
         self.clock = ManualClock(BEGAN)
-        self.small = BrokerMesh.made(MemoryBroker(self.clock), folder / "mesh", "x")
+        broker, mesh = MemoryBroker(self.clock), folder / "mesh"
+        self.small = made(broker, mesh) if made is not None else BrokerMesh.made(broker, mesh, "x")
         self.folder = folder / "state"
         self.heard: list[tuple[str, dict[str, Any]]] = []
         self.topic = naming.control_topic(self.small.plan.product, self.small.plan.major)
