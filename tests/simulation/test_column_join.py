@@ -173,7 +173,6 @@ def test_what_the_list_does_not_name_goes_row_by_row() -> None:
     for flow, inputs, output in (
         (joined, [ORDERS, doubles], graded),
         (computed, [ORDERS, FACTS], JOINED),
-        (plain, [replace(ORDERS, corrections=True), FACTS], JOINED),
         (lambda a, b: plain(a, b).filter(col("ok")), [ORDERS, FACTS], JOINED),
     ):
         assert not joinable(plan_of(flow, inputs, output, tick=TICK).stages[0])
@@ -185,10 +184,10 @@ def test_what_the_list_does_not_name_goes_row_by_row() -> None:
 def _says_nothing_again(patch: pytest.MonkeyPatch) -> None:
     whole = JoinRoad._joined
 
-    def joined(self: JoinRoad, rows: Any, facts: Any) -> Any:
+    def joined(self: JoinRoad, rows: Any, changes: Any, facts: Any) -> Any:
         scan, self._join.rows.scan_many = self._join.rows.scan_many, lambda spans: iter(())
         try:
-            return whole(self, rows, facts)
+            return whole(self, rows, changes, facts)
         finally:
             self._join.rows.scan_many = scan
 

@@ -225,7 +225,6 @@ def test_what_the_lists_do_not_name_goes_row_by_row() -> None:
 
     given = [
         (with_measure(n=maximum("n")), EVENTS),
-        (with_measure(n=total("n")), replace(EVENTS, corrections=True)),
         (lambda events: events.aggregate(by=["k"], window=calendar("month"), n=total("n")), EVENTS),
         (lambda events: events.filter(col("n") / 2 > 0).aggregate(by=["k"], window=whole(), n=total("n")), EVENTS),
     ]
@@ -314,7 +313,7 @@ def test_ticks_without_a_row_left_pass_in_silence_on_both_roads() -> None:
 
 
 def test_a_fold_that_is_never_sure_only_costs_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsure(self: ColumnFold, parts: Any) -> Any:
+    def unsure(self: ColumnFold, new: Any, changes: Any) -> Any:
         raise Unsure
 
     monkeypatch.setattr(ColumnFold, "fold", unsure)

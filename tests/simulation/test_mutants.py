@@ -88,7 +88,7 @@ def fold_what_is_superseded(patch: pytest.MonkeyPatch) -> None:
     whole = Changes.tick
 
     def tick(self: Changes, versions: Any) -> Any:
-        known = [self._table.get(version.identity) for version in versions]
+        known = [self.table.get(version.identity) for version in versions]
         return whole(
             self,
             [

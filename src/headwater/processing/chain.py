@@ -37,7 +37,7 @@ class Chain:
     """Changes from the inputs, through each operation, to a rekey or to the product."""
 
     def __init__(self, stage: Stage, overlay: Overlay, lane: int) -> None:
-        self._changes = {
+        self.changes = {
             entry.topic: Changes(entry.logic, overlay) for entry in stage.inputs if isinstance(entry.logic, ChangesSpec)
         }
         product = stage.output.kind == "product"
@@ -71,8 +71,8 @@ class Chain:
         counts: dict[str, int] = {"folded": 0}
         changes: list[Change] = []
         for entry, items in arrivals:
-            if entry.topic in self._changes:
-                made, became = self._changes[entry.topic].tick(items)
+            if entry.topic in self.changes:
+                made, became = self.changes[entry.topic].tick(items)
                 changes.extend(made)
                 _add(counts, became)
             elif not isinstance(entry.logic, FactsSpec | OthersSpec):

@@ -1,8 +1,9 @@
 """`aggregate` over columns: many ticks in one step, each cell's state read and written once. `aggregate` is the rule.
 
-Only for what comes and never goes (inputs that are never corrected), whose fold is published as it is, and only for
-windows and measures in the lists below: whatever is not in them is folded row by row. The cells are those of `Fold`, in
-the same table and form, so that each batch may take either way. `tests/simulation/test_columns.py` holds them together.
+Only where what is folded is published as it is, and only for windows and measures in the lists below: whatever is not
+in them is folded row by row. What goes, since it is corrected or taken back, weighs less than nothing. The cells are
+those of `Fold`, in the same table and form, so that each batch may take either way. `tests/simulation/test_columns.py`
+and `test_column_changes.py` hold them together.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.processing.blocks import OutputBlock, Part
+from headwater.processing.blocks import OutputBlock
+from headwater.processing.column_changes import NewRows
 from headwater.processing.operators.aggregate import FoldSpec
+from headwater.processing.operators.core import Change
 from headwater.processing.operators.publish import PublishSpec
 from headwater.processing.packing import ordered_integer, sized
 from headwater.processing.state import Table
@@ -24,7 +27,7 @@ from headwater.schemas.unsure import Unsure
 
 _BOUND = 1 << 61  # sums stay below it, so that 64 bits hold them and what they are compared with
 _GROUPED = ("string", "integer", "instant", "boolean")
-_KINDS = pa.array(["assert", "correct"])
+_KINDS = pa.array(["assert", "correct", "retract"])
 
 
 def foldable(fold: FoldSpec, publish: PublishSpec) -> bool:
@@ -48,8 +51,21 @@ def _summed(measure: Any, types: Mapping[str, Any]) -> bool:
     )
 
 
+class _Weighed(NamedTuple):
+    """Rows with their ticks and keys, and how often each counts: once, or less than nothing where it goes."""
+
+    ticks: Any
+    keys: Any
+    columns: Mapping[str, Any]
+    weights: Any = None  # None: all once
+
+    def numbers(self, name: str) -> Any:
+        """A column of integers."""
+        return self.columns[name].to_numpy()
+
+
 class _Cells(NamedTuple):
-    """The cells that some parts touch, in the order of first touch: which one each row is of, and where they stand."""
+    """The cells that some rows touch, in the order of first touch: which one each row is of, and where they stand."""
 
     of_row: Any
     keys: list[bytes]
@@ -93,39 +109,73 @@ class ColumnFold:
             if measure.field is not None:
                 self._slots += [measure.field, None] if measure.function == "total" else [None]
 
-    def fold(self, parts: Sequence[Part]) -> OutputBlock:
-        """All these, oldest tick first; raises `Unsure`, before anything is changed, where rows must be looked at."""
-        cells = self._cells(parts)
-        ticks = np.unique([part.tick for part in parts])
-        groups = _grouped(cells, np.searchsorted(ticks, [part.tick for part in parts]), parts, len(ticks))
+    def fold(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> OutputBlock:
+        """New rows, oldest tick first, and changes of ticks; raises `Unsure`, before anything is changed, where rows
+        must be looked at.
+        """
+        rows = self._weighed(new, changes)
+        cells = self._cells(rows)
+        ticks, of_row = np.unique(rows.ticks, return_inverse=True)
+        groups = _grouped(cells, of_row, len(ticks))
         places = self._places(cells)
-        known = self._known(cells, places, parts)
-        held = list(zip(*known, strict=True))
+        known = self._table.get_many(places)
+        held = list(zip(*self._known(cells, known, rows), strict=True))
+        members = groups.sizes if rows.weights is None else np.add.reduceat(rows.weights[groups.order], groups.begins)
         before, after = [], []
         for slot, field in enumerate(self._slots):
-            change = groups.sizes if field is None else _sums(parts, field, groups)
+            change = members if field is None else _sums(rows, field, groups)
             total = groups.running(change, _base(held[self._members + slot], change))
             after.append(total)
             before.append(total - change)
-        new = before[0] == 0
-        changed = new.copy()
+        if (after[0] < 0).any():
+            raise Unsure
+        was, is_ = before[0] > 0, after[0] > 0
+        changed = was != is_
         for slot in self._measures.values():
-            changed |= before[slot] != after[slot]
+            changed |= was & is_ & (before[slot] != after[slot])
         revision = groups.running(changed.astype(np.int64), np.array(held[-1], np.int64))
-        self._write(places, held, groups, [*after, revision])
+        self._write(places, known, held, groups, [*after, revision])
         told = np.flatnonzero(changed)
-        places = groups.of_tick[told] * len(cells.keys) + cells.rank[groups.of_cell[told]]
-        told = told[np.argsort(places, kind="stable")]
+        order = groups.of_tick[told] * len(cells.keys) + cells.rank[groups.of_cell[told]]
+        told = told[np.argsort(order, kind="stable")]
         recorded = (ticks[groups.of_tick[told]] + 1) * self._tick - 1
-        columns = self._given(cells, held, groups.of_cell[told], [total[told] for total in after])
+        # A retract carries what it takes back.
+        totals = [np.where(is_[told], now[told], then[told]) for then, now in zip(before, after, strict=True)]
+        columns = self._given(cells, held, groups.of_cell[told], totals)
         columns["recorded_at"] = pa.array(recorded)
-        columns["kind"] = _KINDS.take(pa.array(np.where(new[told], 0, 1)))
+        columns["kind"] = _KINDS.take(pa.array(np.where(is_[told], np.where(was[told], 1, 0), 2)))
         columns["revision"] = pa.array(revision[told])
         keys = cells.keys
         return OutputBlock([keys[cell] for cell in groups.of_cell[told].tolist()], recorded, columns)
 
-    def _cells(self, parts: Sequence[Part]) -> _Cells:
-        coded = pa.chunked_array([part.keys() for part in parts]).combine_chunks().dictionary_encode()
+    def _weighed(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> _Weighed:
+        """All that is folded; raises `Unsure` where a value does not fit into its column."""
+        if not changes:
+            return _Weighed(*new)
+        more = [
+            (tick, key, weight, row)
+            for tick, some in changes.items()
+            for key, before, after in some
+            for weight, row in ((-1, before), (1, after))
+            if row is not None
+        ]
+        ticks, keys, weights, rows = zip(*more, strict=True)
+        try:
+            columns = {
+                name: pa.concat_arrays([new.columns[name], pa.array(values, new.columns[name].type)])
+                for name, values in zip(self._spec.columns, zip(*rows, strict=True), strict=True)
+            }
+        except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
+            raise Unsure from None
+        return _Weighed(
+            np.concatenate([new.ticks, ticks]),
+            pa.concat_arrays([new.keys, pa.array(keys, pa.binary())]),
+            columns,
+            np.concatenate([np.ones(len(new), np.int64), weights]),
+        )
+
+    def _cells(self, rows: _Weighed) -> _Cells:
+        coded = rows.keys.dictionary_encode()
         codes, keys = coded.indices.to_numpy().astype(np.int64), coded.dictionary
         rank = np.empty(len(keys), np.int64)
         rank[pc.array_sort_indices(keys).to_numpy()] = np.arange(len(keys))
@@ -135,7 +185,7 @@ class ColumnFold:
             above = np.maximum.accumulate(codes)
             first = np.flatnonzero(np.concatenate(([True], above[1:] != above[:-1])))
             return _Cells(codes, names, np.full(len(keys), WHOLE_START), rank, first)
-        at = _joined(parts, self._spec.instant)
+        at = rows.numbers(self._spec.instant)
         starts, of_start = np.unique(at // length * length, return_inverse=True)
         pairs, first, of_row = np.unique(codes * len(starts) + of_start, return_index=True, return_inverse=True)
         touched = np.argsort(first, kind="stable")
@@ -149,13 +199,13 @@ class ColumnFold:
             first[touched],
         )
 
-    def _known(self, cells: _Cells, places: Sequence[bytes], parts: Sequence[Part]) -> list[Any]:
+    def _known(self, cells: _Cells, kept: Sequence[Any], rows: _Weighed) -> list[Any]:
         """What the table has of each cell, or what a new one begins with."""
-        known = self._table.get_many(places)
+        known = list(kept)
         fresh = [cell for cell, values in enumerate(known) if not values]
         if fresh:
-            rows = pa.array(cells.first[fresh])
-            by = [_chunks(parts, name).take(rows).to_pylist() for name in self._spec.by]
+            first = pa.array(cells.first[fresh])
+            by = [rows.columns[name].take(first).to_pylist() for name in self._spec.by]
             start = (0,) * (len(self._slots) + 1)
             for cell, *values in zip(fresh, *by, strict=True):
                 known[cell] = (*values, *start)
@@ -167,10 +217,22 @@ class ColumnFold:
             return [sized(key) + end for key in cells.keys]
         return [sized(key) + ordered_integer(at) for key, at in zip(cells.keys, cells.starts.tolist(), strict=True)]
 
-    def _write(self, places: Sequence[bytes], held: Sequence[Any], groups: _Groups, totals: Sequence[Any]) -> None:
+    def _write(
+        self,
+        places: Sequence[bytes],
+        known: Sequence[Any],
+        held: Sequence[Any],
+        groups: _Groups,
+        totals: Sequence[Any],
+    ) -> None:
         last = groups.first + groups.counts - 1
         numbers = (total[last].tolist() for total in totals)
-        self._table.put_many(places, list(zip(*held[: self._members], *numbers, strict=True)))
+        made = list(zip(*held[: self._members], *numbers, strict=True))
+        differ = [place for place, (now, then) in enumerate(zip(made, known, strict=True)) if now != then]
+        if len(differ) == len(made):
+            self._table.put_many(places, made)
+        else:
+            self._table.put_many([places[place] for place in differ], [made[place] for place in differ])
 
     def _given(self, cells: _Cells, held: Sequence[Any], of_cell: Any, totals: Sequence[Any]) -> dict[str, Any]:
         """The columns of the row that is published, for these groups."""
@@ -189,8 +251,7 @@ class ColumnFold:
         return columns
 
 
-def _grouped(cells: _Cells, of_part: Any, parts: Sequence[Part], ticks: int) -> _Groups:
-    of_row = np.repeat(of_part, [part.last - part.first for part in parts])
+def _grouped(cells: _Cells, of_row: Any, ticks: int) -> _Groups:
     places = cells.of_row * ticks + of_row
     order = np.argsort(places, kind="stable")
     places = places[order]
@@ -212,10 +273,12 @@ def _base(held: Sequence[int], change: Any) -> Any:
     return base
 
 
-def _sums(parts: Sequence[Part], field: str, groups: _Groups) -> Any:
-    values = _joined(parts, field)
+def _sums(rows: _Weighed, field: str, groups: _Groups) -> Any:
+    values = rows.numbers(field)
     if np.abs(values.astype(np.float64)).sum() >= _BOUND:
         raise Unsure
+    if rows.weights is not None:
+        values = values * rows.weights
     return np.add.reduceat(values[groups.order], groups.begins)
 
 
@@ -228,11 +291,3 @@ def _inverse(order: Any) -> Any:
     found = np.empty(len(order), np.int64)
     found[order] = np.arange(len(order))
     return found
-
-
-def _chunks(parts: Sequence[Part], name: str) -> Any:
-    return pa.chunked_array([part.column(name) for part in parts])
-
-
-def _joined(parts: Sequence[Part], name: str) -> Any:
-    return np.concatenate([part.column(name).to_numpy() for part in parts])

@@ -14,11 +14,14 @@ import pyarrow as pa
 
 from headwater.errors import Misfit
 from headwater.processing.blocks import Block, Made, OutputBlock, Part, parts
+from headwater.processing.column_state import packable
 from headwater.processing.column_steps import ColumnSteps, column_steps
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec, Intake, Version
 from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
 from headwater.schemas.unsure import Unsure
+
+_KINDS = frozenset({"assert", "correct", "retract"})
 
 
 class Folded(NamedTuple):
@@ -33,12 +36,13 @@ class Folded(NamedTuple):
 
 
 class EventsIntake:
-    """Events that are never corrected, as parts of blocks with what the flow's row steps make of them."""
+    """Events as parts of blocks, with what the flow's row steps make of them."""
 
     def __init__(self, changes: ChangesSpec, tick: int) -> None:
         self._tick = tick
         self._fields = fields_of(changes)
         self._intake = Intake(changes)
+        self._kept = changes.kept
         self._accept_late = changes.accept_late
         self._steps = None if changes.step is None else _steps(changes)
 
@@ -46,11 +50,9 @@ class EventsIntake:
         """Let a block wait for its ticks; False, with nothing taken, where the row road must look at its records."""
         recorded = block.integers("recorded_at")
         ticks = _ticks(lane, closed, block, self._tick)
-        if ticks is None or (block.integers("revision") != 1).any():
+        if ticks is None or not self._sayable(block):
             return False
         if self._accept_late is not None and (recorded - block.integers("occurred_at") > self._accept_late).any():
-            return False
-        if block.columns.column("kind").unique().to_pylist() != ["assert"]:
             return False
         try:
             made = self._made(block)
@@ -61,6 +63,13 @@ class EventsIntake:
             lane.take(offset, part.tick, (int(recorded[part.start]), offset), part)
             lane.last = (int(recorded[last]), block.offsets[last])
         return True
+
+    def _sayable(self, block: Block) -> bool:
+        """Whether kinds and revisions are such as this input may say."""
+        kinds, revisions = set(block.columns.column("kind").unique().to_pylist()), block.integers("revision")
+        if self._kept:
+            return kinds <= _KINDS and not (revisions < 1).any()
+        return kinds == {"assert"} and not (revisions != 1).any()
 
     def rows(self, items: Sequence[Any]) -> list[Version]:
         """What waits for a tick, as the row road has it."""
@@ -113,8 +122,10 @@ def fields_of(changes: ChangesSpec) -> tuple[str, ...]:
 
 
 def takes_events(changes: Any) -> bool:
-    """Whether records of this input can wait as columns: events that are never corrected, of steps that can be run."""
-    if not isinstance(changes, ChangesSpec) or changes.kept or changes.shape != "event":
+    """Whether records of this input can wait as columns: events, of steps and types that columns can have."""
+    if not isinstance(changes, ChangesSpec) or changes.shape != "event":
+        return False
+    if changes.kept and not packable(changes.types):
         return False
     return changes.step is None or _steps(changes) is not None
 

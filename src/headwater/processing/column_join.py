@@ -1,8 +1,7 @@
 """`join_as_of` over columns: rows that are new are joined many at once; what facts of a tick change goes by rows.
 
-`join_as_of` is the rule, and both keep the same state: a batch may go either way. Only for a left that is never
-corrected: a row that is there already is not new, and its ticks go by rows. `tests/simulation/test_column_join.py`
-holds both together.
+`join_as_of` is the rule, and both keep the same state: a batch may go either way. What is corrected or taken back on
+the left goes by rows beside what is new. `tests/simulation/test_column_join.py` holds both together.
 """
 
 from __future__ import annotations
@@ -17,12 +16,14 @@ import pyarrow.compute as pc
 
 from headwater.processing.blocks import Block, OutputBlock, Part
 from headwater.processing.chain import Chain
-from headwater.processing.column_intake import EventsIntake, FactsBlocks, Folded, takes_events
+from headwater.processing.column_changes import ColumnChanges, NewRows
+from headwater.processing.column_intake import EventsIntake, FactsBlocks, Folded, fields_of, takes_events
 from headwater.processing.column_state import arrow_type, joined_keys, ordered_integers, packable, packed_rows
 from headwater.processing.expressions import Column
 from headwater.processing.graph import Map
 from headwater.processing.lanes import Lane
-from headwater.processing.operators.core import key_function
+from headwater.processing.operators.changes import ChangesSpec
+from headwater.processing.operators.core import Change, key_function
 from headwater.processing.operators.join_as_of import FactsSpec, FactVersion, JoinSpec
 from headwater.processing.operators.publish import Numbered, Publish, PublishSpec, two_values
 from headwater.processing.packing import sized
@@ -33,7 +34,7 @@ LEAST_ROWS = 32  # of ticks joined in one step: below, the row road costs less
 
 
 def joinable(stage: Stage) -> bool:
-    """Whether a stage is one join of events that are never corrected, published as it is, of what columns can hold."""
+    """Whether a stage is one join of events, published as it is, of what columns can hold."""
     if not stage.ticks or len(stage.inputs) != 2 or stage.output.kind != "product" or stage.further:
         return False
     changes, facts = (entry.logic for entry in stage.inputs)
@@ -61,10 +62,10 @@ def _computes(facts: FactsSpec) -> bool:
 
 
 class _Rows(NamedTuple):
-    """The new rows of some ticks, in the order in which they came."""
+    """The new rows of some ticks, in the order in which they came; each has the code of its message's key."""
 
     ticks: Any
-    keys: Any  # those of their messages, with which code each row has
+    keys: Any
     codes: Any
     columns: Mapping[str, Any]
     identities: list[bytes]
@@ -77,7 +78,10 @@ class JoinRoad:
     def __init__(self, stage: Stage, chain: Chain) -> None:
         self._left, self._right = (entry.topic for entry in stage.inputs)
         self._tick = stage.tick
-        self._events = EventsIntake(stage.inputs[0].logic, stage.tick)
+        changes: ChangesSpec = stage.inputs[0].logic
+        self._kept = changes.kept
+        self._events = EventsIntake(changes, stage.tick)
+        self._changes = ColumnChanges(changes, chain.changes[self._left], fields_of(changes))
         self._facts = FactsBlocks(stage.inputs[1].logic, stage.tick)
         self._spec: JoinSpec = stage.logic.operations[0].spec
         self._published: tuple[str, ...] = stage.output.logic.columns
@@ -116,45 +120,44 @@ class JoinRoad:
         records = sum(part.end - part.start for part in waiting)
         if records < LEAST_ROWS:
             return None
-        facts: list[FactVersion] = [fact for tick in ticks for fact in right.waiting.get(tick, (0, ()))[1]]
-        parts = [part for part in waiting if part.first < part.last]
-        if not parts:
+        if not waiting:
             return None
         try:
-            rows = self._new_rows(parts)
+            split = self._changes.split(waiting)
+            rows = self._new_rows(split.rows)
         except Unsure:
             return None
+        self._changes.write(split)
         for tick in ticks:
             left.waiting.pop(tick, None)
-            right.waiting.pop(tick, None)
-        block, counts = self._joined(rows, facts)
-        return Folded(block, records, counts)
+        facts: list[FactVersion] = [fact for tick in ticks for fact in right.waiting.pop(tick, (0, ()))[1]]
+        block, counts = self._joined(rows, {tick: split.changes.get(tick, []) for tick in ticks}, facts)
+        for name, number in split.counts.items():
+            counts[name] = counts.get(name, 0) + number
+        return Folded(block, split.records, counts)
 
-    def _new_rows(self, parts: Sequence[Part]) -> _Rows:
-        """What these parts hold; raises `Unsure`, with nothing changed, where one of their rows may not be new."""
-        coded = pa.chunked_array([part.keys() for part in parts]).combine_chunks().dictionary_encode()
-        columns = {
-            name: pa.chunked_array([part.column(name) for part in parts]).combine_chunks()
-            for name in self._spec.columns
-        }
+    def _new_rows(self, new: NewRows) -> _Rows:
+        """These rows with their places; raises `Unsure`, with nothing changed, where one of them may not be new."""
+        coded, columns = new.keys.dictionary_encode(), new.columns
         for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
             if columns[name].type != arrow_type(type_):
                 raise Unsure
-        prefixes = pa.array([sized(key) for key in coded.dictionary.to_pylist()], pa.binary())
+        prefixes = pa.array([sized(key) for key in coded.dictionary.to_pylist()], pa.binary()).take(coded.indices)
         events = columns["event_id"].cast(pa.binary())
         rows = _Rows(
-            np.repeat([part.tick for part in parts], [part.last - part.first for part in parts]),
+            new.ticks,
             coded.dictionary,
             coded.indices,
             columns,
-            joined_keys([prefixes.take(coded.indices), events]),
-            joined_keys([prefixes.take(coded.indices), self._instants(columns), self._own(columns), events]),
+            joined_keys([prefixes, events]),
+            joined_keys([prefixes, self._instants(columns), self._own(columns), events]),
         )
-        # Events of one identity, and those that were said and corrected, are left to what alone can tell them apart.
-        if len(set(rows.identities)) < len(rows.identities) or self._join.rows.holds_any(rows.places):
-            raise Unsure
-        if self._publish.revisions.holds_any(rows.identities):
-            raise Unsure
+        if not self._kept:
+            # Events of one identity, and those that were said and corrected, are left to what can tell them apart.
+            if len(set(rows.identities)) < len(rows.identities) or any(self._join.rows.has_many(rows.places)):
+                raise Unsure
+            if any(self._publish.revisions.has_many(rows.identities)):
+                raise Unsure
         return rows
 
     def _instants(self, columns: Mapping[str, Any]) -> Any:
@@ -162,33 +165,47 @@ class JoinRoad:
 
     def _own(self, columns: Mapping[str, Any]) -> Any:
         """The left's own key of each row, sized."""
-        parts = [columns[name].to_pylist() for name in self._spec.key]
-        sizes = {values: sized(self._key(values)) for values in set(zip(*parts, strict=True))}
-        return pa.array([sizes[values] for values in zip(*parts, strict=True)], pa.binary())
+        first = columns[self._spec.key[0]]
+        if len(self._spec.key) == 1 and not first.null_count:
+            coded = first.dictionary_encode()
+            distinct = [sized(self._key((value,))) for value in coded.dictionary.to_pylist()]
+            return pa.array(distinct, pa.binary()).take(coded.indices)
+        values = list(zip(*[columns[name].to_pylist() for name in self._spec.key], strict=True))
+        sizes = {row: sized(self._key(row)) for row in set(values)}
+        return pa.array([sizes[row] for row in values], pa.binary())
 
-    def _joined(self, rows: _Rows, facts: Sequence[FactVersion]) -> tuple[OutputBlock, dict[str, int]]:
-        """Join; what the facts of a tick change of rows that were there before is said with the new ones."""
-        end = (int(rows.ticks[0]) + 1) * self._tick - 1
-        changes, counts = self._join.tick([], facts) if facts else ([], {})
-        bodies = packed_rows([rows.columns[name] for name in self._spec.columns])
-        self._join.rows.put_packed(rows.places, bodies)
-        again = self._publish.tick(self._chain.stepped(0, changes), end) if changes else []
+    def _joined(
+        self, rows: _Rows, changes: Mapping[int, list[Change]], facts: Sequence[FactVersion]
+    ) -> tuple[OutputBlock | None, dict[str, int]]:
+        """Join; what the changes of each tick and the facts of an only one give is said with the new rows."""
+        again: list[tuple[int, Numbered]] = []
+        counts: dict[str, int] = {}
+        if facts or any(changes.values()):
+            for tick, some in changes.items():
+                made, counts = self._join.tick(some, facts)  # where there are facts there is one tick
+                end = (tick + 1) * self._tick - 1
+                again += [(end, one) for one in self._publish.tick(self._chain.stepped(0, made), end)]
         if again:
             _require_apart(again, rows)
+        if not again and not len(rows.ticks):
+            return None, counts
+        if rows.places:
+            bodies = packed_rows([rows.columns[name] for name in self._spec.columns])
+            self._join.rows.put_packed(rows.places, bodies)
         columns = self._given(rows, self._taken(rows))
         recorded = (rows.ticks + 1) * self._tick - 1
-        columns["recorded_at"] = pa.array(recorded)
+        columns["recorded_at"] = pa.array(recorded, pa.int64())
         columns["kind"] = pa.repeat("assert", len(recorded))
         columns["revision"] = pa.repeat(1, len(recorded))
         keys = rows.keys.take(rows.codes)
         if again:
-            keys = pa.concat_arrays([keys, pa.array([one.key for one in again], pa.binary())])
-            recorded = np.concatenate([recorded, [end] * len(again)])
+            keys = pa.concat_arrays([keys, pa.array([one.key for _, one in again], pa.binary())])
+            recorded = np.concatenate([recorded, [end for end, _ in again]])
             columns = {
-                name: pa.concat_arrays([column, pa.array([one.record[name] for one in again], column.type)])
+                name: pa.concat_arrays([column, pa.array([one.record[name] for _, one in again], column.type)])
                 for name, column in columns.items()
             }
-        told = pa.table({"tick": recorded, "key": keys, "event": columns["event_id"]})
+        told = pa.table({"recorded_at": recorded, "key": keys, "event": columns["event_id"]})
         order = pc.sort_indices(told, [(name, "ascending") for name in told.column_names])
         columns = {name: column.take(order) for name, column in columns.items()}
         return OutputBlock(keys.take(order).to_pylist(), recorded[order.to_numpy()], columns), counts
@@ -208,8 +225,8 @@ class JoinRoad:
         return {name: both[where[name]] for name in self._published}
 
 
-def _require_apart(again: Sequence[Numbered], rows: _Rows) -> None:
+def _require_apart(again: Sequence[tuple[int, Numbered]], rows: _Rows) -> None:
     """As `publish` has it: a row that is said again and one that is new are not of one identity."""
     identities = set(rows.identities)
-    if any(sized(key) + record["event_id"].encode() in identities for key, record in again):
+    if any(sized(key) + record["event_id"].encode() in identities for _, (key, record) in again):
         raise two_values()

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
+from headwater.processing.column_changes import ColumnChanges
 from headwater.processing.column_fold import ColumnFold, foldable
-from headwater.processing.column_intake import EventsIntake, Folded, takes_events
+from headwater.processing.column_intake import EventsIntake, Folded, fields_of, takes_events
 from headwater.processing.column_join import JoinRoad, joinable
 from headwater.processing.column_pass import ColumnPass, passable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.aggregate import Fold, FoldSpec
-from headwater.processing.operators.changes import Version
+from headwater.processing.operators.changes import ChangesSpec, Version
 from headwater.processing.operators.publish import PublishSpec
 from headwater.processing.steps import Stage
 from headwater.schemas.unsure import Unsure
@@ -62,7 +63,9 @@ class FoldRoad:
         fold = chain.operators[0]
         assert isinstance(fold, Fold)
         self._topic = stage.inputs[0].topic
-        self._events = EventsIntake(stage.inputs[0].logic, stage.tick)
+        spec: ChangesSpec = stage.inputs[0].logic
+        self._events = EventsIntake(spec, stage.tick)
+        self._changes = ColumnChanges(spec, chain.changes[self._topic], fields_of(spec))
         self._fold = ColumnFold(stage.logic.operations[0].spec, stage.output.logic, fold.cells, stage.tick)
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
@@ -89,14 +92,15 @@ class FoldRoad:
         records = sum(part.end - part.start for part in waiting)
         if records < LEAST_ROWS:
             return None
-        left = [part for part in waiting if part.first < part.last]
         try:
-            block = self._fold.fold(left) if left else None
+            split = self._changes.split(waiting)
+            block = self._fold.fold(split.rows, split.changes) if len(split.rows) or split.changes else None
         except Unsure:
             return None
+        self._changes.write(split)
         for tick in ticks:
             del lane.waiting[tick]
-        return Folded(block, records, {})
+        return Folded(block, split.records, split.counts)
 
 
 def column_pass(stage: Stage) -> ColumnPass | None:

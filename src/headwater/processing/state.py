@@ -205,16 +205,12 @@ class Table:
             ordered.sort()
         self._dirty.update((full, (body, _AS_IT_IS)) for full, body in zip(fulls, bodies, strict=True))
 
-    def holds_any(self, keys: Sequence[bytes]) -> bool:
-        """Whether one of these keys has a value; what the store has is asked in one step, and not kept."""
-        asked = []
-        for full in [self._prefix + key for key in keys]:
-            dirty = self._dirty.get(full)
-            if dirty is None:
-                asked.append(full)
-            elif dirty[0] is not None:
-                return True
-        return any(packed is not None for packed in self._store.get_many(asked))
+    def has_many(self, keys: Sequence[bytes]) -> list[bool]:
+        """Whether each of these keys has a value; what the store has is asked in one step, and not kept."""
+        fulls = [self._prefix + key for key in keys]
+        dirty = self._dirty
+        stored = iter(self._store.get_many([full for full in fulls if full not in dirty]))
+        return [(next(stored) if (entry := dirty.get(full)) is None else entry[0]) is not None for full in fulls]
 
     def put(self, key: bytes, value: Any) -> None:
         """Set a value; None deletes."""

@@ -51,7 +51,7 @@ def test_an_overlay_reads_as_a_map_of_all_that_was_put(
         if span[0] <= key < span[1]
     ]
     assert list(table(overlay).scan_many(spans)) == within
-    assert [table(overlay).holds_any([key]) for key in model] == [key in live for key in model]
+    assert table(overlay).has_many(list(model)) == [key in live for key in model]
     store.apply(overlay.changes())
     assert list(table(Overlay(store)).scan(start, end, reverse=reverse)) == expected
 

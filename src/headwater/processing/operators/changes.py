@@ -56,6 +56,10 @@ class Version(NamedTuple):
     row: Row | None
 
 
+Known = tuple[int, Row | None]
+"""The last version of an identity: its revision, and its row where there is one."""
+
+
 class Intake:
     """Records to versions. Stateless; raises `Misfit` for what no tick can take."""
 
@@ -86,7 +90,7 @@ class Changes:
     def __init__(self, spec: ChangesSpec, overlay: Overlay) -> None:
         form = RowForm(spec.types)
         self._kept = spec.kept
-        self._table = Table(
+        self.table = Table(
             overlay,
             spec.name,
             lambda version: pack([version[0], form.write(version[1])]),
@@ -97,12 +101,19 @@ class Changes:
         """The changes that a tick's versions make, in the order of first touch, and what became of the versions."""
         if not self._kept:
             return [(key, None, row) for key, _, _, row in versions if row is not None], {"folded": len(versions)}
+        pending: dict[bytes, Known] = {}
+        made = self.judge(versions, pending)
+        self.write(pending)
+        return made
+
+    def judge(self, versions: list[Version], pending: dict[bytes, Known]) -> tuple[list[Change], dict[str, int]]:
+        """As `tick`, but nothing is kept yet: `pending` holds what is to be, of earlier ticks too."""
         touched: dict[bytes, _Touched] = {}
         repeats = superseded = 0
         for key, identity, revision, row in versions:
             entry = touched.get(identity)
             if entry is None:
-                known = self._table.get(identity) or (0, None)
+                known = pending.get(identity) or self.table.get(identity) or (0, None)
                 entry = touched[identity] = _Touched(key, known[1], known[0], known[0], known[1])
             if revision > entry.revision:
                 entry.revision, entry.after = revision, row
@@ -113,11 +124,16 @@ class Changes:
         changes: list[Change] = []
         for identity, entry in touched.items():
             if entry.revision != entry.known:
-                self._table.put(identity, (entry.revision, entry.after))
+                pending[identity] = (entry.revision, entry.after)
             if entry.before != entry.after:
                 changes.append((entry.key, entry.before, entry.after))
         folded = len(versions) - repeats - superseded
         return changes, {"folded": folded, "repeats": repeats, "superseded": superseded}
+
+    def write(self, pending: Mapping[bytes, Known]) -> None:
+        """Keep these."""
+        for identity, version in pending.items():
+            self.table.put(identity, version)
 
 
 @dataclass(slots=True)

@@ -196,8 +196,12 @@ class Join:
     def _news(self, versions: Sequence[FactVersion]) -> tuple[list[FactVersion], dict[str, int]]:
         """The facts that say something new, in order, and the count of the others."""
         news, counts = [], {"folded": 0, "repeats": 0, "superseded": 0}
-        for version in versions:
-            place = sized(version.key) + ordered_integer(version.valid_from) + ordered_integer(version.valid_to)
+        places = [
+            sized(version.key) + ordered_integer(version.valid_from) + ordered_integer(version.valid_to)
+            for version in versions
+        ]
+        self._revisions.get_many(places)  # in one step; each is then at hand
+        for version, place in zip(versions, places, strict=True):
             known = self._revisions.get(place)
             if known is None or version.revision > known:
                 self._revisions.put(place, version.revision)
