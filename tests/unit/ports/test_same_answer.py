@@ -1,0 +1,182 @@
+"""A hundred questions of one history: SDK, columns, SQL and HTTP say what a plain fold says, also while others write."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from tests.unit.ports.http.serving import HTTP, Site
+from tests.unit.ports.test_answers import KEYS, PARTITIONS, World, level, order
+
+from headwater.ports.answers import Question
+from headwater.schemas.arrow import plain
+from headwater.schemas.payload import writer
+from headwater.sdk.query import Bounds, run
+from headwater.sdk.sql_text import read_query
+from headwater.sdk.table import Table
+from headwater.testing.conformance.answers import Asked, Port, Row, Told, a_hundred, expected, in_order
+from headwater.testing.source_products import order_events, stock_facts
+from headwater.testing.strategies import event_histories, fact_histories
+from headwater.timeline.instant import Instant
+
+Record = dict[str, Any]
+FEW = settings(max_examples=4, derandomize=True, deadline=None)
+EVENTS = event_histories({"n": st.integers(0, 9)}, key="k", length=30)
+FACTS = fact_histories({"count": st.integers(0, 9)}, key="p", keys=KEYS, length=20)
+
+
+def moment(at: int | None) -> Instant | None:
+    return None if at is None else Instant(at)
+
+
+class Sdk:
+    """`headwater.open`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
+        convert = writer(self.world.product.output.schema)
+        return [[convert(row) for row in self.rows(one)] for one in questions]
+
+    def rows(self, one: Asked) -> Sequence[Record]:
+        return self.table(one).rows
+
+    def table(self, one: Asked) -> Table:
+        opened, names = self.world.opened, self.world.product.output.output.key
+        key = None if one.key is None else dict(zip(names, one.key, strict=True))
+        if one.history:
+            return opened.history(key, recorded=moment(one.recorded))
+        return opened.as_of(valid=moment(one.valid), recorded=moment(one.recorded), key=key)
+
+
+class Columns(Sdk):
+    """The SDK's answers as Arrow tables."""
+
+    def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
+        return [[plain(row) for row in self.table(one).to_arrow().to_pylist()] for one in questions]
+
+
+class Forgetful(Sdk):
+    """A saboteur: it ignores the recorded moment."""
+
+    def rows(self, one: Asked) -> Sequence[Record]:
+        return super().rows(Asked(one.valid, None, one.key, one.history))
+
+
+class Generous(Sdk):
+    """A saboteur: its intervals are closed at both ends."""
+
+    def rows(self, one: Asked) -> Sequence[Record]:
+        earlier = None if one.valid is None else max(one.valid - 1, 0)
+        rows = super().rows(one)
+        return rows or super().rows(Asked(earlier, one.recorded, one.key, one.history))
+
+
+class Sql:
+    """`headwater.query`: all questions in one SELECT."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
+        text = " UNION ALL ".join(self._select(number, one) for number, one in enumerate(questions))
+        schema = self.world.product.output.schema
+
+        def read(one: Any) -> Any:
+            valid, recorded = (None if at is None else Instant.parse(at) for at in (one.valid, one.recorded))
+            question, answers = Question(valid, recorded), self.world.answers
+            return answers.history(question) if one.history else answers.as_of(question), schema
+
+        found: list[list[Row]] = [[] for _ in questions]
+        for row in run(read_query(text), read, Bounds(seconds=60)).rows.to_pylist():
+            found[row.pop("question")].append(plain(row))
+        return found
+
+    def _select(self, number: int, one: Asked) -> str:
+        names = self.world.product.output.output.key
+        name = str(self.world.product.name)
+        moments = [("recorded", one.recorded), *([] if one.history else [("valid", one.valid)])]
+        bound = "".join(f", {which} => '{Instant(at).iso()}'" for which, at in moments if at is not None)
+        where = " AND ".join(f"{part} = '{value}'" for part, value in zip(names, one.key or (), strict=False))
+        function = "history" if one.history else "as_of"
+        return f"SELECT {number} AS question, * FROM {function}('{name}'{bound})" + (f" WHERE {where}" if where else "")
+
+
+class Http:
+    """`headwater serve`, some records a page."""
+
+    def __init__(self, world: World) -> None:
+        self.site = Site(world)
+
+    def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
+        return [self._all(one) for one in questions]
+
+    def _all(self, one: Asked) -> list[Row]:
+        names = self.site.world.product.output.output.key
+        said = {f"key.{part}": value for part, value in zip(names, one.key or (), strict=False)} | {"limit": "7"}
+        for which, at in (("recorded", one.recorded), *([] if one.history else [("valid", one.valid)])):
+            if at is not None:
+                said[which] = Instant(at).iso()
+        page = self.site.get(f"{'history' if one.history else 'as-of'}?{urllib.parse.urlencode(said)}")
+        rows = list(page["records"])
+        while "next" in page:
+            page = self.site.follow(page["next"])
+            rows += page["records"]
+        return rows
+
+
+PORTS: list[Callable[[World], Port]] = [Sdk, Columns, Sql, Http]
+
+
+def ask(world: World, told: Told, questions: list[Asked], port: Port) -> None:
+    convert = writer(world.product.output.schema)
+    for one, rows in zip(questions, port.answers(questions), strict=True):
+        assert in_order(rows) == in_order(map(convert, expected(told, one))), (type(port).__name__, one)
+
+
+def check(world: World, records: list[Record], shape: Any, seed: int, ports: Sequence[Callable[[World], Port]]) -> None:
+    """What is written first is settled: what is asked of it then is asked again when all the rest is there."""
+    key = world.product.output.output.key
+    cut = seed % (len(records) + 1)
+    first = [one for one in records if cut and one["recorded_at"] <= records[cut - 1]["recorded_at"]]
+    later = records[len(first) :]
+    settled = first[-1]["recorded_at"] if first else None
+    world.write(*first, marked=settled)
+    made = [port(world) for port in ports]
+    final = a_hundred(Told(first, key, shape), seed, until=settled or 0)
+    for port in made:
+        ask(world, Told(first, key, shape), final, port)
+    world.write(*later)
+    whole = Told(records, key, shape)
+    again = [*final[:20], *a_hundred(whole, seed + 1)]
+    for port in made:
+        ask(world, whole, again, port)
+
+
+@FEW
+@given(EVENTS, st.integers(0, 1_000))
+def test_of_events(history: list[Record], seed: int) -> None:
+    check(World(order_events(partitions=PARTITIONS, ports=HTTP)), [order(one) for one in history], "event", seed, PORTS)
+
+
+@FEW
+@given(FACTS, st.integers(0, 1_000))
+def test_of_facts(history: list[Record], seed: int) -> None:
+    check(World(stock_facts(partitions=PARTITIONS, ports=HTTP)), [level(one) for one in history], "fact", seed, PORTS)
+
+
+@pytest.mark.parametrize("saboteur", [Forgetful, Generous])
+def test_a_port_that_says_otherwise_is_found_out(saboteur: Callable[[World], Port]) -> None:
+    @settings(max_examples=60, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
+    @given(FACTS, st.integers(0, 1_000))
+    def hunt(history: list[Record], seed: int) -> None:
+        world = World(stock_facts(partitions=PARTITIONS, ports=HTTP))
+        check(world, [level(one) for one in history], "fact", seed, [saboteur])
+
+    with pytest.raises(AssertionError):
+        hunt()
