@@ -1,4 +1,4 @@
-"""A hundred questions of one history: SDK, columns, SQL and HTTP say what a plain fold says, also while others write."""
+"""A hundred questions of one history: SDK, columns, SQL and HTTP say what a plain fold says, also during writes."""
 
 from __future__ import annotations
 
