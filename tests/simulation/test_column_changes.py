@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.simulation.roads import Log, Logs, compared
-from tests.simulation.test_column_join import COLUMNS, JOINED, ORDERS, RIGHT, SOME, chosen, facts, plain
+from tests.simulation.test_column_join import COLUMNS, JOINED, ORDERS, RIGHT, SOME, chosen, facts, plain, stepped
 from tests.simulation.test_column_join import FACTS as GRADES
 
 from headwater.errors import Fault
@@ -55,8 +55,9 @@ STAGES = [
     plan_of(totals, [EVENTS], TOTALS, tick=TICK).stages[0],
     plan_of(plain, [EVENTS, GRADES], JOINED, tick=TICK).stages[0],
     plan_of(chosen, [EVENTS, GRADES], SOME, tick=TICK).stages[0],
+    plan_of(stepped, [EVENTS, GRADES], SOME, tick=TICK).stages[0],
 ]
-NAMES = ["sums", "late", "totals", "joined", "chosen"]
+NAMES = ["sums", "late", "totals", "joined", "chosen", "stepped"]
 KEYS = st.sampled_from(["a", "b", "ä", ""])
 
 

@@ -19,6 +19,7 @@ from headwater.processing.column_steps import ColumnSteps, column_steps
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec, Intake, Version
 from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
+from headwater.processing.work import OutputRecord
 from headwater.schemas.unsure import Unsure
 
 _KINDS = frozenset({"assert", "correct", "retract"})
@@ -27,12 +28,13 @@ _KINDS = frozenset({"assert", "correct", "retract"})
 class Folded(NamedTuple):
     """Ticks closed in one step: what is to be published of them, if anything, and how many records went as columns.
 
-    `counts` are of those beside them that went row by row.
+    `counts` are of those beside them that went row by row; `said` is published where there is no block.
     """
 
     block: OutputBlock | None
     records: int
     counts: dict[str, int]
+    said: Sequence[OutputRecord] = ()
 
 
 class EventsIntake:

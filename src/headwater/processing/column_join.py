@@ -19,22 +19,25 @@ from headwater.processing.chain import Chain
 from headwater.processing.column_changes import ColumnChanges, NewRows
 from headwater.processing.column_intake import EventsIntake, FactsBlocks, Folded, fields_of, takes_events
 from headwater.processing.column_state import arrow_type, joined_keys, ordered_integers, packable, packed_rows
+from headwater.processing.column_steps import column_steps
+from headwater.processing.compiler import Operation
 from headwater.processing.expressions import Column
 from headwater.processing.graph import Map
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec
 from headwater.processing.operators.core import Change, key_function
 from headwater.processing.operators.join_as_of import FactsSpec, FactVersion, JoinSpec
-from headwater.processing.operators.publish import Numbered, Publish, PublishSpec, two_values
+from headwater.processing.operators.publish import Publish, PublishSpec, two_values
 from headwater.processing.packing import sized
 from headwater.processing.steps import Stage
+from headwater.processing.work import OutputRecord
 from headwater.schemas.unsure import Unsure
 
 LEAST_ROWS = 32  # of ticks joined in one step: below, the row road costs less
 
 
 def joinable(stage: Stage) -> bool:
-    """Whether a stage is one join of events, published as it is, of what columns can hold."""
+    """Whether a stage is one join of events and what columns can do to joined rows, of what columns can hold."""
     if not stage.ticks or len(stage.inputs) != 2 or stage.output.kind != "product" or stage.further:
         return False
     changes, facts = (entry.logic for entry in stage.inputs)
@@ -42,11 +45,11 @@ def joinable(stage: Stage) -> bool:
     if not takes_events(changes) or not isinstance(facts, FactsSpec) or len(operations) != 1:
         return False
     join = operations[0].spec
-    if type(join) is not JoinSpec or join.right is not facts or not operations[0].picks:
+    if type(join) is not JoinSpec or join.right is not facts or not _stepped(operations[0]):
         return False
     if type(publish) is not PublishSpec or publish.shape != "event" or publish.pieces or publish.conversions:
         return False
-    if join.columns != changes.gives or not set(publish.columns) <= set(join.names):
+    if join.columns != changes.gives or not set(publish.columns) <= operations[0].wanted.keys():
         return False
     types = dict(zip(join.columns, join.types, strict=True))
     if any(types[name].nullable for name in (*join.on, join.instant, "event_id")):
@@ -54,6 +57,13 @@ def joinable(stage: Stage) -> bool:
     # What is computed of facts may not fit into 64 bits, and is not looked at before it is joined.
     whole = not _computes(facts) or all(type_.kind != "integer" for type_ in facts.types)
     return whole and packable(join.types) and packable(facts.types)
+
+
+def _stepped(operation: Operation) -> bool:
+    """Whether what is done to joined rows can be done over columns, and leaves them their identity."""
+    if any("event_id" in dict(step.fields) for step in operation.rows if isinstance(step, Map)):
+        return False
+    return operation.picks or column_steps(operation.rows, operation.given, operation.wanted) is not None
 
 
 def _computes(facts: FactsSpec) -> bool:
@@ -83,7 +93,10 @@ class JoinRoad:
         self._events = EventsIntake(changes, stage.tick)
         self._changes = ColumnChanges(changes, chain.changes[self._left], fields_of(changes))
         self._facts = FactsBlocks(stage.inputs[1].logic, stage.tick)
-        self._spec: JoinSpec = stage.logic.operations[0].spec
+        operation: Operation = stage.logic.operations[0]
+        self._spec: JoinSpec = operation.spec
+        self._step, self._wanted = operation.step, list(operation.wanted)
+        self._steps = None if operation.picks else column_steps(operation.rows, operation.given, operation.wanted)
         self._published: tuple[str, ...] = stage.output.logic.columns
         self._chain = chain
         self._join = chain.operators[0]
@@ -131,10 +144,11 @@ class JoinRoad:
         for tick in ticks:
             left.waiting.pop(tick, None)
         facts: list[FactVersion] = [fact for tick in ticks for fact in right.waiting.pop(tick, (0, ()))[1]]
-        block, counts = self._joined(rows, {tick: split.changes.get(tick, []) for tick in ticks}, facts)
+        changes = {tick: split.changes.get(tick, []) for tick in ticks}
+        block, said, counts = self._joined(rows, changes, facts)
         for name, number in split.counts.items():
             counts[name] = counts.get(name, 0) + number
-        return Folded(block, split.records, counts)
+        return Folded(block, split.records, counts, said)
 
     def _new_rows(self, new: NewRows) -> _Rows:
         """These rows with their places; raises `Unsure`, with nothing changed, where one of them may not be new."""
@@ -176,39 +190,63 @@ class JoinRoad:
 
     def _joined(
         self, rows: _Rows, changes: Mapping[int, list[Change]], facts: Sequence[FactVersion]
-    ) -> tuple[OutputBlock | None, dict[str, int]]:
-        """Join; what the changes of each tick and the facts of an only one give is said with the new rows."""
-        again: list[tuple[int, Numbered]] = []
+    ) -> tuple[OutputBlock | None, list[OutputRecord], dict[str, int]]:
+        """Join; what the changes of each tick and the facts of an only one give is said with the new rows, as records
+        where the steps behind the join are not sure of those.
+        """
+        again: list[OutputRecord] = []
         counts: dict[str, int] = {}
         if facts or any(changes.values()):
             for tick, some in changes.items():
                 made, counts = self._join.tick(some, facts)  # where there are facts there is one tick
                 end = (tick + 1) * self._tick - 1
-                again += [(end, one) for one in self._publish.tick(self._chain.stepped(0, made), end)]
+                said = self._publish.tick(self._chain.stepped(0, made), end)
+                again += [OutputRecord(key, record, end) for key, record in said]
         if again:
             _require_apart(again, rows)
-        if not again and not len(rows.ticks):
-            return None, counts
         if rows.places:
             bodies = packed_rows([rows.columns[name] for name in self._spec.columns])
             self._join.rows.put_packed(rows.places, bodies)
-        columns = self._given(rows, self._taken(rows))
-        recorded = (rows.ticks + 1) * self._tick - 1
+        joined = self._given(rows, self._taken(rows))
+        try:
+            made, kept = (joined, None) if self._steps is None else self._steps(joined)
+            return self._block(rows, made, kept, again), [], counts
+        except (Unsure, OverflowError, pa.ArrowInvalid):
+            return None, sorted([*again, *self._by_rows(rows, joined)], key=_place), counts
+
+    def _block(self, rows: _Rows, made: Any, kept: Any, again: Sequence[OutputRecord]) -> OutputBlock | None:
+        """What is published of new rows and of those that are said again, in the order of `publish`."""
+        recorded, keys = (rows.ticks + 1) * self._tick - 1, rows.keys.take(rows.codes)
+        if kept is not None:
+            recorded, keys = recorded[kept], keys.take(pa.array(kept))
+        if not again and not len(recorded):
+            return None
+        columns = {name: made.column(name) for name in self._published}
         columns["recorded_at"] = pa.array(recorded, pa.int64())
         columns["kind"] = pa.repeat("assert", len(recorded))
         columns["revision"] = pa.repeat(1, len(recorded))
-        keys = rows.keys.take(rows.codes)
         if again:
-            keys = pa.concat_arrays([keys, pa.array([one.key for _, one in again], pa.binary())])
-            recorded = np.concatenate([recorded, [end for end, _ in again]])
+            keys = pa.concat_arrays([keys, pa.array([one.key for one in again], pa.binary())])
+            recorded = np.concatenate([recorded, [one.recorded_at for one in again]])
             columns = {
-                name: pa.concat_arrays([column, pa.array([one.record[name] for _, one in again], column.type)])
+                name: pa.concat_arrays([column, pa.array([one.record[name] for one in again], column.type)])
                 for name, column in columns.items()
             }
         told = pa.table({"recorded_at": recorded, "key": keys, "event": columns["event_id"]})
         order = pc.sort_indices(told, [(name, "ascending") for name in told.column_names])
         columns = {name: column.take(order) for name, column in columns.items()}
-        return OutputBlock(keys.take(order).to_pylist(), recorded[order.to_numpy()], columns), counts
+        return OutputBlock(keys.take(order).to_pylist(), recorded[order.to_numpy()], columns)
+
+    def _by_rows(self, rows: _Rows, joined: Any) -> Iterator[OutputRecord]:
+        """What is published of new rows, each through the steps behind the join by itself."""
+        keys = rows.keys.take(rows.codes).to_pylist()
+        values = zip(*(joined.column(name).to_pylist() for name in joined.schema.names), strict=True)
+        for key, tick, row in zip(keys, rows.ticks.tolist(), values, strict=True):
+            made = row if self._step is None else self._step(row)
+            if made is not None:
+                end = (tick + 1) * self._tick - 1
+                record = dict(zip(self._wanted, made, strict=True))
+                yield OutputRecord(key, record | {"recorded_at": end, "kind": "assert", "revision": 1}, end)
 
     def _taken(self, rows: _Rows) -> list[Any]:
         """The columns that the right gives to each row; none of them where nothing holds."""
@@ -219,14 +257,18 @@ class JoinRoad:
             for place, type_ in enumerate(self._spec.right.types)
         ]
 
-    def _given(self, rows: _Rows, taken: Sequence[Any]) -> dict[str, Any]:
+    def _given(self, rows: _Rows, taken: Sequence[Any]) -> Any:
+        """The columns that the join gives."""
         both = [*(rows.columns[name] for name in self._spec.columns), *taken]
-        where = dict(zip(self._spec.names, self._spec.gives, strict=True))
-        return {name: both[where[name]] for name in self._published}
+        return pa.RecordBatch.from_arrays([both[place] for place in self._spec.gives], names=list(self._spec.names))
 
 
-def _require_apart(again: Sequence[tuple[int, Numbered]], rows: _Rows) -> None:
+def _place(one: OutputRecord) -> tuple[int, bytes, bytes]:
+    return one.recorded_at, one.key, one.record["event_id"].encode()
+
+
+def _require_apart(again: Sequence[OutputRecord], rows: _Rows) -> None:
     """As `publish` has it: a row that is said again and one that is new are not of one identity."""
     identities = set(rows.identities)
-    if any(sized(key) + record["event_id"].encode() in identities for _, (key, record) in again):
+    if any(sized(one.key) + one.record["event_id"].encode() in identities for one in again):
         raise two_values()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ from headwater.processing.compile_inputs import branches_of, changes_inputs, lie
 from headwater.processing.field_types import FieldType
 from headwater.processing.graph import (
     HIDDEN,
+    Filter,
     Graph,
     Map,
     stateful,
@@ -39,11 +40,17 @@ STATE_LAYOUT = 3
 
 @dataclass(frozen=True)
 class Operation:
-    """One operator of a stage, and what is done row by row to what it gives; `picks` where that is to pick columns."""
+    """One operator of a stage, and what is done row by row to what it gives; `picks` where that is to pick columns.
+
+    `rows` are what `step` was compiled from: steps over columns `given`, to those `wanted`, each with its type.
+    """
 
     spec: Any
     step: RowStep | None
     picks: bool = False
+    rows: tuple[Map | Filter, ...] = ()
+    given: Mapping[str, FieldType] = field(default_factory=dict)
+    wanted: Mapping[str, FieldType] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,9 @@ class _Stages:
         self._keep(part.line, made.keeps)
         self._inputs.extend(made.inputs)
         self._forms.append(made.form)
-        self._operations.append(Operation(made.spec, part.compiled(), not part.rows))
+        columns = dict(zip(part.given, types_of(relate(self._graph, step), part.given), strict=True))
+        wanted = dict(zip(part.wanted, types_of(relate(self._graph, part.last), part.wanted), strict=True))
+        self._operations.append(Operation(made.spec, part.compiled(), not part.rows, part.rows, columns, wanted))
         self._name = given.name or self._name
 
     def _keep(self, line: int, columns: Iterable[tuple[str, FieldType]]) -> None:

@@ -193,18 +193,26 @@ class StageTask:
                         lane.waiting[closed] = (offset, columns.rows(topic, items))
                 before = len(self._records)
                 self._close(closed)
-                if len(self._records) > before and self._blocks:
-                    # Records are written before blocks: what came before these must be records too.
-                    self._records[before:before] = [record for block in self._blocks for record in block.records()]
-                    self._blocks.clear()
+                self._in_order(before)
             else:
                 self.counts.add(closed.counts)
                 self.counts.folded += closed.records
                 self.counts.columnar += closed.records
+                before = len(self._records)
+                for one in closed.said:
+                    self._records.append(one)
+                    self.counts.wrote(one.record["kind"])
+                self._in_order(before)
                 if closed.block is not None:
                     self._blocks.append(closed.block)
                     self.counts.written += len(closed.block)
                     self.counts.corrections += closed.block.corrections()
+
+    def _in_order(self, before: int) -> None:
+        """Records are written before blocks: what came before those from `before` on must be records too."""
+        if len(self._records) > before and self._blocks:
+            self._records[before:before] = [record for block in self._blocks for record in block.records()]
+            self._blocks.clear()
 
     def _close(self, tick: int) -> None:
         end = (tick + 1) * self._tick - 1
