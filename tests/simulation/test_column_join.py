@@ -204,12 +204,12 @@ def _says_nothing_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def _takes_what_has_ended(patch: pytest.MonkeyPatch) -> None:
-    whole = Timelines.at_many
+    whole = road.held_at
 
-    def at_many(self: Timelines, keys: Any, of_row: Any, instants: Any) -> Any:
-        return whole(self, keys, of_row, [instant - 1 for instant in instants])
+    def held_at(kept: Timelines, keys: Any, of_row: Any, instants: Any) -> Any:
+        return whole(kept, keys, of_row, instants - 1)
 
-    patch.setattr(Timelines, "at_many", at_many)
+    patch.setattr(road, "held_at", held_at)
 
 
 def _keeps_no_rows(patch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.processing.blocks import Part
-from headwater.processing.column_state import arrow_type, joined_keys, packed_rows
+from headwater.processing.column_state import arrow_type, joined_keys, packed_rows, sized_keys
 from headwater.processing.operators.changes import Changes, ChangesSpec, Intake, Known, Version
 from headwater.processing.operators.core import Change
-from headwater.processing.packing import sized
 from headwater.schemas.unsure import Unsure
 
 _RETRACT = pa.scalar("retract")
@@ -147,10 +146,8 @@ def _of_records(part: Part, name: str) -> Any:
 
 def _identities(parts: Sequence[Part]) -> list[bytes]:
     keys = pa.chunked_array([part.block.keys.slice(part.start, part.end - part.start) for part in parts])
-    coded = keys.combine_chunks().dictionary_encode()
-    prefixes = pa.array([sized(key) for key in coded.dictionary.to_pylist()], pa.binary())
     events = pa.chunked_array([_of_records(part, "event_id") for part in parts]).combine_chunks()
-    return joined_keys([prefixes.take(coded.indices), events.cast(pa.binary())])
+    return joined_keys([sized_keys(keys.combine_chunks()), events.cast(pa.binary())])
 
 
 def _records_of_rows(parts: Sequence[Part]) -> Any:

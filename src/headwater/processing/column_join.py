@@ -18,8 +18,16 @@ from headwater.processing.blocks import Block, OutputBlock, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import ColumnChanges, NewRows
 from headwater.processing.column_intake import EventsIntake, FactsBlocks, Folded, fields_of, takes_events
-from headwater.processing.column_state import arrow_type, joined_keys, ordered_integers, packable, packed_rows
+from headwater.processing.column_state import (
+    arrow_type,
+    joined_keys,
+    ordered_integers,
+    packable,
+    packed_rows,
+    sized_keys,
+)
 from headwater.processing.column_steps import column_steps
+from headwater.processing.column_timelines import held_at
 from headwater.processing.compiler import Operation
 from headwater.processing.expressions import Column
 from headwater.processing.graph import Map
@@ -156,7 +164,7 @@ class JoinRoad:
         for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
             if columns[name].type != arrow_type(type_):
                 raise Unsure
-        prefixes = pa.array([sized(key) for key in coded.dictionary.to_pylist()], pa.binary()).take(coded.indices)
+        prefixes = sized_keys(new.keys)
         events = columns["event_id"].cast(pa.binary())
         rows = _Rows(
             new.ticks,
@@ -180,10 +188,8 @@ class JoinRoad:
     def _own(self, columns: Mapping[str, Any]) -> Any:
         """The left's own key of each row, sized."""
         first = columns[self._spec.key[0]]
-        if len(self._spec.key) == 1 and not first.null_count:
-            coded = first.dictionary_encode()
-            distinct = [sized(self._key((value,))) for value in coded.dictionary.to_pylist()]
-            return pa.array(distinct, pa.binary()).take(coded.indices)
+        if len(self._spec.key) == 1 and first.type == pa.string() and not first.null_count:
+            return sized_keys(first.cast(pa.binary()))
         values = list(zip(*[columns[name].to_pylist() for name in self._spec.key], strict=True))
         sizes = {row: sized(self._key(row)) for row in set(values)}
         return pa.array([sizes[row] for row in values], pa.binary())
@@ -250,10 +256,11 @@ class JoinRoad:
 
     def _taken(self, rows: _Rows) -> list[Any]:
         """The columns that the right gives to each row; none of them where nothing holds."""
-        codes, instants = rows.codes.to_numpy().tolist(), rows.columns[self._spec.instant].to_numpy().tolist()
-        held = self._join.facts.at_many(rows.keys.to_pylist(), codes, instants)
+        instants = rows.columns[self._spec.instant].to_numpy()
+        held, which = held_at(self._join.facts, rows.keys.to_pylist(), rows.codes.to_numpy(), instants)
+        chosen = pa.array(which, mask=which < 0)
         return [
-            pa.array([None if row is None else row[place] for row in held], arrow_type(type_))
+            pa.array([row and row[place] for row in held], arrow_type(type_)).take(chosen)
             for place, type_ in enumerate(self._spec.right.types)
         ]
 

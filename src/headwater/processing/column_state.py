@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.processing.field_types import FieldType
+from headwater.schemas.unsure import Unsure
 
 _ARROW = {"string": pa.string(), "integer": pa.int64(), "instant": pa.int64(), "boolean": pa.bool_()}
 _QUOTE, _BACKSLASH, _SPACE = 0x22, 0x5C, 0x20
 _NOTHING = pa.scalar(b"", pa.binary())
+_LENGTHS = 1 << 16  # of parts of a key lie in two bytes
 _SIGN = np.uint64(1 << 63)
 
 
@@ -54,10 +56,26 @@ def joined_keys(parts: Sequence[Any]) -> list[bytes]:
     return found
 
 
+def sized_keys(parts: Any) -> Any:
+    """What `sized` makes of each of these bytes; raises `Unsure` where one is too long for that.
+
+    >>> sized_keys(pa.array([b"JFK", b""])).to_pylist()
+    [b'\\x00\\x03JFK', b'\\x00\\x00']
+    """
+    lengths = pc.binary_length(parts).to_numpy()
+    if len(lengths) and int(lengths.max()) >= _LENGTHS:
+        raise Unsure
+    return pc.binary_join_element_wise(_fixed(lengths.astype(">u2"), 2), parts, _NOTHING)
+
+
 def ordered_integers(values: Any) -> Any:
     """What `ordered_integer` makes of each number."""
     turned = (values.astype(np.int64).view(np.uint64) ^ _SIGN).astype(">u8")
-    fixed = pa.Array.from_buffers(pa.binary(8), len(values), [None, pa.py_buffer(turned.tobytes())])
+    return _fixed(turned, 8)
+
+
+def _fixed(numbers: Any, size: int) -> Any:
+    fixed = pa.Array.from_buffers(pa.binary(size), len(numbers), [None, pa.py_buffer(numbers.tobytes())])
     return fixed.cast(pa.binary())
 
 

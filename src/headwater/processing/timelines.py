@@ -60,21 +60,10 @@ class Timelines:
             else:
                 self._long.add(key)
 
-    def at_many(self, keys: Sequence[bytes], of_row: Sequence[int], instants: Sequence[int]) -> list[Row | None]:
-        """What holds at each instant of its key, which is told by its place among the keys."""
+    def pieces(self, keys: Sequence[bytes]) -> list[Sequence[Piece] | None]:
+        """The pieces of each key in their order; None where they are too many to be kept."""
         self.load(keys)
-        kept = [self._kept.get(key) for key in keys]
-        made: list[Row | None] = []
-        for place, instant in zip(of_row, instants, strict=True):
-            pieces = kept[place]
-            if pieces is None:
-                made.append(self.at(keys[place], instant))
-            elif not pieces:
-                made.append(None)
-            else:
-                start, end, row = pieces[bisect_left(pieces, (instant + 1,)) - 1]
-                made.append(row if start <= instant < end else None)
-        return made
+        return [self._kept.get(key) for key in keys]
 
     def override(self, key: bytes, valid_from: int, valid_to: int, row: Row | None) -> None:
         """A row (None: nothing) speaks for its whole interval; of what was there the pieces left and right stay."""

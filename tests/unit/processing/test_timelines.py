@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.processing import timelines
+from headwater.processing.column_timelines import held_at
 from headwater.processing.operators.core import OPEN
 from headwater.processing.packing import pack, unpack
 from headwater.processing.state import MemoryStore, Overlay, Table
@@ -71,7 +73,8 @@ def agree(kept: Timelines, plain: dict[bytes, Timeline]) -> None:
     asked = [(place, instant) for place in range(len(KEYS)) for instant in INSTANTS]
     expected = [fact["row"] if (fact := plain[KEYS[place]].at(instant)) else None for place, instant in asked]
     assert [kept.at(KEYS[place], instant) for place, instant in asked] == expected
-    assert kept.at_many(KEYS, [place for place, _ in asked], [instant for _, instant in asked]) == expected
+    rows, which = held_at(kept, KEYS, *(np.array(column) for column in zip(*asked, strict=True)))
+    assert [None if place < 0 else rows[place] for place in which.tolist()] == expected
 
 
 @settings(max_examples=60, deadline=None)
