@@ -25,6 +25,7 @@ from headwater.timeline.instant import Instant
 COMMAND_KEY = b"command/"
 REPORT_KEY = b"report/"
 WHO_LIMIT, WHY_LIMIT, VALUE_LIMIT = 200, 1_000, 1_000_000  # letters, letters, bytes
+OPEN_MS = 5_000  # of a writer's transaction: what one that was killed left open hides later commands for as long
 DOES = ("pause", "resume")
 
 
@@ -118,7 +119,7 @@ def give(
     known = commands(broker, product, major)
     if does == (known[-1].does if known else "resume"):
         return False
-    sink = broker.sink(naming.control_transactional_id(product, major, "commands"))
+    sink = broker.sink(naming.control_transactional_id(product, major, "commands"), timeout_ms=OPEN_MS)
     now: Instant = clock.now()
     try:
         sink.open()

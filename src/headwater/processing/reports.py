@@ -17,7 +17,7 @@ from headwater.naming import ProductName
 from headwater.ports.protocol import Broker, TransactionalSink
 from headwater.ports.reading import places_of, read_to_end
 from headwater.ports.record import Message
-from headwater.processing.commands import REPORT_KEY, fields_of
+from headwater.processing.commands import OPEN_MS, REPORT_KEY, fields_of
 from headwater.processing.steps import Plan
 from headwater.processing.surroundings import Account, Place
 from headwater.timeline.clock import Clock
@@ -129,7 +129,7 @@ class Reports:
 
     def _write(self, due: Mapping[tuple[ProductName, str], Report]) -> None:
         if self._sink is None:
-            self._sink = self._broker.sink(self._id)
+            self._sink = self._broker.sink(self._id, timeout_ms=OPEN_MS)
             self._sink.open()
         self._sink.begin()
         for (product, stage), report in due.items():

@@ -102,6 +102,7 @@ def test_odps_names_the_contracts_that_odcs_writes() -> None:
             "discoverability",
             "observability",
             "control",
+            *(["control"] if product.product.inputs else []),
         ]
 
 

@@ -106,8 +106,17 @@ def _outputs(product: ResolvedProduct, output: ResolvedOutput, inputs: list[Json
 
 
 def _management(product: ResolvedProduct) -> list[JsonObject]:
-    """The three ports that every product has beside its data. Topics are there today; the rest is named by its kind."""
+    """The ports that every product has beside its data. Topics are there today; the rest is named by its kind."""
     name, major = product.name, product.major
+    commands: list[JsonObject] = [
+        {
+            "name": "commands",
+            "content": "control",
+            "type": "topic",
+            "channel": naming.control_topic(name, major),
+            "description": "Pause and resume, with who, when and why; how each worker's partitions stand.",
+        }
+    ]
     return [
         {
             "name": "discovery",
@@ -129,6 +138,7 @@ def _management(product: ResolvedProduct) -> list[JsonObject]:
             "channel": naming.quarantine_topic(name, major),
             "description": "Records that could not be published, whole, with the reason; repaired from there.",
         },
+        *(commands if product.product.inputs else []),
     ]
 
 
