@@ -94,7 +94,7 @@ def every_batch() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(left=amended(), right=facts(), seed=st.integers(0, 1 << 30))
 def test_both_roads_say_the_same_bytes_under_any_cut_and_crash(stage: Stage, left: Log, right: Log, seed: int) -> None:
     with every_batch():

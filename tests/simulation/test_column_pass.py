@@ -83,7 +83,7 @@ def logs(draw: st.DrawFn, topic: str) -> Log:
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 1 << 30))
 def test_both_roads_say_the_same_under_any_cut_and_crash(stage: Stage, data: st.DataObject, seed: int) -> None:
     topic = stage.inputs[0].topic

@@ -30,13 +30,13 @@ def check(rows: list[Any], cut: int = 0) -> None:
     assert packed_rows(columns_of(rows, cut)) == [pack(row) for row in rows]
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(ROWS, st.integers(0, 2))
 def test_rows_are_packed_as_one_by_one(rows: list[Any], cut: int) -> None:
     check(rows, cut)
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=3), INT64), max_size=8))
 def test_keys_are_those_of_rows(parts: list[tuple[bytes, int]]) -> None:
     sizes = pa.array([sized(key) for key, _ in parts], pa.binary())

@@ -77,7 +77,7 @@ def agree(kept: Timelines, plain: dict[bytes, Timeline]) -> None:
     assert [None if place < 0 else rows[place] for place in which.tolist()] == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(BATCHES, st.sampled_from([(99, 999), (2, 999), (0, 999), (3, 5)]))
 def test_what_holds_is_what_the_last_fact_said(batches: Any, limits: tuple[int, int]) -> None:
     check(batches, limits)
