@@ -298,3 +298,54 @@ def test_topics_of_a_product_that_only_filters_are_the_same_by_both_roads(
         assert life.columnar > 400 if least == 4 else not life.columnar
     assert any(name == TRACEPARENT for message in found[1][naming.topic(SELECTED, 1)] for name, _ in message.headers)
     assert found[0] == found[1]
+
+
+AMENDED, AMENDED_TOTALS = ProductName("shop", "amended"), ProductName("shop", "amended_totals")
+
+
+def amendments(seed: int, schema: Any, schema_id: int) -> list[tuple[list[tuple[bytes, bytes | None, int]], int]]:
+    """Transactions of orders, of which one in twenty is corrected, repeated or taken back by a later one."""
+    chance, encode = random.Random(seed), RowCodec(schema).encode
+    made, recorded_at, said = [], START, list[dict[str, Any]]()
+    for _ in range(20):
+        values: list[tuple[bytes, bytes | None, int]] = []
+        for _ in range(chance.randrange(1, 90)):
+            recorded_at += chance.choice([0, 0, 1_000, 30_000])
+            if said and not chance.randrange(20):
+                kind = chance.choice(["correct", "correct", "retract", "assert"])
+                record = said[chance.randrange(len(said))]
+                revision = record["revision"] + (kind != "assert")
+                record |= {"kind": kind, "revision": revision, "recorded_at": recorded_at, "amount_cents": 7}
+            else:
+                record = order(len(said), recorded_at, chance)
+                said.append(record)
+            values.append((record["customer"].encode(), frame(schema_id, encode(record)), recorded_at))
+        made.append((values, recorded_at - 1))
+        recorded_at += chance.choice([1, 50_000, 250_000])
+    return made
+
+
+def test_topics_of_a_fold_of_corrected_orders_are_the_same_by_both_roads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = []
+    for least in (4, 1 << 60):
+        for module in (columns, task):
+            monkeypatch.setattr(module, "LEAST_ROWS", least)
+        life, chance = Life(tmp_path / str(least), AMENDED_TOTALS), random.Random(5)
+        output = life.mesh.product(AMENDED).output
+        registration = life.registry.find(output.subject, output.schema)
+        assert registration is not None
+        for values, through in amendments(5, output.schema, registration.id):
+            life.feed(values, through, AMENDED)
+            if chance.randrange(2):
+                life.work(chance.randrange(2, 6))
+        life.feed([], START + 600_000_000, AMENDED)
+        life.work(20)
+        found.append(life.written())
+        assert life.columnar > 400 if least == 4 else not life.columnar
+    assert set(found[0]) == set(found[1])
+    for name, messages in found[1].items():
+        assert sorted(map(_said, found[0][name])) == sorted(map(_said, messages)), name
+        if not name.endswith("changelog"):
+            assert found[0][name] == messages, name
