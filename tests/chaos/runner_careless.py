@@ -1,4 +1,4 @@
-"""A saboteur of P2: a runner that slept and does not ask its group: it commits what it has made without its offsets.
+"""A saboteur of P2: a runner that slept and asks neither its clock nor its group: it commits without its offsets.
 
 The broker tells a sleeper only by them that another has its partitions: its outputs come beside the other's.
 """
@@ -19,7 +19,8 @@ _began = threading.local()
 
 
 def commit(self: Any, works: Any, source: Any) -> int:
-    """As the engine's; it looks at the clock."""
+    """As the engine's, but that it may take as long as it likes."""
+    self._in_time = lambda: None
     _began.at = time.monotonic()
     return _commit(self, works, source)
 

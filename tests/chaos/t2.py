@@ -32,6 +32,7 @@ SECOND, HOUR = 1_000_000, 3_600_000_000
 AHEAD = 5 * SECOND  # less than what a relay believes of a database
 PHASES = ("right", "behind", "ahead", "far ahead", "drifting", "apart")
 PHASE_SECONDS, STEPS = 3.0, 6
+PUBLISHES_SECONDS = 20.0  # a phase in which a relay that is short of CPU reads nothing would be none
 
 
 @dataclass
@@ -105,3 +106,6 @@ def _phase(made: Clocks, name: str, chance: random.Random) -> None:
             off = {"behind": -HOUR, "ahead": AHEAD, "far ahead": HOUR}.get(name, 0)
             made.set(off, 0, -off)
         time.sleep(PHASE_SECONDS / STEPS)
+    if name != "far ahead":  # then rows wait
+        before = made.published()
+        downstream.until(lambda: made.published() > before, PUBLISHES_SECONDS)
