@@ -85,7 +85,7 @@ class Processors(Downstream):
         """Whether a runner's transaction is open."""
         names = topics.admin(self.stack.kafka_address).list_topics(timeout=10).topics
         places = [
-            place for name, about in names.items() if self._mine(name)
+            place for name, about in names.items() if self._mine(name) and not name.endswith(".control")
             for place in topics.places_of([name], len(about.partitions))
         ]  # fmt: skip
         return topics.open_transactions(self.stack.kafka_address, places)

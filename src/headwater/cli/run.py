@@ -128,8 +128,11 @@ class _Reporter:
         elif happening == "product.told":
             stands = "is paused after the transaction at hand" if fields["paused"] else "goes on"
             self._say(f"{fields['product']} {stands}, by {fields['by']}: {fields['why']}")
-        elif happening == "product.misdirected":
-            self._say(f"{fields['product']}: offset {fields['offset']} of its control topic is no command; passed over")
+        elif happening == "product.misdirected" and (count := self._aside.worth_saying((fields["product"], happening))):
+            self._say(
+                f"{fields['product']}: {count} record{'s' if count > 1 else ''} of its control topic passed over, the "
+                f"last at offset {fields['offset']}: no command"
+            )
         elif happening == "product.failed" and fields["others"]:  # the last one's reason is the command's own error
             self._say(
                 f"{fields['product']} ends: {fields['reason']}; {fields['others']} go on\n"
