@@ -139,8 +139,10 @@ def encoded(log: WideLog, frame: bytes) -> Iterator[Encoded]:
         keys = np.ascontiguousarray(names).view(f"S{names.shape[1]}").ravel().tolist()
         where = partitions(names, PARTITIONS).tolist()
         moments = (some.recorded_at // 1_000).tolist()
-        for key, body, partition, moment in zip(keys, bodies.to_pylist(), where, moments, strict=True):
-            yield Encoded(key, frame + body, partition, moment)
+        _, places, data = bodies.buffers()
+        ends, every = np.frombuffer(places, np.int32).tolist(), data.to_pybytes()  # ten times as quick as its values
+        for number, (key, partition, moment) in enumerate(zip(keys, where, moments, strict=True)):
+            yield Encoded(key, frame + every[ends[number] : ends[number + 1]], partition, moment)
 
 
 def read(messages: Iterable[Message], *, ours: bool) -> Said:
