@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -172,11 +173,21 @@ def workloads(bids: int) -> Mapping[str, Callable[[], Workload]]:
 
 
 def said(messages: Iterable[Message], read: Read, *, whole: bool) -> Iterator[Said]:
-    """What was read back. `whole`: with recorded time, kind and revision after the values, which a rival has not."""
+    """What was read back. `whole`: with recorded time, kind and revision after the values, which a rival has not.
+
+    Flink deletes, by a key without a value, what its filter lets through no more, and also what it never let through.
+    """
+    standing: set[str] = set()
     for message in messages:
+        if not whole and not message.value():
+            group = "@".join(map(str, json.loads(message.key() or b"{}").values()))
+            if group in standing:
+                yield Said(group, TAKEN_BACK)
+            continue
         reader = AvroReader(message.value() or b"", FRAME_BYTES)
         group, values = read(reader)
         if not whole:
+            standing.add(group)
             yield Said(group, values)
             continue
         recorded_at, kind, revision = reader.long(), reader.long(), reader.long()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from bench.filling import encode
 from bench.flink_queries import FLINK
-from bench.history import History
+from bench.history import TAKEN_BACK, History, Said
 from bench.last_bids import newest
 from bench.nexmark import NexmarkLog
-from bench.queries import QUERIES
+from bench.queries import QUERIES, said
 from bench.sellers import QUERIES as SELLERS
 from bench.systems.flink import SERVICES, without_clusters
 
@@ -47,3 +49,26 @@ def test_the_newest_bid_of_a_pair_is_by_valid_time_and_not_by_arrival() -> None:
     for bid in sorted(log.all_bids(), key=lambda one: (one.occurred_at, one.event_id)):
         last[f"{bid.bidder}@{bid.auction}"] = (bid.price, bid.occurred_at)
     assert {pair: known[-1][0] for pair, known in History(newest(log)).versions.items()} == last
+
+
+class Deleted:
+    """A record without a value."""
+
+    def __init__(self, key: bytes, value: bytes | None = None) -> None:
+        self._both = key, value
+
+    def key(self) -> bytes:
+        """Its key."""
+        return self._both[0]
+
+    def value(self) -> bytes | None:
+        """Its value."""
+        return self._both[1]
+
+
+def test_what_is_deleted_counts_where_it_was_said_before() -> None:
+    key = b'{"person":"p1","valid_from":5}'
+    body = b"frame" + encode("string", "p1") + encode("long", 5) + bytes([0, 2]) + encode("string", "Ann") + bytes([4])
+    messages: list[Any] = [Deleted(key), Deleted(key, body), Deleted(key)]
+    found = list(said(messages, SELLERS["q8"].read, whole=False))
+    assert found == [Said("p1@5", ("Ann", 2)), Said("p1@5", TAKEN_BACK)]
