@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.filling import encode
 from bench.flink_queries import FLINK
 from bench.history import TAKEN_BACK, History, Said
 from bench.last_bids import newest
@@ -68,7 +67,7 @@ class Deleted:
 
 def test_what_is_deleted_counts_where_it_was_said_before() -> None:
     key = b'{"person":"p1","valid_from":5}'
-    body = b"frame" + encode("string", "p1") + encode("long", 5) + bytes([0, 2]) + encode("string", "Ann") + bytes([4])
+    body = b"frame" + b"\x04p1" + b"\x0a" + b"\x00" + b"\x02\x06Ann" + b"\x04"  # p1, 5, null, Ann, 2
     messages: list[Any] = [Deleted(key), Deleted(key, body), Deleted(key)]
     found = list(said(messages, SELLERS["q8"].read, whole=False))
     assert found == [Said("p1@5", ("Ann", 2)), Said("p1@5", TAKEN_BACK)]
