@@ -65,6 +65,8 @@ class Mesh:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *argv: str) -> None:
+        if name in self.processes:
+            self.processes[name].wait(30)  # what was killed, or has replayed all that it was to
         with (self._folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *argv], env=self._environment, cwd=ROOT, stdout=log, stderr=log
@@ -234,9 +236,9 @@ def test_a_snapshot_and_its_tail_are_the_whole_history_of_a_product_that_lives(s
 def test_over_http_the_answers_are_those_of_the_command(stack, running):
     """Another process serves, another client asks: pages, SQL, and a snapshot with the feed behind it."""
     name, port = "airports.hourly_punctuality", free_base(43_090)
-    base, environment = f"http://127.0.0.1:{port}", {**stack.environment(), "HEADWATER_MESH": str(ROOT)}
-    command = [sys.executable, "-m", "headwater", "serve", "--port", str(port)]
-    server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    base = f"http://127.0.0.1:{port}"
+    running.start("serve", "-m", "headwater", "serve", "--port", str(port))
+    server = running.processes["serve"]
 
     def ask(link: str) -> Any:
         with urllib.request.urlopen(base + link, timeout=60) as answer:
@@ -249,7 +251,7 @@ def test_over_http_the_answers_are_those_of_the_command(stack, running):
     try:
         until = time.monotonic() + 60
         while not answers(base):
-            assert server.poll() is None and time.monotonic() < until
+            assert server.poll() is None and time.monotonic() < until, running.log("serve")
             time.sleep(0.2)
         product = running.mesh.product(name)
         opened = OpenProduct(product, running.broker, HttpRegistry(stack.registry_url), tick=running.mesh.file.tick)

@@ -29,7 +29,7 @@ FIRST_ANSWER_MICROSECONDS = 5_000_000  # a broker that is away should be said so
 FIRST_LOOK_SECONDS = 1.0
 APPEAR_MICROSECONDS = 15_000_000  # a created topic has leaders in well under a second
 SETTLE_MICROSECONDS = 20_000
-LEADER_TRIES = 20
+LEADER_MICROSECONDS = 15_000_000  # a broker short of CPU took over two seconds to know of a new leader
 
 _OPTIONS: dict[str, Any] = {
     "socket.timeout.ms": 10_000,
@@ -147,13 +147,15 @@ class KafkaAdmin:
     def _offsets(self, partitions: Sequence[TopicPartition], which: OffsetSpec) -> Mapping[TopicPartition, int]:
         if not partitions:
             return {}
-        for _ in range(LEADER_TRIES):
+        deadline = self._clock.monotonic() + LEADER_MICROSECONDS
+        while True:
             try:
                 return self._offsets_now(partitions, which)
             except _Moved:
+                if self._clock.monotonic() > deadline:
+                    raise
                 self._metadata()
                 self._clock.sleep(SETTLE_MICROSECONDS * 5)
-        return self._offsets_now(partitions, which)
 
     def _offsets_now(self, partitions: Sequence[TopicPartition], which: OffsetSpec) -> Mapping[TopicPartition, int]:
         # read_uncommitted: a restore that stops at the last stable offset misses what lies behind an open transaction
