@@ -47,7 +47,7 @@ class ProductName:
                     f"'{text}' is not a product name",
                     code="HW-N001",
                     detail="a name is <domain>.<product>, each of small letters, digits and single underscores, "
-                    "a letter first; a further output is named after it: <domain>.<product>/<output>",
+                    "a letter first" + ("; of a further output <domain>.<product>/<output>" if slash else ""),
                     hint="for example flights.departures",
                 )
         return cls(domain, product, output)

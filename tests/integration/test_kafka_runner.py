@@ -110,7 +110,7 @@ def test_made_anew_from_its_inputs_it_says_nothing_twice(small: BrokerMesh, stac
         wait_until(lambda: small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
         assert not small.broker.forget_group(small.plan.stages[0].group)
     before = small.written()
-    reset(small.plan, small.product.output.topic, small.broker, clock=SystemClock())
+    reset(small.plan, small.broker, clock=SystemClock())
     last = batches[-1][-1]["recorded_at"]
     with running(small, tmp_path / "state"):
         small.feed(batches[20:])

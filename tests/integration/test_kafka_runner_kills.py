@@ -35,9 +35,10 @@ SEED = 20130105
 class Victim:
     """Runners of one small mesh as processes."""
 
-    def __init__(self, stack: Stack, folder: Path, *, saboteur: str = "-") -> None:
+    def __init__(self, stack: Stack, folder: Path, *, saboteur: str = "-", busy: bool = False) -> None:
         self.nonce = f"k{uuid.uuid4().hex[:8]}"
-        self.small = BrokerMesh.made(KafkaBroker({"bootstrap.servers": stack.kafka}), folder / "mesh", self.nonce)
+        broker = KafkaBroker({"bootstrap.servers": stack.kafka})
+        self.small = BrokerMesh.made(broker, folder / "mesh", self.nonce, busy=busy)
         self._stack, self._folder, self._saboteur = stack, folder, saboteur
         self._clock = SystemClock()
         self._started: list[subprocess.Popen[bytes]] = []
@@ -94,7 +95,7 @@ class Victim:
 
 @pytest.fixture
 def victim(stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Victim]:
-    victim = Victim(stack, tmp_path, saboteur=getattr(request, "param", "-"))
+    victim = Victim(stack, tmp_path, **getattr(request, "param", {}))
     yield victim
     victim.close()
 
@@ -113,7 +114,7 @@ def test_killed_at_every_step_and_at_random_the_log_is_whole(victim: Victim) -> 
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("victim", ["offsets_apart"], indirect=True)
+@pytest.mark.parametrize("victim", [{"saboteur": "offsets_apart"}], indirect=True)
 def test_offsets_committed_apart_are_found_out(victim: Victim) -> None:
     """The saboteur: were offsets not part of the transaction, the test above would be red."""
     with pytest.raises(
@@ -140,3 +141,30 @@ def test_two_workers_share_the_partitions_and_one_leaves(victim: Victim) -> None
     first.send_signal(signal.SIGTERM)
     assert first.wait(10) == 0
     assert victim.small.decoded() == victim.small.expected(batches)
+
+
+def died_and_finished(victim: Victim) -> Sequence[Batch]:
+    """A runner that dies when the second output of a transaction is written, and one that goes on."""
+    batches = random_batches(SEED, batches=ROUND * 2, size=12)
+    process = victim.ready()
+    victim.small.feed(batches[:ROUND], last=False)
+    assert process.wait(60) == -signal.SIGKILL
+    victim.finished(batches[ROUND:])
+    assert victim.small.decoded() == victim.small.expected(batches)
+    return batches
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("victim", [{"busy": True, "saboteur": "dying"}], indirect=True)
+def test_killed_within_a_transaction_neither_of_two_outputs_is_ahead(victim: Victim) -> None:
+    batches = died_and_finished(victim)
+    assert victim.small.decoded("busy") == victim.small.expected(batches, "busy")
+
+
+@pytest.mark.chaos
+@pytest.mark.long
+@pytest.mark.parametrize("victim", [{"busy": True, "saboteur": "outputs_apart"}], indirect=True)
+def test_an_output_committed_apart_is_found_out(victim: Victim) -> None:
+    """The saboteur: were the second output not part of the transaction, the test above would be red."""
+    batches = died_and_finished(victim)
+    assert victim.small.decoded("busy") != victim.small.expected(batches, "busy")

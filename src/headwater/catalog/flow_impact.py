@@ -39,7 +39,7 @@ def _fill(change: LogicChange, resolved: ResolvedProduct, mesh: Mesh) -> str:
         return "nothing has to be filled again"
     kept = []
     for read in resolved.product.inputs:
-        source = mesh.products.get(read.product)
+        source = mesh.find(read.product)
         retention = source.output.output.retention if source is not None else None
         kept.append(f"{read.product} ({f'the last {retention.text()} are kept' if retention else 'all of it is kept'})")
     return f"a new major is filled from {', '.join(kept)}, and who reads this one is to move"

@@ -165,10 +165,15 @@ def _further(
     for reader in hit:
         if reader.kind != "product":
             continue
-        made = [edge.target for edge in lineage.readers(start) if edge.target.name == reader.name] if start else []
+        made = [edge.target for edge in lineage.readers(start) if _of(edge.target) == reader.name] if start else []
         for node in made or [product_node(reader.name)]:
             names.update((below.name, None) for below in lineage.downstream(node) if below.name not in known)
     return tuple(names)
+
+
+def _of(node: Node) -> str:
+    """The product that a node is an output of, or a field of such."""
+    return node.name.partition("/")[0]
 
 
 def _alone(one: Field) -> Schema:

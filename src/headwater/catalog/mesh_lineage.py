@@ -74,10 +74,11 @@ def mesh_lineage(mesh: Mesh, flows: Flows) -> Lineage:
 def _declared_edges(mesh: Mesh, resolved: ResolvedProduct) -> list[Edge]:
     edges = []
     for read in resolved.product.inputs:
-        source = mesh.products.get(read.product)
+        source = mesh.find(read.product)
         everything = tuple(one.name for one in source.output.schema.fields) if source else ()
         names = read.reads or everything
-        edges += [Edge(field(str(read.product), name), product(str(resolved.name)), "filter") for name in names]
+        outputs = [product(str(one.name)) for one in resolved.each]
+        edges += [Edge(field(str(read.product), name), one, "filter") for one in outputs for name in names]
     return edges
 
 

@@ -36,7 +36,7 @@ def export_products(
     from headwater.settings import load_settings
 
     mesh = load_mesh(load_settings().mesh_folder)
-    chosen = [mesh.product(name) for name in products] if products else list(mesh.products.values())
+    chosen = [mesh.whole(name) for name in products] if products else list(mesh.products.values())
     files = _files(chosen, mesh, standard, standard_version)
     if folder is None:
         console.out(yaml_texts([document for documents in files.values() for document in documents]).rstrip("\n"))

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def command(
-    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Its name, as airports.hourly_punctuality.")],
+    product: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRODUCT", help="Its name, as airports.hourly_punctuality; PRODUCT/OUTPUT for a further output."
+        ),
+    ],
     last: Annotated[
         int, typer.Option("--last", min=1, max=1_000_000, help="So many of the newest records of each input.")
     ] = 500,
@@ -62,7 +67,7 @@ def command(
             unreadable += unread
     finally:
         broker.close()
-    made = preview(graph, samples, tick=int(mesh.file.tick))
+    made = preview(graph, samples, tick=int(mesh.file.tick), topic=resolved.output.topic)
     wanted = None if key is None else key.encode()
     names = resolved.output.output.key
     shown = [one for one in made.records if wanted is None or key_bytes([one[name] for name in names]) == wanted]
@@ -109,7 +114,8 @@ def _account(product: ResolvedProduct, graph: Graph, made: Preview, unreadable: 
         text = f"{letter.error.message} [{letter.error.code}]"
         reasons[text] = reasons.get(text, 0) + 1
     lines += [f"       {count:,} would go to quarantine: {text}" for text, count in sorted(reasons.items())]
-    for name, fields in lineage(graph).items():
+    own = next(one for one in graph.outputs if one.output.product == product.name)
+    for name, fields in lineage(own).items():
         lines.append(
             f"field  {name} ← {', '.join(sorted(f'{where}.{field}' for where, field in fields)) or 'constant'}"
         )

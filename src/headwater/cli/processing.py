@@ -98,10 +98,10 @@ def reset(
     from headwater.processing.reset import reset as forget
     from headwater.timeline.clock import SystemClock
 
-    resolved, plan, broker = _processed(product)
+    _, plan, broker = _processed(product)
     if not yes:
         typer.confirm(f"forget the state of {product} and make it anew from its inputs?", abort=True)
-    made = forget(plan, resolved.output.topic, broker, clock=SystemClock())
+    made = forget(plan, broker, clock=SystemClock())
     console.out(f"forgot the state of {product}: {len(made)} internal topics made anew; headwater run rebuilds it")
 
 

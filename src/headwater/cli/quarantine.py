@@ -37,7 +37,7 @@ def entries(
 
     settings = load_settings()
     mesh = load_mesh(settings.mesh_folder)
-    chosen = [mesh.product(name) for name in dict.fromkeys(products or [])] or list(mesh.products.values())
+    chosen = [mesh.whole(name) for name in dict.fromkeys(products or [])] or list(mesh.products.values())
     broker = KafkaBroker(environment_of(settings, mesh.file).kafka)
     found = [_listed(name, entry, keys=keys) for name, entry in listed(chosen, broker, resolved=everything)]
     if output == "json":

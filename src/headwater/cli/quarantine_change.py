@@ -69,7 +69,7 @@ def release(
     from headwater.outbox.mending import find, head_of, must_be_of_outbox
 
     mesh, broker, databases = _opened()
-    found = head_of(mesh.product(what), broker, key) if key else find(mesh.products.values(), broker, what)
+    found = head_of(mesh.whole(what), broker, key) if key else find(mesh.products.values(), broker, what)
     must_be_of_outbox(found, "released")
     _must_wait(found)
     command = Command("unpark" if key else "release", found.entry.id, by=by or _user(), reason=reason)

@@ -37,7 +37,7 @@ def generate(
     from headwater.settings import load_settings
 
     mesh = load_mesh(load_settings().mesh_folder)
-    chosen = [mesh.product(name) for name in dict.fromkeys(products or [])] or list(mesh.products.values())
+    chosen = [mesh.whole(name) for name in dict.fromkeys(products or [])] or list(mesh.products.values())
     if folder is None:
         if len(chosen) != 1 or check_only:
             raise CallerFault(

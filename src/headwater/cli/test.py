@@ -56,7 +56,7 @@ def _judged(name: str, wanted: str, orders: int, seed: int) -> list[Judged]:
 
     mesh = load_mesh(load_settings().mesh_folder)
     if name:
-        products = [mesh.product(name)]
+        products = [mesh.whole(name)]
     else:
         products = [one for one in mesh.in_order() if one.product.inputs and (one.folder / EXAMPLES_FILE).is_file()]
     judged, names = [], []

@@ -12,6 +12,7 @@ from headwater.timeline.instant import Duration
 
 Effect = Literal["breaking", "data-affecting", "metadata"]
 Part = Literal["major", "minor", "patch", "none"]
+_JUDGED_ELSEWHERE = ("service_levels", "quality", "schema_version")
 DUE: Mapping[Effect, Part] = {"breaking": "major", "data-affecting": "minor", "metadata": "patch"}
 _RANK: Mapping[Part, int] = {"none": 0, "patch": 1, "minor": 2, "major": 3}
 
@@ -42,8 +43,20 @@ class Change:
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     """What differs between the promises of two contracts (as `releases.promises_of` gives them)."""
-    old, new = before["outputs"][0], after["outputs"][0]
-    return [*_product(before, after), *_promises(old, new), *_rules(old.get("quality", []), new.get("quality", []))]
+    changes = [*_product(before, after)]
+    old, new = before["outputs"], after["outputs"]
+    changes += _output(old[0], new[0], "outputs[0]")
+    known = {output["name"]: output for output in old[1:]}
+    for index, output in enumerate(new[1:], 1):
+        place = f"outputs[{index}]"
+        if output["name"] in known:
+            changes += _output(known.pop(output["name"]), output, place)
+        else:
+            why = "it would begin in the middle: what was recorded before is not in it"
+            changes.append(Change(place, "breaking", "", f"the output {output['name']}", why))
+    for name in known:
+        changes.append(Change("outputs", "breaking", f"the output {name}", "", "who reads it finds nothing"))
+    return changes
 
 
 def due(parts: Iterable[Part]) -> Part:
@@ -109,22 +122,24 @@ def _product(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Ch
             yield Change("inputs", "metadata", *said, f"other fields of {name} are read")
 
 
-def _promises(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _output(old: Mapping[str, Any], new: Mapping[str, Any], place: str) -> list[Change]:
+    return [*_promises(old, new, place), *_rules(old.get("quality", []), new.get("quality", []), place)]
+
+
+def _promises(old: Mapping[str, Any], new: Mapping[str, Any], place: str) -> Iterator[Change]:
     for name in dict.fromkeys([*new, *_SAID_IF_ANY]):
         before, after = old.get(name), new.get(name)
-        if before != after and (name in old or name in _SAID_IF_ANY) and name not in ("service_levels", "quality"):
+        if before != after and (name in old or name in _SAID_IF_ANY) and name not in _JUDGED_ELSEWHERE:
             effect, why = _JUDGES.get(name, _always("metadata", "the contract says more"))(before, after)
-            yield Change(f"outputs[0].{name}", effect, _said(before), _said(after), why)
+            yield Change(f"{place}.{name}", effect, _said(before), _said(after), why)
     levels, later = old.get("service_levels", {}), new.get("service_levels", {})
     for name in sorted({*levels, *later}):
         if levels.get(name) != later.get(name):
             effect, why = _service_level(name, levels.get(name), later.get(name))
-            yield Change(
-                f"outputs[0].service_levels.{name}", effect, _said(levels.get(name)), _said(later.get(name)), why
-            )
+            yield Change(f"{place}.service_levels.{name}", effect, _said(levels.get(name)), _said(later.get(name)), why)
 
 
-def _rules(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
+def _rules(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]], place: str) -> Iterator[Change]:
     before, after = {rule["name"]: rule for rule in old}, {rule["name"]: rule for rule in new}
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
@@ -132,7 +147,7 @@ def _rules(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -
             effect: Effect = "data-affecting" if name in before else "metadata"
             why = "nobody measures it any more" if gone else "another thing is measured" if name in before else "more"
             said = (_rule(before.get(name)), _rule(after.get(name)))
-            yield Change("outputs[0].quality", effect, *said, f"the rule {name}: {why}")
+            yield Change(f"{place}.quality", effect, *said, f"the rule {name}: {why}")
 
 
 def _rule(rule: Mapping[str, Any] | None) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headwater.contracts import strict_yaml
-from headwater.contracts.keys import PRODUCT_NAME, SENTENCE
+from headwater.contracts.keys import PRODUCT_NAME, SENTENCE, WORD
 from headwater.contracts.shape import Reading, Whole, wrong_kind
 from headwater.contracts.shape_collection import LIST_LIMIT, Key, ListOf, MapOf, Record
 from headwater.contracts.shape_instant import INSTANT
@@ -30,12 +30,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What must be true of the product at a valid moment, as known at a recorded one; None leaves a side open."""
+    """What must be true of the product at a valid moment, as known at a recorded one; None leaves a side open.
+
+    `output` names a further output of the product that it is about.
+    """
 
     rows: tuple[Row, ...]
     valid: str | None
     recorded: str | None
     path: str
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +94,14 @@ def _value(node: Node, reading: Reading, path: str) -> Any:
     return float(node.text) if _NUMBER.match(node.text) else node.text
 
 
+INPUT_NAME = replace(PRODUCT_NAME, pattern=rf"{PRODUCT_NAME.pattern}(?:/[a-z][a-z0-9_]*)?")  # or an output of one
 _ROWS = ListOf(_Fields())
 _EXPECTATION = Record(
     "an expectation",
     {
         "valid": Key(INSTANT, "What is true when; left out: whenever."),
         "recorded": Key(INSTANT, "As it was known when; left out: after everything that is given."),
+        "output": Key(WORD, "Of which further output; left out, of the first."),
         "rows": Key(_ROWS, "All rows that hold, each with the fields that matter; in any order.", required=True),
     },
 )
@@ -104,7 +110,7 @@ _EXAMPLE = Record(
     {
         "name": Key(SENTENCE, "What it shows, in one line.", required=True),
         "given": Key(
-            MapOf(PRODUCT_NAME, ListOf(_Fields(), 1), 1),
+            MapOf(INPUT_NAME, ListOf(_Fields(), 1), 1),
             "Records of the inputs, by product, each list in the order of arrival.",
             required=True,
         ),
@@ -132,7 +138,9 @@ def examples_of(values: dict[str, Any], reading: Reading) -> tuple[Example, ...]
             why, fix = "it could not fail", "add expect: [{rows: [...]}]"
             reading.find("HW-P141", path, reading.places[path], "the example expects nothing", why=why, fix=fix)
         expect = tuple(
-            Expectation(one["rows"], one.get("valid"), one.get("recorded"), f"{path}.expect[{at}]")
+            Expectation(
+                one["rows"], one.get("valid"), one.get("recorded"), f"{path}.expect[{at}]", one.get("output", "")
+            )
             for at, one in enumerate(value.get("expect", ()))
         )
         quarantined = value.get("quarantined", 0)

@@ -52,7 +52,7 @@ SENTENCE = Text(
     r"\S(?:[^\x00-\x09\x0b-\x1f]*\S)?\n*",
     length_limit=2000,
 )
-_WORD_TEXT = Text("a short name", "facts", _WORD, "it is small letters, digits and underscores, a letter first")
+WORD = Text("a short name", "facts", _WORD, "it is small letters, digits and underscores, a letter first")
 _SLUG = Text("a short name", "no-negative-count", r"[a-z][a-z0-9_-]*", "it is small letters, digits, - and _")
 _SCHEMA = Text(
     "a record's name", "HourlyPunctuality", r"[A-Z][A-Za-z0-9_]*", "it is letters and digits, a capital first"
@@ -66,7 +66,7 @@ _TABLE = Text("a table's name", "public.outbox", rf"{_WORD}\.{_WORD}", "a table 
 OUTPUT = Record(
     "an output",
     {
-        "name": Key(_WORD_TEXT, "The output's name inside its product.", required=True),
+        "name": Key(WORD, "The output's name inside its product.", required=True),
         "schema": Key(
             _SCHEMA,
             "The Avro record; its file is schemas/avro/<domain>/<product>/<schema>.avsc.",
@@ -166,6 +166,7 @@ PRODUCT = Record(
                     "an input",
                     {
                         "product": Key(PRODUCT_NAME, "The product that is read.", required=True),
+                        "output": Key(WORD, "Which further output of it; left out, the first one."),
                         "major": Key(Whole(1, 999_999), "Which major of it.", required=True),
                         "reads": Key(ListOf(_FIELD, 1, distinct=True), "The fields that are read of it."),
                     },
@@ -179,7 +180,7 @@ PRODUCT = Record(
             Record(
                 "outbox",
                 {
-                    "database": Key(_WORD_TEXT, "A database that mesh.yaml names.", required=True),
+                    "database": Key(WORD, "A database that mesh.yaml names.", required=True),
                     "table": Key(_TABLE, "The outbox table, <schema>.<table>.", required=True),
                     "lane": Key(
                         Choice(LANES), "What reads the table: the relay itself, or Debezium for it. Default: native."
@@ -196,7 +197,7 @@ PRODUCT = Record(
             Record(
                 "capture",
                 {
-                    "database": Key(_WORD_TEXT, "A database that mesh.yaml names.", required=True),
+                    "database": Key(WORD, "A database that mesh.yaml names.", required=True),
                     "table": Key(_TABLE, "The service's own table, <schema>.<table>.", required=True),
                     "old_rows": Key(
                         Choice(("whole", "as-is")),
@@ -212,7 +213,11 @@ PRODUCT = Record(
             "Where a source-aligned product comes from whose service cannot emit: mapping.py makes its records out of "
             "the changes of this table. In place of outbox.",
         ),
-        "outputs": Key(ListOf(OUTPUT, 1, 1), "What the product publishes: one output, to begin with.", required=True),
+        "outputs": Key(
+            ListOf(OUTPUT, 1, 16),
+            "What the product publishes. The first output has the product's own names, further ones carry theirs.",
+            required=True,
+        ),
     },
 )
 
@@ -228,9 +233,7 @@ _ENVIRONMENT = Record(
             Text("an address", "https://registry.example.org", r"\S+", length_limit=2000), "The schema registry."
         ),
         "databases": Key(
-            MapOf(
-                _WORD_TEXT, Text("a connection string", "postgresql://${DATABASE_HOST}/operations", length_limit=2000)
-            ),
+            MapOf(WORD, Text("a connection string", "postgresql://${DATABASE_HOST}/operations", length_limit=2000)),
             "Connection strings by the names that `databases` lists; secrets as ${VARIABLE}.",
         ),
         "connect": Key(
@@ -245,8 +248,8 @@ MESH = Record(
     {
         "name": Key(_SLUG, "The mesh's name.", required=True),
         "tick": Key(_DURATION_TEXT, "The length of a bucket of recorded time, one in a mesh. Default: 100ms."),
-        "databases": Key(ListOf(_WORD_TEXT, distinct=True), "The names that outboxes use for databases."),
-        "environments": Key(MapOf(_WORD_TEXT, _ENVIRONMENT, 1), "Where the mesh runs.", required=True),
+        "databases": Key(ListOf(WORD, distinct=True), "The names that outboxes use for databases."),
+        "environments": Key(MapOf(WORD, _ENVIRONMENT, 1), "Where the mesh runs.", required=True),
         "outbox": Key(
             Record(
                 "outbox",
@@ -280,6 +283,7 @@ CONSUMER = Record(
                     "an input",
                     {
                         "product": Key(PRODUCT_NAME, "The product that is read.", required=True),
+                        "output": Key(WORD, "Which further output of it; left out, the first one."),
                         "major": Key(Whole(1, 999_999), "Which major of it.", required=True),
                         "reads": Key(
                             ListOf(_FIELD, 1, distinct=True), "The fields that are read of it.", required=True

@@ -26,6 +26,7 @@ from headwater.contracts.product import (
     QualityRule,
     Version,
 )
+from headwater.contracts.several import outputs_together
 from headwater.contracts.shape import Reading
 from headwater.contracts.shape_collection import Record
 from headwater.contracts.strict_yaml import BYTES_LIMIT, parse_yaml
@@ -160,6 +161,9 @@ def _product(values: dict[str, Any], reading: Reading, folder: str) -> Product:
         message = f"a product of type {values['type']} captures no table"
         reading.find("HW-O141", "capture", reading.places["capture"], message, why=why, fix=fix)
     name = _product_name(values["product"], reading, "product")
+    outputs = tuple(_output(output) for output in values["outputs"])
+    if len(outputs) > 1:
+        outputs_together(outputs, reading, aligned=aligned)
     inputs = _inputs(values.get("inputs", ()), reading)
     return Product(
         name=name,
@@ -169,7 +173,7 @@ def _product(values: dict[str, Any], reading: Reading, folder: str) -> Product:
         purpose=" ".join(values["purpose"].split()),
         inputs=inputs,
         outbox=Outbox(**values["outbox"]) if "outbox" in values else None,
-        outputs=tuple(_output(output) for output in values["outputs"]),
+        outputs=outputs,
         folder=folder,
         capture=Capture(**values["capture"]) if "capture" in values else None,
     )
@@ -179,7 +183,10 @@ def _inputs(values: tuple[dict[str, Any], ...], reading: Reading) -> tuple[Input
     inputs: list[Input] = []
     for index, value in enumerate(values):
         path = f"inputs[{index}].product"
-        named = Input(_product_name(value["product"], reading, path), value["major"], value.get("reads", ()))
+        product = _product_name(value["product"], reading, path)
+        if "output" in value:
+            product = product.of_output(value["output"])
+        named = Input(product, value["major"], value.get("reads", ()))
         if any((known.product, known.major) == (named.product, named.major) for known in inputs):
             message = f"'{named.product}' major {named.major} is an input twice"
             why, fix = "what is read of a product is said in one place", "keep one of them"

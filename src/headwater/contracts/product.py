@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -74,11 +74,23 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input port: which product and major, and which of its fields are read (empty: not declared)."""
+    """An input port: which product (or further output of one) and major, and which of its fields are read (empty: not
+    declared).
+    """
 
     product: ProductName
     major: int
     reads: tuple[str, ...] = ()
+
+    def named(self) -> dict[str, str | int | list[str]]:
+        """Its keys and values, as the file has them."""
+        named: dict[str, str | int | list[str]] = {"product": str(self.product.whole)}
+        if self.product.output:
+            named["output"] = self.product.output
+        named["major"] = self.major
+        if self.reads:
+            named["reads"] = list(self.reads)
+        return named
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,5 +177,14 @@ class Product:
 
     @property
     def output(self) -> Output:
-        """The first output: products have one to begin with."""
+        """The first output, which has the product's own names."""
         return self.outputs[0]
+
+    def places(self) -> list[tuple[str, Output]]:
+        """Each output with its place in `product.yaml`."""
+        return [(f"outputs[{index}]", output) for index, output in enumerate(self.outputs)]
+
+    def of_output(self, index: int) -> Product:
+        """The product as who reads one of its further outputs sees it: with that output alone, and named after it."""
+        output = self.outputs[index]
+        return replace(self, name=self.name.of_output(output.name), outputs=(output,))

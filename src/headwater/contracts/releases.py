@@ -12,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from headwater.contracts.product import Product, Version
+from headwater.contracts.product import Output, Product, Version
 from headwater.errors import Finding, InvalidFiles
 
 RELEASES_FILE: Final = "releases.lock"
@@ -45,9 +45,19 @@ class Release:
     logic: str = field(default="", repr=False, compare=False)
 
     @classmethod
-    def of(cls, product: Product, schema: str, schema_version: int, logic: Mapping[str, Any] | None = None) -> Release:
-        """A contract as it stands, with what its flow computes."""
-        text = json.dumps(promises_of(product), ensure_ascii=False)
+    def of(
+        cls,
+        product: Product,
+        schema: str,
+        schema_version: int,
+        logic: Mapping[str, Any] | None = None,
+        further: Sequence[int] = (),
+    ) -> Release:
+        """A contract as it stands, with what its flow computes; `further` are the numbers of its other schemas."""
+        promises = promises_of(product)
+        for said, number in zip(promises["outputs"][1:], further, strict=True):
+            said["schema_version"] = number
+        text = json.dumps(promises, ensure_ascii=False)
         said = json.dumps(logic, ensure_ascii=False) if logic is not None else ""
         return cls(product.version, schema, schema_version, text, said)
 
@@ -115,7 +125,23 @@ class Releases:
 
 def promises_of(product: Product) -> dict[str, Any]:
     """What a contract says, as plain JSON values; defaults are written out, its place in the mesh is left out."""
-    output = product.output
+    inputs = [{"product": str(one.product), "major": one.major, "reads": list(one.reads)} for one in product.inputs]
+    value = {
+        "type": str(product.type),
+        "owner": asdict(product.owner),
+        "purpose": product.purpose,
+        "inputs": inputs,
+        # Without its lane and who validates: neither is part of what is promised.
+        "outbox": {"database": product.outbox.database, "table": product.outbox.table} if product.outbox else None,
+        "outputs": [_output(output) for output in product.outputs],
+    }
+    if product.capture is not None:
+        value["capture"] = asdict(product.capture)
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain
+
+
+def _output(output: Output) -> dict[str, Any]:
     said = asdict(output)
     said |= {
         "compatibility": str(output.compatibility),
@@ -126,20 +152,7 @@ def promises_of(product: Product) -> dict[str, Any]:
         del said["grid"]  # as it is in what was released before there was one
     else:
         said["grid"] = output.grid.text()
-    inputs = [{"product": str(one.product), "major": one.major, "reads": list(one.reads)} for one in product.inputs]
-    value = {
-        "type": str(product.type),
-        "owner": asdict(product.owner),
-        "purpose": product.purpose,
-        "inputs": inputs,
-        # Without its lane and who validates: neither is part of what is promised.
-        "outbox": {"database": product.outbox.database, "table": product.outbox.table} if product.outbox else None,
-        "outputs": [said],
-    }
-    if product.capture is not None:
-        value["capture"] = asdict(product.capture)
-    plain: dict[str, Any] = json.loads(json.dumps(value))
-    return plain
+    return said
 
 
 def parse_releases(text: str, file: str = RELEASES_FILE) -> Releases:

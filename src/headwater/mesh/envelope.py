@@ -41,11 +41,13 @@ def schema_findings(read: SchemaFile, product: Product, output: Output) -> list[
     return findings
 
 
-def grid_findings(contract: Contract[Product], read: SchemaFile, product: Product, output: Output) -> list[Finding]:
+def grid_findings(
+    contract: Contract[Product], read: SchemaFile, product: Product, output: Output, place: str = "outputs[0]"
+) -> list[Finding]:
     """Why an output cannot promise a grid: it is not the relay that writes it, or it holds no facts."""
     if output.grid is None:
         return []
-    path, message = "outputs[0].grid", ""
+    path, message = f"{place}.grid", ""
     if output.grid <= 0:
         message, why, fix = "a grid has a length above zero", "no interval is that short", "write one, such as 1h"
     elif product.type is not ProductType.SOURCE_ALIGNED:
@@ -56,12 +58,14 @@ def grid_findings(contract: Contract[Product], read: SchemaFile, product: Produc
     return [contract.finding("HW-C117", path, message, why=why, fix=fix)] if message else []
 
 
-def key_findings(contract: Contract[Product], read: SchemaFile, output: Output) -> list[Finding]:
-    """What is wrong with the fields that make the Kafka key."""
+def key_findings(
+    contract: Contract[Product], read: SchemaFile, output: Output, place: str = "outputs[0]"
+) -> list[Finding]:
+    """What is wrong with the fields that make the Kafka key; `place` is the output's in the contract."""
     findings = []
     fields = {field.name: field for field in read.schema.fields}
     for index, name in enumerate(output.key):
-        path = f"outputs[0].key[{index}]"
+        path = f"{place}.key[{index}]"
         field = fields.get(name)
         if field is None:
             message = f"the key field '{name}' is not in {read.schema.name}"

@@ -109,10 +109,10 @@ def _whole(reads: Mapping[ProductName, _Read]) -> list[ProductName]:
             if whole.get(name) is not None:
                 trail.pop()
                 continue
-            if read is None or read.schema_file is None:
+            if read is None or None in read.schema_files:
                 whole[name] = False
                 continue
-            inputs = [one.product for one in read.draft.product.inputs]
+            inputs = [one.product.whole for one in read.draft.product.inputs]
             open_ = [product for product in inputs if product not in whole and product not in trail]
             if open_:
                 trail.append(open_[0])
@@ -124,7 +124,7 @@ def _whole(reads: Mapping[ProductName, _Read]) -> list[ProductName]:
 @dataclass(frozen=True, slots=True)
 class _Read:
     draft: Draft
-    schema_file: SchemaFile | None
+    schema_files: tuple[SchemaFile | None, ...]
 
 
 class _FolderReading:
@@ -202,9 +202,9 @@ class _FolderReading:
             self.findings.append(
                 contract.finding("HW-O142", "capture", f"there is no {MAPPING_FILE}", why=why, fix=fix)
             )
-        schema_file = self._schema(contract, product, product.output)
-        schema = schema_file.schema if schema_file else None
-        self.drafts[product.name] = _Read(Draft(contract, product, schema), schema_file)
+        files = tuple(self._schema(contract, product, output, at) for at, output in product.places())
+        schemas = tuple(one.schema if one else None for one in files)
+        self.drafts[product.name] = _Read(Draft(contract, product, schemas), files)
 
     def _database(self, contract: Contract[Product], product: Product, mesh_file: MeshFile | None) -> None:
         origin = product.outbox or product.capture
@@ -216,12 +216,12 @@ class _FolderReading:
         path = "outbox.database" if product.outbox is not None else "capture.database"
         self.findings.append(contract.finding("HW-C054", path, message, why=why, fix=fix))
 
-    def _schema(self, contract: Contract[Product], product: Product, output: Output) -> SchemaFile | None:
+    def _schema(self, contract: Contract[Product], product: Product, output: Output, at: str) -> SchemaFile | None:
         file = schema_path(product.name, output.schema)
         known = self._by_file.get(file)
         if known is not None:
             read = SchemaFile(file, known.text, known.schema)
-            return self._judged(contract, product, output, read)
+            return self._judged(contract, product, output, at, read)
         try:
             with (self.folder / file).open("rb") as opened:
                 data = opened.read(SCHEMA_BYTES_LIMIT + 1)
@@ -230,7 +230,7 @@ class _FolderReading:
             why = f"there is no file {file}"
             fix = f"write schema: {beside[0]}" if len(beside) == 1 else f"write {file}"
             message = f"the schema '{output.schema}' does not exist"
-            self.findings.append(contract.finding("HW-C044", "outputs[0].schema", message, why=why, fix=fix))
+            self.findings.append(contract.finding("HW-C044", f"{at}.schema", message, why=why, fix=fix))
             return None
         try:
             text = data.decode("utf-8")
@@ -244,15 +244,15 @@ class _FolderReading:
         except CallerFault as error:
             self._find("HW-C062", file, error.message, why=error.detail, fix=error.hint or "mend the schema")
             return None
-        return self._judged(contract, product, output, read)
+        return self._judged(contract, product, output, at, read)
 
     def _judged(
-        self, contract: Contract[Product], product: Product, output: Output, read: SchemaFile
+        self, contract: Contract[Product], product: Product, output: Output, at: str, read: SchemaFile
     ) -> SchemaFile | None:
         found = schema_findings(read, product, output)
-        keys = key_findings(contract, read, output)
+        keys = key_findings(contract, read, output, at)
         guards = guard_findings(read)
-        self.findings += [*found, *keys, *guards, *grid_findings(contract, read, product, output)]
+        self.findings += [*found, *keys, *guards, *grid_findings(contract, read, product, output, at)]
         return None if found or keys or guards else read
 
     def consumers(self) -> list[Contract[Consumer]]:
@@ -305,16 +305,13 @@ def _place_findings(contract: Contract[Product], product: Product, top: str, exp
 
 def _resolved(folder: Path, read: _Read) -> ResolvedProduct:
     product = read.draft.product
-    if read.schema_file is None:
-        raise AssertionError("a product without a schema has a finding, and a mesh with findings is not built")
-    schema = standalone(read.schema_file.schema)
-    topic = naming.topic(product.name, product.major)
-    output = ResolvedOutput(
-        output=product.output,
-        schema=schema,
-        payload_schema=payload_schema(schema),
-        shape=shape_of(schema),
-        topic=topic,
-        subject=naming.subject(topic),
-    )
-    return ResolvedProduct(product, (output,), folder / product.folder)
+    outputs = []
+    for index, (output, file) in enumerate(zip(product.outputs, read.schema_files, strict=True)):
+        if file is None:
+            raise AssertionError("a product without a schema has a finding, and a mesh with findings is not built")
+        schema = standalone(file.schema)
+        name = product.name.of_output(output.name) if index else product.name
+        topic = naming.topic(name, product.major)
+        shape, subject = shape_of(schema), naming.subject(topic)
+        outputs.append(ResolvedOutput(output, schema, payload_schema(schema), shape, topic, subject))
+    return ResolvedProduct(product, tuple(outputs), folder / product.folder)

@@ -48,8 +48,21 @@ class ResolvedProduct:
 
     @property
     def output(self) -> ResolvedOutput:
-        """The first output: products have one to begin with."""
+        """The first output, which has the product's own names."""
         return self.outputs[0]
+
+    @property
+    def each(self) -> tuple[ResolvedProduct, ...]:
+        """This product for each of its outputs, as who reads that one sees it; the first is the product itself."""
+        further = range(1, len(self.outputs))
+        views = [ResolvedProduct(self.product.of_output(at), (self.outputs[at],), self.folder) for at in further]
+        return (self, *views)
+
+    def of(self, name: ProductName) -> ResolvedProduct | None:
+        """This product as who reads an output of it sees it, the first one by its name too; None without such one."""
+        if name.output in ("", self.output.output.name):
+            return self
+        return next((one for one in self.each if one.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +74,33 @@ class Mesh:
     products: Mapping[ProductName, ResolvedProduct]
     consumers: Mapping[str, Consumer] = field(default_factory=dict)
 
-    def product(self, name: ProductName | str) -> ResolvedProduct:
-        """One product; raises `CallerFault` HW-C060 where the mesh has none of that name."""
+    def find(self, name: ProductName) -> ResolvedProduct | None:
+        """One product, or a further output of one as a product with that alone; None where there is none."""
+        whole = self.products.get(name.whole)
+        return whole.of(name) if whole is not None else None
+
+    def whole(self, name: ProductName | str) -> ResolvedProduct:
+        """One product with all its outputs; raises `CallerFault` HW-C060, and HW-C121 for the name of an output."""
         wanted = ProductName.parse(name) if isinstance(name, str) else name
-        found = self.products.get(wanted)
+        found = self.product(wanted)
+        if wanted.output:
+            raise CallerFault(
+                f"'{wanted}' is an output of {wanted.whole}",
+                code="HW-C121",
+                detail="this is done for a product as a whole: all its outputs come from one flow",
+                hint=f"write {wanted.whole}",
+            )
+        return found
+
+    def product(self, name: ProductName | str) -> ResolvedProduct:
+        """One product, or with the name of a further output (`a.b/alerts`) the product with that output alone.
+
+        Raises `CallerFault` HW-C060 where the mesh has none of that name.
+        """
+        wanted = ProductName.parse(name) if isinstance(name, str) else name
+        found = self.find(wanted)
         if found is None:
-            names = [str(known) for known in self.products]
+            names = [str(one.name) for known in self.products.values() for one in known.each]
             near = get_close_matches(str(wanted), names, n=1)
             raise CallerFault(
                 f"the mesh '{self.file.name}' has no product '{wanted}'",
@@ -83,7 +117,7 @@ class Mesh:
         def visit(resolved: ResolvedProduct) -> None:
             if resolved.name not in done:
                 for source in resolved.product.inputs:
-                    visit(self.products[source.product])
+                    visit(self.products[source.product.whole])
                 done[resolved.name] = resolved
 
         for resolved in self.products.values():

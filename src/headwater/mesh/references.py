@@ -17,11 +17,11 @@ from headwater.schemas.avro import Schema
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A product whose file was read; `schema` is None where its schema has findings of its own."""
+    """A product whose file was read; of `schemas`, one for each output, those with findings of their own are None."""
 
     contract: Contract[Product]
     product: Product
-    schema: Schema | None
+    schemas: tuple[Schema | None, ...]
 
 
 def reference_findings(drafts: Mapping[ProductName, Draft], unread: frozenset[ProductName]) -> list[Finding]:
@@ -44,7 +44,7 @@ def consumer_findings(
     findings = []
     for contract in consumers:
         for index, read in enumerate(contract.value.inputs if contract.value else ()):
-            source = drafts.get(read.product)
+            source = drafts.get(read.product.whole)
             if source is not None and read.major < source.product.major:
                 message = f"'{read.product}' has gone on to major {source.product.major}"
                 why = f"major {read.major} gets no more records once it is retired"
@@ -64,9 +64,9 @@ def _input_findings(
     unread: frozenset[ProductName],
 ) -> list[Finding]:
     path = f"inputs[{index}]"
-    source = drafts.get(read.product)
+    source = drafts.get(read.product.whole)
     if source is None:
-        if read.product in unread:
+        if read.product.whole in unread:
             return []
         known = tuple(str(name) for name in (*drafts, *unread))
         near = nearest(str(read.product), known)
@@ -78,23 +78,45 @@ def _input_findings(
         message = f"the input '{read.product}' has no major {read.major}"
         why, fix = f"its major is {source.product.major}", f"write major: {source.product.major}"
         return [contract.finding("HW-C052", f"{path}.major", message, why=why, fix=fix)]
-    if source.schema is None:
+    if read.product.output and (wrong := _output_finding(contract, path, read, source.product)) is not None:
+        return [wrong]
+    outputs = [output.name for output in source.product.outputs]
+    schema = source.schemas[outputs.index(read.product.output) if read.product.output else 0]
+    if schema is None:
         return []
-    names = tuple(field.name for field in source.schema.fields)
-    renamed = {alias: field.name for field in source.schema.fields for alias in field.aliases}
+    names = tuple(field.name for field in schema.fields)
+    renamed = {alias: field.name for field in schema.fields for alias in field.aliases}
     findings = []
     for number, name in enumerate(read.reads):
         if name not in names and name in renamed:
-            message = f"the field '{name}' of {source.schema.name} is called '{renamed[name]}' now"
+            message = f"the field '{name}' of {schema.name} is called '{renamed[name]}' now"
             why, fix = "new records carry the new name alone", f"write {renamed[name]}, and read that"
             findings.append(contract.finding("HW-C068", f"{path}.reads[{number}]", message, why=why, fix=fix))
         elif name not in names:
             near = nearest(name, names)
-            message = f"the field '{name}' is not in {source.schema.name}"
+            message = f"the field '{name}' is not in {schema.name}"
             fix = f"write {near}" if near else "take some of " + ", ".join(names)
             why = "what is declared as read is what a change of the schema is judged by"
             findings.append(contract.finding("HW-C053", f"{path}.reads[{number}]", message, why=why, fix=fix))
     return findings
+
+
+def _output_finding(
+    contract: Contract[Product] | Contract[Consumer], path: str, read: Input, source: Product
+) -> Finding | None:
+    """An output that a product does not have, or its first one, which has the product's own name and no other."""
+    further = [output.name for output in source.outputs[1:]]
+    if read.product.output in further:
+        return None
+    at = f"{path}.output"
+    if read.product.output == source.output.name:
+        message = f"'{source.output.name}' is the first output of {source.name}"
+        why = "it has the product's own name, under which all that read it are found"
+        return contract.finding("HW-C123", at, message, why=why, fix="remove output")
+    near = nearest(read.product.output, tuple(further))
+    message = f"{source.name} has no output '{read.product.output}'"
+    why = f"besides its first output it has {', '.join(further) or 'none'}"
+    return contract.finding("HW-C122", at, message, why=why, fix=f"write {near}" if near else "remove output")
 
 
 def _cycle_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
@@ -110,7 +132,7 @@ def _cycle_findings(drafts: Mapping[ProductName, Draft]) -> list[Finding]:
                 trail.pop()
                 continue
             trail[-1] = (name, index + 1)
-            following = inputs[index].product
+            following = inputs[index].product.whole
             path = [step for step, _ in trail]
             if following in path:
                 circle = " reads ".join(str(step) for step in (*path[path.index(following) :], following))
@@ -183,4 +205,5 @@ def _lanes(draft: Draft, outbox: Outbox, other: Outbox) -> Finding:
 
 def _topics(product: Product) -> tuple[str, ...]:
     makers = (naming.topic, naming.progress_topic, naming.current_topic, naming.quarantine_topic)
-    return tuple(maker(product.name, product.major) for maker in makers)
+    names = [product.name, *(product.name.of_output(output.name) for output in product.outputs[1:])]
+    return tuple(maker(name, product.major) for name in names for maker in makers)

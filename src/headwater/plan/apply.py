@@ -30,7 +30,7 @@ class Pending:
 def pending(mesh: Mesh, parts: Parts, applied: Applied, *, only: Collection[ProductName] = ()) -> Pending:
     """The plan for the products of `only`, or for all. Loads flows, asks all parts, writes nothing."""
     for name in only:
-        mesh.product(name)  # a name that is not there is said before anything is asked
+        mesh.whole(name)  # a name that is not there is said before anything is asked
     plans = {
         product.name: load_plan(mesh, product.name)
         for product in mesh.in_order()

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from headwater.contracts.load import MESH_FILE, contract_bytes, read_mesh_file
+from headwater.contracts.load import MESH_FILE, Contract, contract_bytes, read_mesh_file
+from headwater.contracts.product import Output, Product
 from headwater.errors import Finding, HeadwaterError, InvalidFiles, Severity
 from headwater.mesh.load import Survey, survey
 from headwater.mesh.products import Mesh
@@ -64,7 +65,7 @@ def check(folder: Path, base: str = "") -> Report:
     ]
     history = history_findings(read, locks, folder)
     broken = {found.file for found in history if found.severity == "error" and found.code != "HW-S071"}
-    unkept = frozenset(name for name in mesh.products if _schema_file(read, name) in broken)
+    unkept = frozenset(name for name in mesh.products if not broken.isdisjoint(_schema_files(read, name)))
     changes, released = judge_releases(read, flows, locks, unkept, whole=bool(base))
     findings += [*history, *released]
     git = changed_since(folder, base) if base else GitChanges(None)
@@ -108,10 +109,9 @@ def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(set(findings), key=lambda one: (one.file, one.line, one.column, one.code, one.message)))
 
 
-def _schema_file(read: Survey, name: ProductName) -> str:
-    resolved = read.mesh.products[name] if read.mesh else None
-    item = read.tree.get(resolved.output.schema.name) if resolved else None
-    return item.file if item else ""
+def _schema_files(read: Survey, name: ProductName) -> list[str]:
+    outputs = read.mesh.products[name].outputs if read.mesh else ()
+    return [item.file for output in outputs if (item := read.tree.get(output.schema.name))]
 
 
 def _flow(mesh: Mesh, product: ProductName) -> JudgedFlow:
@@ -170,27 +170,30 @@ def _promise_findings(read: Survey) -> list[Finding]:
     """What contracts promise and this version does not keep: a promise that nobody keeps must not look kept."""
     findings: list[Finding] = []
     for contract in read.contracts.values():
-        if contract.value is None:
-            continue
-        output = contract.value.output
-        unkept = [
-            (f"outputs[0].ports[{at}]", f"the port '{port}'") for at, port in enumerate(output.ports) if port in _LATER
-        ]
-        if output.on_invalid == "park-key" and contract.value.outbox is None:
-            findings.append(
-                contract.finding(
-                    "HW-O106",
-                    "outputs[0].on_invalid",
-                    "on_invalid: park-key is kept for products of an outbox alone",
-                    why="nothing else can carry a repair in its key's order; the promise would be broken silently",
-                    fix="write on_invalid: continue, and park-key in the source-aligned product that it reads",
-                )
+        for place, output in contract.value.places() if contract.value is not None else ():
+            findings += _output_promises(contract, place, output)
+    return findings
+
+
+def _output_promises(contract: Contract[Product], place: str, output: Output) -> list[Finding]:
+    findings: list[Finding] = []
+    later = _LATER if place == "outputs[0]" else (*_LATER, "http")  # which serves first outputs so far
+    unkept = [(f"{place}.ports[{at}]", f"the port '{port}'") for at, port in enumerate(output.ports) if port in later]
+    if output.on_invalid == "park-key" and contract.value is not None and contract.value.outbox is None:
+        findings.append(
+            contract.finding(
+                "HW-O106",
+                f"{place}.on_invalid",
+                "on_invalid: park-key is kept for products of an outbox alone",
+                why="nothing else can carry a repair in its key's order; the promise would be broken silently",
+                fix="write on_invalid: continue, and park-key in the source-aligned product that it reads",
             )
-        if output.accept_late is not None:
-            unkept.append(("outputs[0].accept_late", f"accept_late: {output.accept_late.text()}"))
-        for path, promise in unkept:
-            message = f"{promise} is not kept by this version of Headwater"
-            why, fix = "whoever reads the contract would rely on it", "remove it until a version keeps it"
-            finding = contract.finding("HW-D016", path, message, why=why, fix=fix)
-            findings.append(replace(finding, severity="warning"))
+        )
+    if output.accept_late is not None:
+        unkept.append((f"{place}.accept_late", f"accept_late: {output.accept_late.text()}"))
+    for path, promise in unkept:
+        message = f"{promise} is not kept by this version of Headwater"
+        why, fix = "whoever reads the contract would rely on it", "remove it until a version keeps it"
+        finding = contract.finding("HW-D016", path, message, why=why, fix=fix)
+        findings.append(replace(finding, severity="warning"))
     return findings

@@ -45,7 +45,7 @@ def desired(mesh: Mesh, plans: Mapping[ProductName, Plan], only: Collection[Prod
     resources: list[Resource] = []
     for product in mesh.in_order():
         if not only or product.name in only:
-            resources += _topics(product)
+            resources += [topic for one in product.each for topic in _topics(one)]
             resources += _internal(product, plans)
             resources += _subjects(product)
     sources = {
@@ -71,8 +71,9 @@ def _topics(product: ResolvedProduct) -> list[Topic]:
     topics = [
         _topic(product, product.output.topic, history, "records"),
         _topic(product, naming.progress_topic(name, major), {**_COMPACTED, **_WRITTEN}, "progress"),
-        _topic(product, naming.quarantine_topic(name, major), quarantine, "quarantine"),
     ]
+    if not name.output:  # one for all outputs: what is set aside is a record of an input
+        topics.append(_topic(product, naming.quarantine_topic(name, major), quarantine, "quarantine"))
     if "current" in output.ports:
         current = {"cleanup.policy": "compact", **_WRITTEN}
         topics.append(_topic(product, naming.current_topic(name, major), current, "current"))
@@ -80,7 +81,7 @@ def _topics(product: ResolvedProduct) -> list[Topic]:
 
 
 def _topic(product: ResolvedProduct, name: str, settings: Mapping[str, str], holds: Holds) -> Topic:
-    return Topic(name, product.output.output.partitions, settings, holds, str(product.name), _file(product))
+    return Topic(name, product.output.output.partitions, settings, holds, str(product.name.whole), _file(product))
 
 
 def _internal(product: ResolvedProduct, plans: Mapping[ProductName, Plan]) -> list[Topic]:

@@ -32,7 +32,8 @@ def read_locks(survey: Survey, folder: Path) -> tuple[Locks, list[Finding]]:
 
 def history_findings(survey: Survey, locks: Locks, folder: Path) -> list[Finding]:
     """What is not in the locks beside the schemas, and what may not follow what is in them."""
-    products = survey.mesh.products.values() if survey.mesh is not None else ()
+    whole = survey.mesh.products.values() if survey.mesh is not None else ()
+    products = [output for product in whole for output in product.each]
     majors = {product.output.schema.name: product.major for product in products}
     by_place: dict[Path, list[SchemaFile]] = defaultdict(list)
     for item in survey.tree.values():

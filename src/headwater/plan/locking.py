@@ -59,9 +59,10 @@ def unlocked(files: list[LockFile]) -> list[Finding]:
 
 def _versions(read: Survey, folder: Path, locks: dict[Path, VersionsLock]) -> list[LockFile]:
     majors = {
-        schema_path(name, contract.value.output.schema): contract.value.major
+        schema_path(name, output.schema): contract.value.major
         for name, contract in read.contracts.items()
         if contract.value is not None
+        for output in contract.value.outputs
     }
     places: dict[Path, list[SchemaFile]] = defaultdict(list)
     for item in read.tree.values():
@@ -85,12 +86,14 @@ def _releases(read: Survey, folder: Path, locks: dict[Path, VersionsLock]) -> li
     by_file = {item.file: item for item in read.tree.values()}
     for name, contract in read.contracts.items():
         product = contract.value
-        item = by_file.get(schema_path(name, product.output.schema)) if product is not None else None
-        if product is None or item is None:
+        if product is None:
+            continue
+        items = [item for output in product.outputs if (item := by_file.get(schema_path(name, output.schema)))]
+        if len(items) < len(product.outputs):
             continue
         before = read_releases(folder, product)
         flow = _flow(read, product)
-        after = before.added(release_of(product, item, locks[item.path.parent], flow))
+        after = before.added(release_of(product, items, locks[items[0].path.parent], flow))
         path = folder / product.folder / RELEASES_FILE
         text = after.render()
         added = ((str(name), str(product.version)),) if text != before.render() else ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from headwater.errors import CallerFault, Finding, InvalidFiles
 from headwater.lineage.graph import Lineage
 from headwater.mesh.load import Survey
 from headwater.mesh.products import Mesh, ResolvedProduct
-from headwater.naming import ProductName
+from headwater.naming import ProductName, schema_full_name
 from headwater.plan.history import Locks
 from headwater.processing.flow_file import JudgedFlow
 from headwater.processing.logic import Logic, logic_of
@@ -29,6 +30,8 @@ from headwater.schemas.places import place_of
 from headwater.schemas.tree import SchemaFile, read_text
 from headwater.schemas.unchanged import Plain
 from headwater.schemas.versions import LockedVersion, VersionsLock
+
+_FURTHER = re.compile(r"outputs\[[1-9]")  # a place in an output that has readers of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class ProductChange:
     def hit(self) -> frozenset[str]:
         """The names of those who are hit, further down too."""
         readers = {one.name for impact in self.impacts for one in (*impact.readers, *impact.affected)}
-        return frozenset(readers | {name for impact in self.impacts for name in impact.further})
+        hit = readers | {name for impact in self.impacts for name in impact.further}
+        return frozenset(name.partition("/")[0] for name in hit)
 
 
 def read_releases(folder: Path, product: Product) -> Releases:
@@ -57,12 +61,17 @@ def read_releases(folder: Path, product: Product) -> Releases:
     return parse_releases(read_text(path, file), file) if path.is_file() else Releases(())
 
 
-def release_of(product: Product, schema: SchemaFile, lock: VersionsLock, flow: JudgedFlow | None = None) -> Release:
-    """A contract as it stands, with the number of its schema, that of the lock or the next, and its flow."""
-    history = lock.history(schema.schema.name)
-    number = history[-1].version if lock.holds(schema.schema, product.major) else len(history) + 1
+def release_of(
+    product: Product, schemas: Sequence[SchemaFile], lock: VersionsLock, flow: JudgedFlow | None = None
+) -> Release:
+    """A contract as it stands, with the numbers of its schemas, those of the lock or the next, and its flow."""
+    numbers = []
+    for item in schemas:
+        history = lock.history(item.schema.name)
+        numbers.append(history[-1].version if lock.holds(item.schema, product.major) else len(history) + 1)
     logic = _logic(flow)
-    return Release.of(product, schema.schema.name, number, logic.as_json() if logic is not None else None)
+    said = logic.as_json() if logic is not None else None
+    return Release.of(product, schemas[0].schema.name, numbers[0], said, numbers[1:])
 
 
 def judge_releases(
@@ -79,14 +88,14 @@ def judge_releases(
     findings: list[Finding] = []
     judging = _Judging(survey, flows, mesh, broken)
     for resolved in mesh.products.values():
-        item = survey.tree.get(resolved.output.schema.name)
-        if item is None or item.path.parent not in locks:
+        items = [item for output in resolved.outputs if (item := survey.tree.get(output.schema.name))]
+        if len(items) < len(resolved.outputs) or items[0].path.parent not in locks:
             continue
         try:
             releases = read_releases(mesh.folder, resolved.product)
             if not releases.holds(resolved.product.version):
                 findings.append(_unlocked(survey.contracts[resolved.name], resolved))
-            changes += judging.product(resolved, item, locks[item.path.parent], releases, whole=whole)
+            changes += judging.product(resolved, items, locks[items[0].path.parent], releases, whole=whole)
         except InvalidFiles as invalid:
             findings += invalid.findings
     return changes, findings
@@ -107,25 +116,36 @@ class _Judging:
         return mesh_lineage(self._mesh, self._flows)
 
     def product(
-        self, resolved: ResolvedProduct, item: SchemaFile, lock: VersionsLock, releases: Releases, *, whole: bool
+        self,
+        resolved: ResolvedProduct,
+        items: Sequence[SchemaFile],
+        lock: VersionsLock,
+        releases: Releases,
+        *,
+        whole: bool,
     ) -> list[ProductChange]:
         """The change of a product since the release before, if there is one."""
         flow = self._flows.get(resolved.name)
-        release = release_of(resolved.product, item, lock, flow)
+        release = release_of(resolved.product, items, lock, flow)
         before = releases.before(release)
         if before is None:
             return []
         old = next((one for one in lock.history(before.schema) if one.version == before.schema_version), None)
         pending = not release.same(releases.newest)
-        if not whole and not pending and _covered(before, release, old, item):
+        if not whole and not pending and _covered(before, release, old, items[0]):
             return []
-        readers = [one for one in self._readers if one.source == resolved.name and one.major == before.version.major]
+        everybody = [one for one in self._readers if one.source.whole == resolved.name]
+        everybody = [one for one in everybody if one.major == before.version.major]
+        readers = [one for one in everybody if one.source == resolved.name]
         file = f"{resolved.product.folder}/{RELEASES_FILE}"
-        impacts = contract_impacts(_promised(before, release, file), readers, self._lineage)
+        promised = _promised(before, release, file)
+        impacts = contract_impacts([one for one in promised if not _FURTHER.match(one.path)], readers, self._lineage)
         if old is not None:
             impacts += schema_impacts(
                 old.schema, resolved.output.schema, product=resolved.name, readers=readers, lineage=self._lineage
             )
+        others = self._further(resolved, promised, before, lock, everybody) if len(items) > 1 else []
+        impacts += [impact for _, impact in others]
         changes = _computed(before, release, file)
         impacts += flow_impacts(changes, resolved, self._mesh, readers, self._lineage) if changes else []
         part = due([*(impact.due for impact in impacts), "major" if resolved.name in self._broken else "none"])
@@ -138,7 +158,33 @@ class _Judging:
             pending=pending,
         )
         contract = self._survey.contracts[resolved.name]
-        return [replace(change, findings=tuple(_findings(change, contract, item, flow)))]
+        places = {id(impact): items[at] for at, impact in others}
+        return [replace(change, findings=tuple(_findings(change, contract, items[0], flow, places)))]
+
+    def _further(
+        self,
+        resolved: ResolvedProduct,
+        promised: Sequence[Change],
+        before: Release,
+        lock: VersionsLock,
+        readers: Sequence[Reader],
+    ) -> list[tuple[int, Impact]]:
+        """What changed in each further output, with its place, for those who read that one."""
+        told = {one["name"]: one for one in before.promises["outputs"][1:]}
+        found: list[tuple[int, Impact]] = []
+        for at, one in enumerate(resolved.each[1:], 1):
+            own = [reader for reader in readers if reader.source == one.name]
+            changes = [change for change in promised if re.match(rf"outputs\[{at}\]", change.path)]
+            impacts = contract_impacts(changes, own, self._lineage)
+            said = told.get(one.output.output.name, {})
+            history = lock.history(schema_full_name(resolved.name, said.get("schema", "")))
+            old = next((two for two in history if two.version == said.get("schema_version")), None)
+            if old is not None:
+                impacts += schema_impacts(
+                    old.schema, one.output.schema, product=one.name, readers=own, lineage=self._lineage
+                )
+            found += [(at, impact) for impact in impacts]
+        return found
 
 
 def _promised(before: Release, after: Release, file: str) -> list[Change]:
@@ -177,7 +223,11 @@ def _covered(before: Release, after: Release, old: LockedVersion | None, item: S
 
 
 def _findings(
-    change: ProductChange, contract: Contract[Product], item: SchemaFile, flow: JudgedFlow | None
+    change: ProductChange,
+    contract: Contract[Product],
+    item: SchemaFile,
+    flow: JudgedFlow | None,
+    places: Mapping[int, SchemaFile],
 ) -> Iterator[Finding]:
     given = raised(change.before, change.after)
     if change.after < change.before:
@@ -195,7 +245,7 @@ def _findings(
     if given == "major":  # the mend for what breaks: readers of the old major go on reading it
         return
     for impact in change.impacts:
-        yield from _impact(impact, contract, item, flow)
+        yield from _impact(impact, contract, places.get(id(impact), item), flow)
 
 
 def _impact(

@@ -23,11 +23,13 @@ def touched(
     names = frozenset(
         name for name, resolved in products.items()
         if everything or any(_below(file, place) for file in files for place in _places(name, resolved.product.folder))
-        or _used_files(read, resolved.output.schema.name) & files
+        or any(_used_files(read, output.schema.name) & files for output in resolved.outputs)
     )  # fmt: skip
     hit = {one for change in changes if change.product in names for one in change.hit}
     below = {
-        str(name) for name, resolved in products.items() if any(one.product in names for one in resolved.product.inputs)
+        str(name)
+        for name, resolved in products.items()
+        if any(one.product.whole in names for one in resolved.product.inputs)
     }
     places = {f"{CONSUMERS}/{one}.yaml" for one in hit}
     for name, resolved in products.items():

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.protocol import GroupSource, TransactionalSink
 from headwater.ports.record import TRACEPARENT, TopicPartition
+from headwater.processing.blocks import OutputBlock
 from headwater.processing.records import Letter, RecordWriter
-from headwater.processing.replay import SAID_KEY, Replay
+from headwater.processing.replay import Replay, said_key
 from headwater.processing.state_changelog import mirror
 from headwater.processing.steps import Stage
 from headwater.processing.task import Work
@@ -23,10 +24,10 @@ from headwater.processing.work import OutputRecord
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Where a stage writes: `writer` is None where its output is a rekey topic."""
+    """Where a stage writes: `writers` are those of the product's outputs, none where its output is a rekey topic."""
 
     stage: Stage
-    writer: RecordWriter | None
+    writers: tuple[RecordWriter, ...]
     quarantine: str
     contract_version: str
 
@@ -83,18 +84,13 @@ class Checkpoint:
 
     def _outputs(self, work: Work) -> int:
         commit, partition, send = work.commit, work.partition, self._sink.send
-        stage, writer = self._targets.stage, self._targets.writer
+        stage, outputs = self._targets.stage, work.owner.outputs
         written = len(commit.messages)
-        if writer is not None:
-            replay = work.owner.replay
-            written += self._records(writer, partition, commit.records, replay)
-            for block in commit.blocks:
-                values = None if writer.current or replay is not None else writer.encode_block(block)
-                if values is None:
-                    written += self._records(writer, partition, block.records(), replay)
-                else:
-                    written += len(block)
-                    self._sink.send_column((writer.topic, partition), block.keys, values, block.timestamps())
+        said = [commit.records, *commit.further] if outputs else []
+        for writer, output, records in zip(self._targets.writers, outputs, said, strict=True):
+            written += self._records(writer, partition, records, output.replay)
+        for block in commit.blocks:  # of the first output: one with others has no columns
+            written += self._block(block, partition, outputs[0].replay)
         topic = stage.output.topic
         for message in commit.messages:
             send(
@@ -105,15 +101,24 @@ class Checkpoint:
                 partition=message.partition,
                 headers=message.headers,
             )
-        if work.owner.replay is not None:
-            commit.changes.append((SAID_KEY, work.owner.replay.said))
+        for writer, output in zip(self._targets.writers, outputs, strict=True):
+            if output.replay is not None:
+                commit.changes.append((said_key(writer.output), output.replay.said))
         if commit.changes:
             timestamp = max(0, commit.through or 0) // 1_000
             mirror(self._sink, stage.changelog, partition, commit.changes, timestamp)
-        if work.owner.replay is None or work.owner.replay.over:  # else they were set aside before what is said already
+        if not any(output.silent for output in outputs):  # else they were set aside before what is said already
             for letter in commit.refused:
                 self._quarantine(letter)
         return written
+
+    def _block(self, block: OutputBlock, partition: int, replay: Replay | None) -> int:
+        writer = self._targets.writers[0]
+        values = None if writer.current or replay is not None else writer.encode_block(block)
+        if values is None:
+            return self._records(writer, partition, block.records(), replay)
+        self._sink.send_column((writer.topic, partition), block.keys, values, block.timestamps())
+        return len(block)
 
     def _records(
         self, writer: RecordWriter, partition: int, records: Iterable[OutputRecord], replay: Replay | None
@@ -145,21 +150,18 @@ class Checkpoint:
         )
 
     def _marks(self, works: Sequence[Work], ends: Mapping[TopicPartition, int]) -> None:
-        """A mark for each partition that has moved on, with or without records; after them, in their transaction."""
-        writer = self._targets.writer
-        if writer is None:
-            return
+        """A mark for each partition that has moved on, with or without records, in each output; after the records, in
+        their transaction."""
         for work in works:
-            owner = work.owner
-            owner.output_end = ends.get(TopicPartition(writer.topic, work.partition), owner.output_end)
-            through = work.commit.through
-            if owner.replay is not None and not owner.replay.over:
-                continue  # what it could say was said
-            if through is not None:
-                self._sink.send(
-                    writer.progress,
-                    mark_key(work.partition),
-                    encode_mark(through, owner.output_end),
-                    timestamp=max(0, through) // 1_000,
-                    partition=work.partition,
-                )
+            through, outputs = work.commit.through, work.owner.outputs
+            silent = any(output.silent for output in outputs)  # what it could say was said
+            for writer, output in zip(self._targets.writers, outputs, strict=True):
+                output.end = ends.get(TopicPartition(writer.topic, work.partition), output.end)
+                if through is not None and not silent:
+                    self._sink.send(
+                        writer.progress,
+                        mark_key(work.partition),
+                        encode_mark(through, output.end),
+                        timestamp=max(0, through) // 1_000,
+                        partition=work.partition,
+                    )

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headwater.contracts.examples import EXAMPLES_FILE, Example, Row
+from headwater.contracts.examples import EXAMPLES_FILE, Example, Expectation, Row
 from headwater.contracts.load import contract_bytes, read_examples
+from headwater.contracts.shape import nearest
 from headwater.errors import CallerFault, Finding, InvalidFiles
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.processing.compiler import compile_plan
@@ -69,22 +70,22 @@ class ProductExamples:
         self._plan: Plan = compile_plan(graph, tick=self._tick)
         self._graph = graph
         self._sides = sides_of(mesh, graph, tick=self._tick)
-        self._output = Side(product, graph.output, frozenset())
-        self._shown = writer(product.output.schema)
+        self._outputs = sides_out(product, graph)
 
     def judge(self, example: Example, *, orders: int, seed: int) -> Judged:
         """Run an example as it is given, then in `orders` other orders of arrival, the first of them that of `seed`."""
         given = given_records(self.file, example, self._sides, tick=self._tick)
         made, refused = self._run(given)
-        failures = [*self._expectations(example, made), *self._exact(example, made)]
+        failures = [*self._expectations(example, made), *self._exact(example, made[""])]
         if refused != example.quarantined:
             failures.append(self._refusals(example, refused))
-        truth, tried = self._truth(made), 0
+        truth, tried = self._truths(made), 0
         for number in range(seed, seed + orders) if not failures else ():
             tried += 1
             arrived = reordered(given, number, tick=self._tick)
-            other = self._truth(self._run(arrived, seed=number)[0])
-            failure = self._compared(example.path, truth, other)
+            other = self._truths(self._run(arrived, seed=number)[0])
+            parted = [name for name in truth if truth[name] != other[name]]
+            failure = self._compared(parted[0], truth[parted[0]], other[parted[0]]) if parted else None
             if failure is not None:
                 steps = tuple(self._step(one) for one in arrived)
                 place = self.file.finding("HW-P150", example.path, "in another order of arrival something else is true")
@@ -92,8 +93,8 @@ class ProductExamples:
                 break
         return Judged(str(self.product.name), example.name, tuple(failures), tried)
 
-    def _run(self, given: Sequence[Given], *, seed: int | None = None) -> tuple[list[Record], int]:
-        """What is published, in order of recorded time, and how many records are set aside."""
+    def _run(self, given: Sequence[Given], *, seed: int | None = None) -> tuple[dict[str, list[Record]], int]:
+        """What is published in each output, in order of recorded time, and how many records are set aside."""
         runner = MemoryRunner(self._plan)
         if seed is not None:
             chance = random.Random(seed)
@@ -104,33 +105,42 @@ class ProductExamples:
         for topic in dict.fromkeys(port.topic for port in self._graph.inputs):
             runner.mark(topic, (newest // self._tick + 1) * self._tick - 1)
         runner.run()
-        return sorted(runner.records(), key=lambda record: int(record["recorded_at"])), len(runner.quarantined)
+        made = {
+            name: sorted(runner.records(side.port.topic), key=lambda record: int(record["recorded_at"]))
+            for name, side in self._outputs.items()
+        }
+        return made, len(runner.quarantined)
 
-    def _expectations(self, example: Example, made: Sequence[Record]) -> Iterable[Failure]:
+    def _expectations(self, example: Example, made: Mapping[str, Sequence[Record]]) -> Iterable[Failure]:
         for expectation in example.expect:
-            known = self._known()
+            output = self._output(expectation)
+            known = self._known(output)
             until = None if expectation.recorded is None else Instant.parse(expectation.recorded)
-            for record in made:
+            for record in made[output]:
                 if until is None or record["recorded_at"] <= until:
                     known.take(record)
             valid = None if expectation.valid is None else Instant.parse(expectation.valid)
             true = f"true at {expectation.valid}" if expectation.valid else "true"
             known_at = f"as known at {expectation.recorded}" if expectation.recorded else "in the end"
             message = f"something else is {true}, {known_at}"
-            yield from self._held("HW-P148", expectation.path, message, expectation.rows, list(known.rows(valid)))
+            found = list(known.rows(valid))
+            yield from self._held("HW-P148", expectation.path, message, expectation.rows, found, output)
 
     def _exact(self, example: Example, made: Sequence[Record]) -> Iterable[Failure]:
         if example.records is not None:
             path, message = f"{example.path}.records", "other records are published"
             yield from self._held("HW-P149", path, message, example.records, made)
 
+    def _output(self, expectation: Expectation) -> str:
+        return _known_output(self.file, self._outputs, expectation)
+
     def _held(
-        self, code: str, path: str, message: str, rows: tuple[Row, ...], found: Sequence[Record]
+        self, code: str, path: str, message: str, rows: tuple[Row, ...], found: Sequence[Record], output: str = ""
     ) -> Iterable[Failure]:
         """Each expected row takes a found one that agrees with it in all fields that it names; the rest is told."""
-        left, missing = list(found), []
+        left, missing, side = list(found), [], self._outputs[output]
         for row in rows:
-            wanted = converted(self.file, self._output, row)
+            wanted = converted(self.file, side, row)
             agreeing = [one for one in left if all(one[name] == value for name, value in wanted.items())]
             if agreeing:
                 left.remove(agreeing[0])
@@ -138,8 +148,9 @@ class ProductExamples:
                 missing.append(row.fields)
         if missing or left:
             named = {name for row in rows for name in row.fields}
-            names = [name for name in self._graph.output.fields if name in named or not named]
-            others = tuple({name: self._shown(one)[name] for name in names} for one in left)
+            names = [name for name in side.port.fields if name in named or not named]
+            shown = writer(side.schema)
+            others = tuple({name: shown(one)[name] for name in names} for one in left)
             yield Failure(self.file.finding(code, path, message), tuple(missing), others, len(found) - len(left))
 
     def _refusals(self, example: Example, refused: int) -> Failure:
@@ -147,25 +158,29 @@ class ProductExamples:
         place = self.file.finding("HW-P151", path, "another number of records is set aside")
         return Failure(place, ({"quarantined": example.quarantined},), ({"quarantined": refused},), 0)
 
-    def _truth(self, made: Sequence[Record]) -> list[dict[str, Any]]:
-        """What is true in the end, without what says how it came to be known."""
-        known = self._known()
+    def _truths(self, made: Mapping[str, Sequence[Record]]) -> dict[str, list[dict[str, Any]]]:
+        """What is true in the end in each output, without what says how it came to be known."""
+        return {output: self._truth(output, records) for output, records in made.items()}
+
+    def _truth(self, output: str, made: Sequence[Record]) -> list[dict[str, Any]]:
+        known = self._known(output)
         for record in made:
             known.take(record)
         rows = [{name: value for name, value in row.items() if name not in HIDDEN} for row in known.rows()]
         return sorted(rows, key=repr)
 
     def _compared(
-        self, path: str, truth: list[dict[str, Any]], other: list[dict[str, Any]]
+        self, output: str, truth: list[dict[str, Any]], other: list[dict[str, Any]]
     ) -> tuple[tuple[Record, ...], tuple[Record, ...], int] | None:
         missing = [row for row in truth if row not in other]
         added = [row for row in other if row not in truth]
         if not missing and not added:
             return None
+        write = writer(self._outputs[output].schema)
         filled = {"recorded_at": 0, "kind": "assert", "revision": 1}
 
         def shown(rows: list[dict[str, Any]]) -> tuple[Record, ...]:
-            texts = [self._shown({**row, **filled}) for row in rows]
+            texts = [write({**row, **filled}) for row in rows]
             return tuple({name: value for name, value in text.items() if name not in HIDDEN} for text in texts)
 
         return shown(missing), shown(added), len(truth) - len(missing)
@@ -174,8 +189,8 @@ class ProductExamples:
         place = self.file.finding("", one.path, "")
         return f"line {place.line}{f' ({one.note})' if one.note else ''}"
 
-    def _known(self) -> Known:
-        output = self.product.output
+    def _known(self, name: str) -> Known:
+        output = self._outputs[name].product.output
         return KnownEvents() if output.shape == "event" else KnownFacts(output.output.key)
 
 
@@ -209,14 +224,17 @@ def example_findings(mesh: Mesh, product: ResolvedProduct, graph: Graph | None) 
     if graph is None:
         return []
     sides = sides_of(mesh, graph, tick=int(mesh.file.tick))
-    output = Side(product, graph.output, frozenset())
+    outputs = sides_out(product, graph)
     findings: list[Finding] = []
     for example in file.require():
-        expected = [row for one in example.expect for row in one.rows]
         try:
             given_records(file, example, sides, tick=int(mesh.file.tick))
-            for row in (*expected, *(example.records or ())):
-                converted(file, output, row)
+            for one in example.expect:
+                output = outputs[_known_output(file, outputs, one)]
+                for row in one.rows:
+                    converted(file, output, row)
+            for row in example.records or ():
+                converted(file, outputs[""], row)
         except InvalidFiles as invalid:
             findings += invalid.findings
     return findings
@@ -226,6 +244,25 @@ def sides_of(mesh: Mesh, graph: Graph, *, tick: int) -> Mapping[str, Side]:
     """The inputs of a flow by name, with the fields that it reads."""
     reads = fields_read(graph, tick=tick)
     return {str(port.product): Side(mesh.product(port.product), port, reads[port.product]) for port in graph.inputs}
+
+
+def sides_out(product: ResolvedProduct, graph: Graph) -> Mapping[str, Side]:
+    """The outputs of a product by name, the first one by the empty name."""
+    views = zip(product.each, graph.outputs, strict=True)
+    return {one.name.output: Side(one, made.output, frozenset()) for one, made in views}
+
+
+def _known_output(file: File, outputs: Mapping[str, Side], expectation: Expectation) -> str:
+    """The output that an expectation is about, as `outputs` names it; raises `InvalidFiles` HW-P179."""
+    if expectation.output in ("", outputs[""].product.output.output.name):
+        return ""
+    if expectation.output in outputs:
+        return expectation.output
+    names = tuple(side.product.output.output.name for side in outputs.values())
+    near = nearest(expectation.output, names)
+    message = f"the product has no output '{expectation.output}'"
+    why, fix = f"its outputs are {', '.join(names)}", f"write {near}" if near else f"take one of {', '.join(names)}"
+    raise InvalidFiles([file.finding("HW-P179", f"{expectation.path}.output", message, why=why, fix=fix)])
 
 
 def _crashing(chance: random.Random) -> Any:

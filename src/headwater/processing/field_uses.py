@@ -42,7 +42,11 @@ def read_by(graph: Graph, plan: Plan) -> Mapping[ProductName, frozenset[str]]:
 
 
 def field_uses(graph: Graph) -> list[Edge]:
-    """The edges from the inputs' fields to the output's, and to the product where they decide which rows it has."""
+    """The edges from the inputs' fields to those of each output, and to the output whose rows they decide on."""
+    return sorted({edge for one in graph.outputs for edge in _uses(one)})
+
+
+def _uses(graph: Graph) -> list[Edge]:
     target = str(graph.output.product)
     edges = [
         Edge(field(*source), field(target, name), "value")
@@ -52,7 +56,7 @@ def field_uses(graph: Graph) -> list[Edge]:
     ]
     for (source_product, source_field), use in _deciding(graph, graph.root):
         edges.append(Edge(field(source_product, source_field), product(target), use))
-    return sorted(set(edges))
+    return edges
 
 
 def _deciding(graph: Graph, node: Node) -> Iterator[tuple[Field, Use]]:

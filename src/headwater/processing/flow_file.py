@@ -6,7 +6,7 @@ import ast
 import hashlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,8 +75,11 @@ def unread(declared: Input, port: Port, read: frozenset[str]) -> list[str]:
 
 
 def load_flow(mesh: Mesh, product: ProductName) -> Graph:
-    """The flow of a derived product. Raises `InvalidFiles` where its file cannot be read or does not give a stream."""
-    resolved = mesh.product(product)
+    """The flow of a derived product, to all its outputs.
+
+    Raises `InvalidFiles` where its file cannot be read or does not give a stream for each output.
+    """
+    resolved = mesh.whole(product.whole)
     place = f"{resolved.product.folder}/{FLOW_FILE}"
     if (resolved.folder / SQL_FILE).is_file():
         return _load_sql(mesh, resolved)
@@ -89,17 +92,48 @@ def load_flow(mesh: Mesh, product: ProductName) -> Graph:
         message = f"flow() takes {len(parameters)} streams, and product.yaml names {len(inputs)} inputs"
         raise _invalid(place, line, "HW-P003", message, "one parameter for each input, in order", names)
     try:
-        stream = function(*(source(index) for index in range(len(inputs))))
+        made = function(*(source(index) for index in range(len(inputs))))
     except HeadwaterError as error:
         raise _invalid(
             place, _line_in(error, place, line), error.code, error.message, error.detail, error.hint
         ) from None
     except (Exception, SystemExit) as error:
         raise _raised("flow()", error, place, line) from None
-    if not isinstance(stream, Stream):
-        message = f"flow() returns a {type(stream).__name__}"
-        raise _invalid(place, line, "HW-P005", message, "what it returns is published", "return the last stream")
-    return Graph(stream.node, inputs, port_of(resolved), place)
+    return _graph(_streams(made, resolved, place, line), inputs, resolved, place)
+
+
+def _streams(made: Any, resolved: ResolvedProduct, place: str, line: int) -> list[Stream]:
+    """The stream of each output, in the order of the contract."""
+    declared = [output.output.name for output in resolved.outputs]
+    entries = ", ".join(f'"{name}": ...' for name in declared)
+    fix = f"return {{{entries}}}"
+    if isinstance(made, Mapping):
+        given = [str(name) for name in made]
+        lacking = [name for name in declared if name not in given]
+        unknown = [name for name in given if name not in declared]
+        if lacking or unknown:
+            told = [f"returns no '{name}'" for name in lacking]
+            told += [f"returns '{name}', which product.yaml does not declare" for name in unknown]
+            message, why = f"flow() {', and '.join(told)}", "each output of product.yaml is one stream of the flow"
+            raise _invalid(place, line, "HW-P177", message, why, fix)
+        streams = [made[name] for name in declared]
+    elif len(declared) > 1 and isinstance(made, Stream):
+        message = f"flow() returns one stream, and product.yaml declares the outputs {', '.join(declared)}"
+        raise _invalid(place, line, "HW-P177", message, "each output is one stream of the flow", fix)
+    else:
+        streams = [made]
+    for stream in streams:
+        if not isinstance(stream, Stream):
+            message = f"flow() returns a {type(stream).__name__}"
+            raise _invalid(place, line, "HW-P005", message, "what it returns is published", "return the last stream")
+    return streams
+
+
+def _graph(streams: list[Stream], inputs: tuple[Port, ...], resolved: ResolvedProduct, place: str) -> Graph:
+    first, *further = [
+        Graph(stream.node, inputs, port_of(one), place) for stream, one in zip(streams, resolved.each, strict=True)
+    ]
+    return replace(first, further=tuple(further))
 
 
 def _load_sql(mesh: Mesh, resolved: ResolvedProduct) -> Graph:
@@ -112,6 +146,11 @@ def _load_sql(mesh: Mesh, resolved: ResolvedProduct) -> Graph:
     except (OSError, UnicodeDecodeError) as error:
         message, fix = f"flow.sql cannot be read: {type(error).__name__}", "save it as UTF-8, or mend its rights"
         raise _invalid(place, 0, "HW-P155", message, "it makes the product's stream", fix) from None
+    if len(resolved.outputs) > 1:
+        names = ", ".join(output.output.name for output in resolved.outputs)
+        message = f"flow.sql is one statement, and product.yaml declares the outputs {names}"
+        why, fix = "a statement gives one stream", "write flow.py, which may return several"
+        raise _invalid(place, 1, "HW-P178", message, why, fix)
     inputs = tuple(port_of(mesh.product(read.product)) for read in resolved.product.inputs)
     try:
         return read_sql(text, inputs, port_of(resolved), place)

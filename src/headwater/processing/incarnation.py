@@ -19,7 +19,8 @@ from headwater.processing.checkpoint import Targets
 from headwater.processing.engine import new_task
 from headwater.processing.handed_over import HandedOver
 from headwater.processing.holding import Holding
-from headwater.processing.replay import SAID_KEY, Replay
+from headwater.processing.records import RecordWriter
+from headwater.processing.replay import Replay, said_key
 from headwater.processing.reset import require_whole
 from headwater.processing.restoring import Restore
 from headwater.processing.standby import Standby
@@ -44,7 +45,7 @@ class _Awaiting:
     """A partition whose state is on its way: from where it is read, where it writes, and what came all the same."""
 
     offsets: Mapping[TopicPartition, int]
-    output_end: int
+    output_ends: tuple[int, ...]
     early: list[Fetched | EndOfPartition] = field(default_factory=list)
 
 
@@ -210,7 +211,7 @@ class Incarnation:
         self._source.pause([place for place in partitions if self._standing or place.partition in behind])
         for number in numbers:
             read_from = {place: offset for place, offset in offsets.items() if place.partition == number}
-            awaiting = _Awaiting(read_from, ends.get(number, 0))
+            awaiting = _Awaiting(read_from, tuple(end.get(number, 0) for end in ends))
             if number in behind:
                 self._awaiting[number] = awaiting
             else:
@@ -392,19 +393,18 @@ class Incarnation:
             readers=self._readers,
             positions={place.topic: offset for place, offset in awaiting.offsets.items()},
         )
-        owner.output_end = awaiting.output_end
-        owner.replay = self._replay(number, store, awaiting.output_end)
+        for writer, output, end in zip(self._targets.writers, owner.outputs, awaiting.output_ends, strict=True):
+            output.end, output.replay = end, self._replay(writer, number, store, end)
         if store is not None and (position := store.position) is not None:
             owner.stands_at(position)
             self._checkpoint.stands_at(number, position.changelog)
         return owner
 
-    def _replay(self, number: int, store: RocksStore | None, end: int) -> Replay | None:
-        """What is to be held against the product's log: what is made from nothing, where that log has records."""
-        writer = self._targets.writer
-        if writer is None or store is None or not end:
+    def _replay(self, writer: RecordWriter, number: int, store: RocksStore | None, end: int) -> Replay | None:
+        """What is to be held against an output's log: what is made from nothing, where that log has records."""
+        if store is None or not end:
             return None
-        said = store.get(SAID_KEY)
+        said = store.get(said_key(writer.output))
         if said is None and store.get(FORM_KEY) is not None:
             return None
         place = TopicPartition(writer.topic, number)
@@ -420,12 +420,11 @@ class Incarnation:
                 raise
         return replay
 
-    def _output_ends(self, numbers: Sequence[int]) -> Mapping[int, int]:
-        writer = self._targets.writer
-        if writer is None:
-            return {}
-        places = [TopicPartition(writer.topic, number) for number in numbers]
-        return {place.partition: end for place, end in self._around.broker.ends(places).items()}
+    def _output_ends(self, numbers: Sequence[int]) -> list[Mapping[int, int]]:
+        """Where each output ends now, by partition."""
+        topics = [writer.topic for writer in self._targets.writers]
+        found = [self._around.broker.ends([TopicPartition(topic, number) for number in numbers]) for topic in topics]
+        return [{place.partition: end for place, end in ends.items()} for ends in found]
 
 
 def _given(owner: StagePartition, item: Fetched | EndOfPartition) -> int:

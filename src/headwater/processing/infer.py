@@ -35,6 +35,8 @@ _AVRO: Mapping[str, Any] = {
 def inferred_schema(folder: Path, product: ProductName) -> Mapping[str, Any]:
     """The schema of what the flow of a product gives, as JSON; its own schema need not be there yet.
 
+    `product` may be a further output, which has a schema of its own.
+
     Raises `InvalidFiles` where the flow or what it reads is not in order, `CallerFault` HW-C060 where the mesh has no
     such product.
     """
@@ -42,7 +44,8 @@ def inferred_schema(folder: Path, product: ProductName) -> Mapping[str, Any]:
     if read.mesh is None:
         raise InvalidFiles(read.findings)
     mesh = _with_draft(read, read.mesh, product)
-    graph = load_flow(mesh, product)
+    asked = mesh.product(product).name  # the first output may be asked for by its own name too
+    graph = next(one for one in load_flow(mesh, product).outputs if one.output.product == asked)
     try:
         relation = relate(graph, graph.root)
     except Wrong as wrong:
@@ -53,9 +56,9 @@ def inferred_schema(folder: Path, product: ProductName) -> Mapping[str, Any]:
             message = f"the field '{name}' is always null"
             line = getattr(graph.root, "line", 0)
             raise InvalidFiles([Finding("HW-P152", "error", graph.file, line, 1, "", message, why, fix)])
-    name = mesh.product(product).product.output.schema
-    schema = {"type": "record", "name": name, "namespace": str(product), "fields": _once(_fields(relation), set())}
-    parse(json.dumps(schema), file=schema_path(product, name))
+    record, fields = mesh.product(product).product.output.schema, _once(_fields(relation), set())
+    schema = {"type": "record", "name": record, "namespace": str(product.whole), "fields": fields}
+    parse(json.dumps(schema), file=schema_path(product, record))
     return schema
 
 
@@ -103,14 +106,20 @@ def avro_of(type_: FieldType) -> Any:
 
 def _with_draft(read: Survey, mesh: Mesh, product: ProductName) -> Mesh:
     """The mesh with the product in it, though its schema may be missing: nothing that is inferred depends on it."""
-    contract = read.contracts.get(product)
-    if product in mesh.products or contract is None or contract.value is None:
+    whole = product.whole
+    contract = read.contracts.get(whole)
+    if whole in mesh.products or contract is None or contract.value is None:
         mesh.product(product)
         return mesh
-    if any(one.product not in mesh.products for one in contract.value.inputs):
+    if any(mesh.find(one.product) is None for one in contract.value.inputs):
         raise InvalidFiles(read.findings)
     schema = parse('{"type": "record", "name": "Draft", "fields": []}')
-    topic = naming.topic(product, contract.value.major)
-    output = ResolvedOutput(contract.value.output, schema, schema, "fact", topic, naming.subject(topic))
-    draft = ResolvedProduct(contract.value, (output,), mesh.folder / contract.value.folder)
-    return replace(mesh, products={**mesh.products, product: draft})
+    topic = naming.topic(whole, contract.value.major)
+    outputs = tuple(
+        ResolvedOutput(output, schema, schema, "fact", topic, naming.subject(topic))
+        for output in contract.value.outputs
+    )
+    draft = ResolvedProduct(contract.value, outputs, mesh.folder / contract.value.folder)
+    made = replace(mesh, products={**mesh.products, whole: draft})
+    made.product(product)
+    return made

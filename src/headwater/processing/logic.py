@@ -7,7 +7,7 @@ changed filter or computed field, which no schema shows, is seen and judged (`co
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headwater.processing.compile_inputs import branches_of
@@ -56,14 +56,17 @@ class Logic:
 
 
 def logic_of(graph: Graph, plan: Plan) -> Logic:
-    """What a valid flow computes; `plan` is its plan."""
-    reading = _Reading(graph)
-    for stretch in stretches(graph):
-        reading.pass_through(stretch)
+    """What a valid flow computes; `plan` is its plan.
+
+    Of further outputs it tells what they do to the rows that all share, and their fields, each with the output's name.
+    """
+    reading = _Reading(replace(graph, further=()))
+    for one in graph.further:
+        reading.take_further(_Reading(one), one.output.product.output)
     forms = [f"{stage.name}:{stage.form}" for stage in plan.stages if stage.ticks]
     kept = digest("\n".join(forms)) if forms else ""
-    wanted = {name: reading.columns[name] for name in graph.output.columns() if name in reading.columns}
-    return Logic(tuple(reading.steps), frozenset(reading.values), wanted, kept, reading.lines)
+    fields = reading.made()
+    return Logic(tuple(reading.steps), frozenset(reading.values), fields, kept, reading.lines)
 
 
 class _Reading:
@@ -75,6 +78,22 @@ class _Reading:
         self.lines: dict[str, int] = {}
         self.values: set[str] = set()
         self.columns: dict[str, Made] = {}
+        self.own = 0  # from here on its steps are the output's own
+        self._others: dict[str, Made] = {}
+        for stretch in stretches(graph):
+            self.pass_through(stretch)
+
+    def made(self) -> dict[str, Made]:
+        """What each field of the output is, and of others that were taken in."""
+        names = self._graph.output.columns()
+        return {**{name: self.columns[name] for name in names if name in self.columns}, **self._others}
+
+    def take_further(self, other: _Reading, output: str) -> None:
+        """The steps of another output that are its own, and its fields."""
+        for step in other.steps[other.own :]:
+            self._say(f"{step} in the output {output}", other.lines[step])
+        self.values |= other.values
+        self._others |= {f"{output}.{name}": one for name, one in other.made().items()}
 
     def pass_through(self, stretch: Stretch) -> None:
         """A step, and what is done to its rows one by one."""
@@ -92,6 +111,7 @@ class _Reading:
             self.columns |= plain(("valid_from", "valid_to"))
         else:
             self._join(step)
+        self.own = len(self.steps)
         rows = rows_text(stretch.rows, {name: self.columns[name] for name in stretch.given})
         for condition in rows.conditions:
             self._say(f"filter {condition}", next(row.line for row in stretch.rows if isinstance(row, Filter)))

@@ -41,8 +41,10 @@ class Preview:
         return Counter(str(record["kind"]) for record in self.records)
 
 
-def preview(graph: Graph, samples: Sequence[Sequence[Record]], *, tick: int) -> Preview:
+def preview(graph: Graph, samples: Sequence[Sequence[Record]], *, tick: int, topic: str = "") -> Preview:
     """Run a flow over records of its inputs, each input's in the order of its partitions; `tick` in microseconds.
+
+    `topic` names the output that is wanted, the first one where it is empty.
 
     What was recorded before a sample is not known to it: intervals that began earlier are partial, and a correction
     whose first version lies before it counts as new.
@@ -54,10 +56,10 @@ def preview(graph: Graph, samples: Sequence[Sequence[Record]], *, tick: int) -> 
         for record in records:
             runner.write(port.topic, [record[name] for name in port.key], record)
     newest = max((one.last_recorded for one in inputs if one.last_recorded is not None), default=0)
-    for topic in dict.fromkeys(port.topic for port in graph.inputs):
-        runner.mark(topic, (newest // tick + 1) * tick - 1)
+    for read in dict.fromkeys(port.topic for port in graph.inputs):
+        runner.mark(read, (newest // tick + 1) * tick - 1)
     runner.run()
-    made = sorted(runner.records(), key=lambda record: int(record["recorded_at"]))
+    made = sorted(runner.records(topic), key=lambda record: int(record["recorded_at"]))
     return Preview(tuple(made), tuple(runner.quarantined), tuple(inputs))
 
 

@@ -36,7 +36,10 @@ class Letter(NamedTuple):
 
 
 class RecordWriter:
-    """Encodes the records of a derived product's output, framed with the id that `apply` registered."""
+    """Encodes the records of one output of a derived product, framed with the id that `apply` registered.
+
+    Of a further output `product` is the product with that output alone.
+    """
 
     def __init__(self, registry: Registry, product: ResolvedProduct) -> None:
         output = product.output
@@ -48,6 +51,7 @@ class RecordWriter:
                 detail="a runner registers nothing",
                 hint="headwater apply",
             )
+        self.output = product.name.output  # empty for a product's first output
         self.topic = output.topic
         self.progress = naming.progress_topic(product.name, product.major)
         self.current = naming.current_topic(product.name, product.major) if "current" in output.output.ports else ""

@@ -8,6 +8,7 @@ partition, until the topic is told to its end; what follows is new. One that dif
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from headwater.errors import Fault, Unreachable
 from headwater.ports.protocol import Broker, Reader
@@ -17,6 +18,15 @@ SAID_KEY = b"\0said"  # in a state that is being made anew: how far its product'
 _AT_ONCE = 5_000
 _SECONDS = 0.5
 _SILENT_POLLS_LIMIT = 120
+
+
+def said_key(output: str) -> bytes:
+    """Where a state keeps how far an output's log has been held against it; `output` is empty for the first one.
+
+    >>> said_key(""), said_key("alerts")
+    (b'\\x00said', b'\\x00said.alerts')
+    """
+    return SAID_KEY + b"." + output.encode() if output else SAID_KEY
 
 
 class Replay:
@@ -81,3 +91,22 @@ class Replay:
                 elif item.offset >= self._end:
                     self.close()
         return self._ahead[0] if self._ahead else None
+
+
+@dataclass(slots=True)
+class Written:
+    """One output of a partition: the next offset of its log as far as is known, and while it is made anew, that log."""
+
+    end: int = 0
+    replay: Replay | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether its log still says what is made."""
+        return self.replay is not None and not self.replay.over
+
+    def let_go(self, *, over_only: bool = False) -> None:
+        """Close the log; with `over_only` once it has been told to its end."""
+        if self.replay is not None and not (over_only and self.silent):
+            self.replay.close()
+            self.replay = None

@@ -14,10 +14,10 @@ LEAVE_MICROSECONDS = 20_000_000  # a runner that was stopped keeps its place for
 LOOK_MICROSECONDS = 500_000
 
 
-def reset(plan: Plan, output: str, broker: Broker, *, clock: Clock) -> Sequence[str]:
+def reset(plan: Plan, broker: Broker, *, clock: Clock) -> Sequence[str]:
     """Delete the offsets of its stages' groups, and make its changelogs and rekey topics anew; the topics' names.
 
-    `output` is the product's topic. Raises `CallerFault` HW-P172 while a runner processes the product, HW-P173 where
+    Raises `CallerFault` HW-P172 while a runner processes the product, HW-P173 where
     its inputs or its own log no longer begin at their first record, HW-P174 where it keeps no state. Cut off anywhere,
     it is called again: a runner does not start while a topic is missing.
     """
@@ -28,7 +28,8 @@ def reset(plan: Plan, output: str, broker: Broker, *, clock: Clock) -> Sequence[
             hint="a changed flow of this kind goes on from where the last one stood",
         )
     inputs = [(one.topic, stage.partitions) for stage in plan.stages for one in stage.inputs if one.product is not None]
-    require_whole([*inputs, (output, plan.stages[-1].output.partitions)], broker)
+    outputs = [(output.topic, output.partitions) for output in plan.stages[-1].outputs]
+    require_whole([*inputs, *outputs], broker)
     for stage in plan.stages:
         _leave(stage.group, broker, clock)
     topics = internal_topics(plan)

@@ -45,9 +45,10 @@ class StageWorker:
         self._stage = stage
         self._around = around
         product = around.mesh.product(plan.product)
-        writer = RecordWriter(around.registry, product) if stage.output.kind == "product" else None
+        outputs = product.each if stage.output.kind == "product" else ()
+        writers = tuple(RecordWriter(around.registry, output) for output in outputs)
         quarantine = naming.quarantine_topic(plan.product, plan.major)
-        self._targets = Targets(stage, writer, quarantine, str(product.product.version))
+        self._targets = Targets(stage, writers, quarantine, str(product.product.version))
         self._readers = _readers(stage, around)
         self._rivals = Rivals(plan, stage, around.slot, around.clock)
         most = COMMIT_MESSAGES_AS_COLUMNS if reads_columns(stage) else COMMIT_MESSAGES

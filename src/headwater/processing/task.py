@@ -21,7 +21,7 @@ from headwater.processing.blocks import Block
 from headwater.processing.columns import LEAST_ROWS, reads_columns
 from headwater.processing.engine import Commit, Task
 from headwater.processing.records import Letter
-from headwater.processing.replay import Replay
+from headwater.processing.replay import Written
 from headwater.processing.state_rocksdb import Position, RocksStore
 from headwater.processing.steps import FORM_KEY, Stage, StageInput
 from headwater.schemas.unsure import Unsure
@@ -89,8 +89,7 @@ class StagePartition:
         self.partition = partition
         self.store = store
         self.task = task
-        self.replay: Replay | None = None  # while it is made anew: what its product's log says already
-        self.output_end = 0  # the next offset of the partition it writes, as far as it knows
+        self.outputs = [Written() for output in stage.outputs if output.kind == "product"]
         self._form = stage.form.encode()
         self._formed = store is not None and store.get(FORM_KEY) is not None
         self._sources: dict[str, int] = {}
@@ -178,14 +177,13 @@ class StagePartition:
             self._sources.update({place.topic: offset for place, offset in work.offsets.items()})
             self.store.commit(work.commit.changes, Position(changelog_end, self._sources, self._history))
         self.task.committed()
-        if self.replay is not None and self.replay.over:
-            self.close()
+        for output in self.outputs:
+            output.let_go(over_only=True)
 
     def close(self) -> None:
         """Let go of what it reads besides what it is given."""
-        if self.replay is not None:
-            self.replay.close()
-            self.replay = None
+        for output in self.outputs:
+            output.let_go()
 
     def stands_at(self, position: Position) -> None:
         """What the restored store reflects."""

@@ -128,7 +128,10 @@ class _Reading:
         place = ("asked", f"number_{len(self._asked) + 1}")
         self._asked.append(Asked(product, place, moments.get("valid"), moments.get("recorded"), name == "history"))
         if not table.alias:
-            table.set("alias", _expressions().TableAlias(this=_expressions().to_identifier(product.split(".")[1])))
+            table.set(
+                "alias",
+                _expressions().TableAlias(this=_expressions().to_identifier(product.split(".")[1].rpartition("/")[2])),
+            )
         table.set("this", _expressions().to_identifier(place[1]))
         table.set("db", _expressions().to_identifier(place[0]))
 

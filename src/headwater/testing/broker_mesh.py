@@ -29,7 +29,7 @@ from headwater.processing.surroundings import Surroundings
 from headwater.schemas.codec import RowCodec, frame, unframe
 from headwater.schemas.registry import Registry
 from headwater.schemas.registry_memory import MemoryRegistry
-from headwater.testing.small_mesh import FILES, write
+from headwater.testing.small_mesh import FILES, add_busy_output, write
 from headwater.timeline.clock import SystemClock
 
 START = 1_700_000_000_000_000
@@ -58,7 +58,8 @@ def registered(mesh: Mesh) -> MemoryRegistry:
     """A registry in memory with every schema of the mesh; ids are the same each time."""
     registry = MemoryRegistry()
     for product in mesh.in_order():
-        registry.register(product.output.subject, product.output.schema)
+        for output in product.outputs:
+            registry.register(output.subject, output.schema)
     return registry
 
 
@@ -118,9 +119,12 @@ class BrokerMesh:
     _offsets: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def made(cls, broker: Broker, folder: Path, nonce: str) -> BrokerMesh:
-        """Write the files, load them, create every topic."""
-        made = cls.loaded(broker, write_renamed_mesh(folder, nonce), nonce)
+    def made(cls, broker: Broker, folder: Path, nonce: str, *, busy: bool = False) -> BrokerMesh:
+        """Write the files, load them, create every topic. With `busy` the product has a second output, `busy`."""
+        write_renamed_mesh(folder, nonce)
+        if busy:
+            add_busy_output(folder, nonce)
+        made = cls.loaded(broker, folder, nonce)
         plans = {made.plan.product: made.plan}
         for topic in desired(made.mesh, plans).topics:
             broker.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
@@ -171,8 +175,12 @@ class BrokerMesh:
             sink.commit()
         sink.close()
 
-    def expected(self, batches: Sequence[Batch]) -> dict[int, list[tuple[bytes, Mapping[str, Any]]]]:
-        """The log that the memory runner writes, by partition."""
+    def output(self, name: str = "") -> ResolvedProduct:
+        """The derived product with one of its outputs, the first one if none is named."""
+        return self.mesh.product(self.plan.product.of_output(name))
+
+    def expected(self, batches: Sequence[Batch], output: str = "") -> dict[int, list[tuple[bytes, Mapping[str, Any]]]]:
+        """The log that the memory runner writes, of an output by partition."""
         runner = MemoryRunner(self.plan)
         topic = self.source.output.topic
         for batch in batches:
@@ -180,7 +188,7 @@ class BrokerMesh:
                 runner.write(topic, [event["flight_id"]], event)
         runner.mark(topic, batches[-1][-1]["recorded_at"] + 60_000_000)
         runner.run()
-        logs = runner.topics[self.product.output.topic]
+        logs = runner.topics[self.output(output).output.topic]
         return {
             number: [(entry.key, dict(entry.record)) for entry in log if entry.record is not None]
             for number, log in enumerate(logs)
@@ -206,19 +214,22 @@ class BrokerMesh:
         return messages
 
     def settled(self) -> int:
-        """Up to when every partition of the product has a mark; 0 before all have one."""
-        marks = self.written(naming.progress_topic(self.plan.product, self.plan.major))
+        """Up to when every partition of every output has a mark; 0 before all have one."""
+        return min(self._settled(one) for one in self.product.each)
+
+    def _settled(self, product: ResolvedProduct) -> int:
+        marks = self.written(naming.progress_topic(product.name, product.major))
         newest = {message.partition: int(decode_mark(message.value or b"")[0]) for message in marks}
         return min(newest.values()) if len(newest) == self.product.output.output.partitions else 0
 
-    def decoded(self) -> dict[int, list[tuple[bytes, Mapping[str, Any]]]]:
-        """The product's log as it is on the broker, by partition."""
-        output = self.product.output
+    def decoded(self, name: str = "") -> dict[int, list[tuple[bytes, Mapping[str, Any]]]]:
+        """The log of an output as it is on the broker, by partition."""
+        output = self.output(name).output
         decode = RowCodec(output.schema).decode
         logs: dict[int, list[tuple[bytes, Mapping[str, Any]]]] = {
             number: [] for number in range(output.output.partitions)
         }
-        for message in self.written():
+        for message in self.written(output.topic):
             record = decode(unframe(message.value)[1])
             assert message.timestamp == record["recorded_at"] // 1_000
             logs[message.partition].append((message.key or b"", record))

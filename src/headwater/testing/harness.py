@@ -15,7 +15,7 @@ from headwater import naming
 from headwater.naming import ProductName
 from headwater.processing.compiler import compile_plan
 from headwater.processing.field_types import from_avro
-from headwater.processing.flow import Stream, source
+from headwater.processing.flow import source
 from headwater.processing.graph import Graph, Port
 from headwater.processing.runners.memory import MemoryRunner
 from headwater.processing.steps import Plan
@@ -89,9 +89,16 @@ class Harness:
     """
 
     def __init__(
-        self, flow: Callable[..., Stream], *, inputs: Sequence[Port], output: Port, tick: str = TICK_DEFAULT.text()
+        self,
+        flow: Callable[..., Any],
+        *,
+        inputs: Sequence[Port],
+        output: Port | Mapping[str, Port],
+        tick: str = TICK_DEFAULT.text(),
     ) -> None:
+        """`output` is a mapping for a flow with several outputs, named as it names them, the first one first."""
         self._inputs = tuple(inputs)
+        self._outputs = {} if isinstance(output, Port) else output
         self._tick = int(Duration.parse(tick))
         self._now = 0
         self.runner = MemoryRunner(plan_of(flow, inputs, output, tick=self._tick))
@@ -128,10 +135,14 @@ class Harness:
         self._now = end + 1
         self.runner.run()
 
-    def records(self) -> list[dict[str, Any]]:
-        """Everything that was published, in order of recorded time; what waits is settled first."""
+    def records(self, output: str = "") -> list[dict[str, Any]]:
+        """Everything that was published, in order of recorded time; what waits is settled first.
+
+        `output` names one of several; left out, it is the first.
+        """
         self.settle()
-        return sorted((dict(record) for record in self.runner.records()), key=lambda record: record["recorded_at"])
+        topic = self._outputs[output].topic if output else ""
+        return sorted((dict(record) for record in self.runner.records(topic)), key=lambda record: record["recorded_at"])
 
 
 def _instant(value: str | int) -> int:

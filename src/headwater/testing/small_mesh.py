@@ -14,6 +14,16 @@ HOURLY_SCHEMA = "schemas/avro/airports/hourly/Hourly.avsc"
 INSTANT = '{"type": "long", "logicalType": "timestamp-micros"}'
 KIND = '{"type": "enum", "name": "Kind", "namespace": "headwater", "symbols": ["assert", "correct", "retract"]}'
 
+BUSY_SCHEMA = "schemas/avro/airports/hourly/Busy.avsc"
+BUSY_FLOW = """from headwater import Stream, col, count, tumbling, when
+
+
+def flow(departures: Stream) -> dict[str, Stream]:
+    hours = departures.aggregate(by=["origin"], window=tumbling("1h"), departures=count())
+    word = when(col("departures") > 3).then("very busy").otherwise("busy")
+    return {"facts": hours, "busy": hours.filter(col("departures") > 1).map(word=word)}
+"""
+
 BOARD = "consumers/board.yaml"
 BOARD_TEXT = """consumer: board
 owner: {team: terminal-operations, contact: terminal@example.org}
@@ -112,6 +122,21 @@ def edit(folder: Path, file: str, old: str, new: str) -> None:
     if old not in text:
         raise ValueError(f"{file} does not hold the text to replace")
     write(folder, file, text.replace(old, new, 1))
+
+
+def add_busy_output(folder: Path, nonce: str = "") -> None:
+    """Give the product `airports.hourly` a second output, `busy`: hours with two departures and more, with a word.
+
+    `nonce` ends the names of the domains.
+    """
+    hourly, flow, schema = (
+        name.replace("airports/", f"airports{nonce}/") for name in (HOURLY, HOURLY_FLOW, BUSY_SCHEMA)
+    )
+    further = "    key: [origin]\n    ports: [topic, current]\n  - name: busy\n    schema: Busy\n    key: [origin]\n"
+    edit(folder, hourly, "    key: [origin]\n    ports: [topic, current]\n", further)
+    write(folder, flow, BUSY_FLOW)
+    text = FILES[HOURLY_SCHEMA].replace('"Hourly"', '"Busy"').replace("airports.", f"airports{nonce}.")
+    write(folder, schema, text.replace('"departures", "type": "long"', '"word", "type": "string"'))
 
 
 def release(folder: Path) -> Path:

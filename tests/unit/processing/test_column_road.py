@@ -165,7 +165,7 @@ def test_topics_are_the_same_by_both_roads(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_made_anew_by_columns_or_rows_it_says_nothing_twice(tmp_path: Path) -> None:
     life = Life(tmp_path / "state")
     before = live(life, 3)
-    reset(life.plan, naming.topic(TOTALS, 1), life.broker, clock=ManualClock())
+    reset(life.plan, life.broker, clock=ManualClock())
     life.work(60)
     after = life.written()
     topic = naming.topic(TOTALS, 1)

@@ -39,7 +39,7 @@ def work(small: BrokerMesh, folder: Path, *, polls: int = 30) -> None:
 
 
 def forget(small: BrokerMesh) -> None:
-    made = reset(small.plan, small.product.output.topic, small.broker, clock=ManualClock())
+    made = reset(small.plan, small.broker, clock=ManualClock())
     assert set(made) == {topic.name for topic in internal_topics(small.plan)}
 
 

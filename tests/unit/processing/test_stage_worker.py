@@ -162,7 +162,7 @@ def test_what_only_maps_and_filters_carries_the_trace_of_its_input_on_in_both_ru
     log = memory.topics[small.product.output.topic][0]
     assert [(entry.key, entry.headers) for entry in log if entry.record is not None] == expected
     with pytest.raises(CallerFault) as refused:
-        reset(small.plan, small.product.output.topic, small.broker, clock=ManualClock())
+        reset(small.plan, small.broker, clock=ManualClock())
     assert refused.value.code == "HW-P174"  # what keeps no state goes on from its offsets
 
 

@@ -34,14 +34,15 @@ def document(product: ResolvedProduct, mesh: Mesh) -> JsonObject:
     channels: JsonObject = {}
     operations: JsonObject = {}
     messages: JsonObject = {}
-    for output in product.outputs:
+    for one in product.each:
+        output = one.output
         _channel(channels, messages, output.topic, output, servers)
         if "current" in output.output.ports:
-            _channel(channels, messages, naming.current_topic(product.name, product.major), output, servers)
+            _channel(channels, messages, naming.current_topic(one.name, one.major), output, servers)
     for address in channels:
         operations[f"send.{address}"] = _operation("send", address, channels[address])
     for read in product.product.inputs:
-        source = mesh.products.get(read.product)
+        source = mesh.find(read.product)
         if source is not None and source.major == read.major:
             _channel(channels, messages, source.output.topic, source.output, servers)
             operation = _operation("receive", source.output.topic, channels[source.output.topic])

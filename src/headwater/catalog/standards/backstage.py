@@ -43,11 +43,11 @@ def entity_name(text: str) -> str:
 
 
 def _entities(product: ResolvedProduct, mesh: Mesh) -> Iterable[JsonObject]:
-    contract, output = product.product, product.output
+    contract = product.product
     team, name = entity_name(contract.owner.team), entity_name(str(product.name))
     domain = entity_name(product.name.domain)
     system = entity_name(f"{mesh.file.name}.{product.name.domain}")
-    topic = entity_name(output.topic)
+    topics = [entity_name(output.topic) for output in product.outputs]
     owner = f"group:default/{team}"
     profile: JsonObject = {"displayName": contract.owner.team}
     url = contact_url(contract.owner.contact)
@@ -57,18 +57,17 @@ def _entities(product: ResolvedProduct, mesh: Mesh) -> Iterable[JsonObject]:
     yield _entity("Domain", domain, {"owner": owner})
     yield _entity("System", system, {"owner": owner, "domain": domain})
     lifecycle = {"lifecycle": "production", "owner": owner, "system": system}
-    yield _entity("Resource", topic, {"type": "kafka-topic", "owner": owner, "system": system}, title=output.topic)
     definition = {"$text": f"./{product.name}{asyncapi.SUFFIX}"}
-    yield _entity("API", topic, {"type": "asyncapi", **lifecycle, "definition": definition}, title=output.topic)
+    for topic, output in zip(topics, product.outputs, strict=True):
+        yield _entity("Resource", topic, {"type": "kafka-topic", "owner": owner, "system": system}, title=output.topic)
+        yield _entity("API", topic, {"type": "asyncapi", **lifecycle, "definition": definition}, title=output.topic)
     reads = [
-        entity_name(mesh.products[read.product].output.topic)
-        for read in contract.inputs
-        if read.product in mesh.products
+        entity_name(source.output.topic) for read in contract.inputs if (source := mesh.find(read.product)) is not None
     ]
-    spec: JsonObject = {"type": "data-product", **lifecycle, "providesApis": [topic]}
+    spec: JsonObject = {"type": "data-product", **lifecycle, "providesApis": topics}
     if reads:
         spec["consumesApis"] = reads
-    spec["dependsOn"] = [f"resource:default/{needed}" for needed in (topic, *reads)]
+    spec["dependsOn"] = [f"resource:default/{needed}" for needed in (*topics, *reads)]
     component = _entity("Component", name, spec, title=str(product.name), description=contract.purpose)
     component["metadata"]["annotations"] = {
         "headwater.dev/contract-id": contract_id(product),

@@ -50,7 +50,7 @@ def document(product: ResolvedProduct, mesh: MeshFile, edition: Edition = EDITIO
     if servers:
         value["servers"] = servers
     value |= owner_keys(contract.owner)
-    levels = _service_levels(product, edition)
+    levels = [level for one in product.each for level in _service_levels(one, edition)]
     if levels:
         value["slaProperties"] = levels
     value["customProperties"] = edition.all_own(_root_own(contract))
@@ -212,10 +212,17 @@ def _root_own(contract: Product) -> Mapping[str, Any]:
     if contract.capture is not None:
         own["capture"] = asdict(contract.capture)
     if contract.inputs:
-        own["inputs"] = [
-            {"product": str(read.product), "major": read.major, **({"reads": list(read.reads)} if read.reads else {})}
-            for read in contract.inputs
-        ]
+        own["inputs"] = [read.named() for read in contract.inputs]
     if output.service_levels:
         own["serviceLevels"] = dict(output.service_levels)
+    if len(contract.outputs) > 1:
+        own["furtherOutputs"] = [
+            {
+                "name": one.name,
+                "schema": one.schema,
+                "ports": list(one.ports),
+                "serviceLevels": dict(one.service_levels),
+            }
+            for one in contract.outputs[1:]
+        ]
     return own

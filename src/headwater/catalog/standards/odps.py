@@ -8,7 +8,7 @@ from headwater import naming
 from headwater.catalog.standards.odcs import contact_url, contract_id
 from headwater.catalog.standards.odcs_own import JsonObject
 from headwater.contracts.product import ProductType
-from headwater.mesh.products import Mesh, ResolvedOutput, ResolvedProduct
+from headwater.mesh.products import Mesh, ResolvedProduct
 
 API_VERSION = "v1.1.0"
 SUFFIX = ".odps.yaml"
@@ -45,7 +45,9 @@ def document(product: ResolvedProduct, mesh: Mesh) -> JsonObject:
     if inputs:
         value["inputPorts"] = inputs
     value["outputPorts"] = [
-        port for output in product.outputs for port in _outputs(product, output, [_contract(read) for read in inputs])
+        port
+        for one in product.each
+        for port in _outputs(one, contract_id(product), [_contract(read) for read in inputs])
     ]
     value["managementPorts"] = _management(product)
     url = contact_url(contract.owner.contact)
@@ -66,7 +68,7 @@ def document(product: ResolvedProduct, mesh: Mesh) -> JsonObject:
 def _inputs(product: ResolvedProduct, mesh: Mesh) -> list[JsonObject]:
     ports: list[JsonObject] = []
     for read in product.product.inputs:
-        source = mesh.products.get(read.product)
+        source = mesh.find(read.product)
         port: JsonObject = {
             "name": str(read.product),
             "version": str(source.product.version) if source else str(read.major),
@@ -83,15 +85,17 @@ def _contract(port: JsonObject) -> JsonObject:
     return {"id": port["contractId"], "version": port["version"]}
 
 
-def _outputs(product: ResolvedProduct, output: ResolvedOutput, inputs: list[JsonObject]) -> list[JsonObject]:
+def _outputs(product: ResolvedProduct, contract: str, inputs: list[JsonObject]) -> list[JsonObject]:
+    """The ports of one output; `contract` is the product's."""
     ports: list[JsonObject] = []
+    output = product.output
     for kind in output.output.ports:
         port: JsonObject = {
             "name": f"{output.output.name}-{kind}",
             "description": _PORT_PURPOSES[kind],
             "type": "kafka" if kind in ("topic", "current") else kind,
             "version": str(product.product.version),
-            "contractId": contract_id(product),
+            "contractId": contract,
         }
         if inputs:
             port["inputContracts"] = inputs

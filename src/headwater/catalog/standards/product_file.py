@@ -29,10 +29,7 @@ def product_values(product: Product) -> JsonObject:
         "purpose": product.purpose,
     }
     if product.inputs:
-        values["inputs"] = [
-            {"product": str(read.product), "major": read.major, **({"reads": list(read.reads)} if read.reads else {})}
-            for read in product.inputs
-        ]
+        values["inputs"] = [read.named() for read in product.inputs]
     if product.outbox is not None:
         values["outbox"] = {"database": product.outbox.database, "table": product.outbox.table}
         if product.outbox.validate != "database":

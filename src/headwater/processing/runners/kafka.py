@@ -130,7 +130,7 @@ def _told(error: BaseException) -> tuple[str, str, str]:
 
 def derived_plans(mesh: Mesh, names: Sequence[str]) -> list[Plan]:
     """The plans of the derived products of these names, or of all; raises `CallerFault` HW-P024 for another product."""
-    wanted = [mesh.product(name) for name in names] or [p for p in mesh.in_order() if p.product.inputs]
+    wanted = [mesh.whole(name) for name in names] or [p for p in mesh.in_order() if p.product.inputs]
     for product in wanted:
         if not product.product.inputs:
             raise CallerFault(
@@ -180,12 +180,13 @@ def _topics(plan: Plan, around: Surroundings) -> list[tuple[str, int]]:
 
 
 def _written(plan: Plan, stage: Stage, around: Surroundings) -> list[tuple[str, int]]:
-    topics = [(stage.output.topic, stage.output.partitions)]
+    topics = [(output.topic, output.partitions) for output in stage.outputs]
     if stage.changelog:
         topics.append((stage.changelog, stage.partitions))
     topics.append((naming.quarantine_topic(plan.product, plan.major), 0))
     if stage.output.kind == "product":
-        topics.append((naming.progress_topic(plan.product, plan.major), stage.output.partitions))
-        if "current" in around.mesh.product(plan.product).output.output.ports:
-            topics.append((naming.current_topic(plan.product, plan.major), stage.output.partitions))
+        for one in around.mesh.product(plan.product).each:
+            topics.append((naming.progress_topic(one.name, plan.major), stage.output.partitions))
+            if "current" in one.output.output.ports:
+                topics.append((naming.current_topic(one.name, plan.major), stage.output.partitions))
     return topics
