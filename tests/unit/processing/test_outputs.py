@@ -241,6 +241,7 @@ def test_names_of_one_output_are_those_they_were_and_further_ones_carry_their_na
         "airports.hourly.v1.aggregate.changelog",
         "airports.hourly.v1.changes.changelog",
         "airports.hourly.v1.changes.rekey",
+        "airports.hourly.v1.control",
         "airports.hourly.v1.current",
         "airports.hourly.v1.progress",
         "airports.hourly.v1.quarantine",
