@@ -92,7 +92,7 @@ def test_what_was_handed_over_is_deleted_and_nothing_else(tmp_path: Path, monkey
     again.turns(20)
     again.close()
     assert scene.small.decoded() == scene.small.expected(batches)
-    reset(plan, scene.small.product.output.topic, broker, clock=scene.clock)
+    reset(plan, broker, clock=scene.clock)
     anew = Worker(scene)
     anew.turns(60)
     anew.close()
