@@ -177,8 +177,7 @@ def _promise_findings(read: Survey) -> list[Finding]:
 
 def _output_promises(contract: Contract[Product], place: str, output: Output) -> list[Finding]:
     findings: list[Finding] = []
-    later = _LATER if place == "outputs[0]" else (*_LATER, "http")  # which serves first outputs so far
-    unkept = [(f"{place}.ports[{at}]", f"the port '{port}'") for at, port in enumerate(output.ports) if port in later]
+    unkept = [(f"{place}.ports[{at}]", f"the port '{port}'") for at, port in enumerate(output.ports) if port in _LATER]
     if output.on_invalid == "park-key" and contract.value is not None and contract.value.outbox is None:
         findings.append(
             contract.finding(

@@ -117,13 +117,13 @@ class HttpPort:
             )
         if parts == ["v1", "products"]:
             return reply({"products": [summary(one) for one in self.products.all(reader)]})
-        if len(parts) in (4, 5) and parts[:2] == ["v1", "products"]:
-            served = self.products.find(reader, f"{parts[2]}.{parts[3]}")
-            if len(parts) == 4:
-                return reply(summary(served) | {"schema": served.schema.inlined})
+        if 4 <= len(parts) <= 6 and parts[:2] == ["v1", "products"]:
             what = {"as-of": self._as_of, "history": self._history, "snapshot": self._snapshot, "feed": self._feed}
-            if parts[4] in what:
-                return await what[parts[4]](request, served)
+            asked = what.get(parts.pop()) if parts[4:] and parts[-1] in what else None
+            served = self.products.find(reader, "/".join([f"{parts[2]}.{parts[3]}", *parts[4:]]))
+            if asked is None:
+                return reply(summary(served) | {"schema": served.schema.inlined})
+            return await asked(request, served)
         raise missing()
 
     async def _as_of(self, request: Request, served: Served) -> Response:

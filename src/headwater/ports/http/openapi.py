@@ -55,7 +55,7 @@ def summary(served: Served) -> dict[str, Any]:
 def path_of(served: Served) -> str:
     """Where a product is."""
     name = served.product.name
-    return f"/v1/products/{name.domain}/{name.product}"
+    return f"/v1/products/{name.domain}/{name.product}" + (f"/{name.output}" if name.output else "")
 
 
 def describe(products: Iterable[Served]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def describe(products: Iterable[Served]) -> dict[str, Any]:
     }
     schemas: dict[str, Any] = {"Problem": _problem_schema()}
     for served in products:
-        name = str(served.product.name).replace(".", "_")
+        name = str(served.product.name).replace(".", "_").replace("/", "_")
         schemas[name] = json_schema(served.schema.type, set())
         page = {"type": "object", "properties": {"records": {"type": "array", "items": _reference(name)}}}
         keys = [KEY + one for one in served.product.output.output.key]

@@ -43,7 +43,12 @@ class Products:
     def __init__(
         self, products: Iterable[ResolvedProduct], broker: Broker, registry: Registry, access: Access, *, tick: int
     ) -> None:
-        self._products = {str(one.name): one for one in products if PORT in one.output.output.ports}
+        self._products = {
+            str(output.name): output
+            for product in products
+            for output in product.each
+            if PORT in output.output.output.ports
+        }
         self._broker, self._registry, self._access, self._tick = broker, registry, access, tick
 
     def find(self, principal: str, name: str) -> Served:

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.testclient import TestClient
 from tests.unit.ports.test_answers import TICK, World
 
+from headwater.mesh.products import ResolvedProduct
 from headwater.ports.access import Access, DenyClassified
 from headwater.ports.http.app import HttpPort
 from headwater.ports.http.cursors import Cursors
@@ -30,17 +31,19 @@ class Site:
         forgetful: bool = False,
         limits: Limits = FREELY,
         access: Access | None = None,
+        product: ResolvedProduct | None = None,
     ) -> None:
         self.world, self.key, self.forgetful, self.limits = world, key, forgetful, limits
         self.access = access or DenyClassified()
-        self.base = f"/v1/products/{world.product.name.domain}/{world.product.name.product}"
+        self.product = product or world.product
+        self.base = f"/v1/products/{self.product.name.domain}/{self.product.name.product}"
         self.forget()
 
     def forget(self) -> None:
         """Start the server anew."""
         world = self.world
         self.cursors = Cursors(self.key, world.clock)
-        products = Products([world.product], world.broker, world.registry, self.access, tick=TICK)
+        products = Products([self.product], world.broker, world.registry, self.access, tick=TICK)
         self.app = HttpPort(products, self.cursors, world.clock, served_sql(Bounds(seconds=30)), limits=self.limits)
         self.http = TestClient(self.app, raise_server_exceptions=False)
 

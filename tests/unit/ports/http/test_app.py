@@ -181,6 +181,23 @@ def test_what_is_classified_looks_as_if_it_were_not_there(classification: str) -
     assert one.http.get("/v1/query?sql=SELECT+*+FROM+orders.placed").json()["code"] == "HW-R030"
 
 
+def test_a_further_output_is_served_under_its_name() -> None:
+    first = order_events(partitions=PARTITIONS)  # its contract does not serve this one
+    output = replace(first.output.output, name="late", ports=HTTP)
+    further = replace(first.output, output=output, topic="orders.placed.late.v1", subject="orders.placed.late.v1-value")
+    product = replace(first.product, outputs=(*first.product.outputs, output))
+    whole = replace(first, product=product, outputs=(first.output, further))
+    world = World(whole.each[1])
+    world.write(event(1), marked=100)
+    one = Site(world, product=whole)
+    (listed,) = one.http.get("/v1/products").json()["products"]
+    assert listed["product"] == "orders.placed/late" and listed["links"]["feed"] == f"{one.base}/late/feed"
+    assert one.get("late/as-of")["records"][0]["number"] == 1 and one.get("late/snapshot")["settled"]
+    assert one.http.get(f"{one.base}/late").json()["key"] == ["customer"]
+    assert one.http.get(f"{one.base}/as-of").json()["code"] == "HW-R030"
+    assert f"{one.base}/late/as-of" in one.http.get("/v1/openapi.json").json()["paths"]
+
+
 class OnlyAda(DenyClassified):
     """A rule of rows, as governance will have them."""
 
