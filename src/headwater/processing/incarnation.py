@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from headwater import naming
-from headwater.errors import CallerFault, Fault, HeadwaterError
+from headwater.errors import Fault, HeadwaterError
 from headwater.ports.protocol import Broker, GroupSource
 from headwater.ports.record import EndOfPartition, Fetched, TopicPartition
 from headwater.ports.serde import RecordReader
@@ -19,16 +18,15 @@ from headwater.processing.checkpoint import Targets
 from headwater.processing.engine import new_task
 from headwater.processing.handed_over import HandedOver
 from headwater.processing.holding import Holding
-from headwater.processing.records import RecordWriter
-from headwater.processing.replay import Replay, said_key
-from headwater.processing.reset import require_whole
+from headwater.processing.made_anew import replay_of
 from headwater.processing.restoring import Restore
+from headwater.processing.showing import Partitions, Showing
 from headwater.processing.standby import Standby
 from headwater.processing.state import MemoryStore
 from headwater.processing.state_form import judge_form, require_form
 from headwater.processing.state_rocksdb import RocksStates, RocksStore
 from headwater.processing.steps import FORM_KEY, Plan, Stage
-from headwater.processing.surroundings import Account, Place, Surroundings
+from headwater.processing.surroundings import Account, Surroundings
 from headwater.processing.task import StagePartition, Work, topics_of
 from headwater.processing.warming import Warming
 
@@ -37,7 +35,6 @@ POLL_SECONDS = 0.1  # bounds how long a stop waits
 RESTORE_SECONDS = 0.1  # how long state is read back before the partitions that are up to date have their turn
 REST_OF_COMMIT = 2  # how many times as long as the last commit took the next one waits, unless nothing is being read
 REST_MICROSECONDS_MAX = 200_000
-SHOWN_MICROSECONDS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -67,8 +64,6 @@ class Incarnation:
         self._batch = batch
         self._paused = paused
         self._standing = False  # paused: nothing is read and nothing committed
-        self._shown = 0
-        self._committed_at: dict[int, int] = {}
         self._plan = plan
         self._stage = stage
         self._around = around
@@ -82,7 +77,7 @@ class Incarnation:
         self._unclosed = False  # ticks that can close wait for the next transaction
         self._stands: dict[TopicPartition, int] = {}
         self._holding = Holding(stage, around.held_bytes)
-        self._held = (0, 0, 0)  # as last told
+        self._showing = Showing(plan, stage, around, account)
         transactional_id = naming.stage_transactional_id(plan.product, plan.major, stage.name, around.slot)
         self._sink = around.broker.sink(transactional_id, timeout_ms=around.transaction_ms)
         self._began = 0  # the transaction at hand
@@ -126,7 +121,7 @@ class Incarnation:
     def step(self) -> None:
         """Read what is there, and commit where ticks have closed; before it joins the group, copy until it is warm."""
         if self._warming is not None:
-            self._show(self._around.clock.monotonic())
+            self._show()
             if not self._warming.step():
                 return
             self._warming = None
@@ -139,7 +134,7 @@ class Incarnation:
         ask = 1 if unclosed else min(POLL_MESSAGES, self._batch.limit)
         if unclosed:
             timeout = 0.0
-        self._show(clock.monotonic())
+        self._show()
         if self._awaiting:
             timeout = 0.0
             for number in self._restore.step(RESTORE_SECONDS):
@@ -252,11 +247,10 @@ class Incarnation:
         self._account.commits += 1
         self._account.records += written
         self._rest_until = ended + min(REST_OF_COMMIT * (ended - started), REST_MICROSECONDS_MAX)
-        wall = int(clock.now())
         for work in works:
             self._stands.update(work.offsets)
             self._holding.release(work.offsets)
-            self._committed_at[work.partition] = wall
+        self._showing.committed(work.partition for work in works)
         self._tell(works, written, ended - started)
         self._handed_over.step(self._stands)
 
@@ -346,36 +340,13 @@ class Incarnation:
         else:
             self._source.resume(places)
             self._holding.paused.clear()  # what is ahead still stops again
-        self._shown = 0
+        self._showing.at_once()
 
-    def _show(self, now: int) -> None:
-        """Say how the partitions stand, about once a second."""
-        if now < self._shown:
-            return
-        self._shown = now + SHOWN_MICROSECONDS
-        holding = self._holding
-        held = (holding.bytes, holding.records, len(holding.paused))
-        if held != self._held:
-            self._held = held
-            names = {"product": str(self._plan.product), "stage": self._stage.name}
-            numbers = dict(zip(("bytes", "records", "paused"), held, strict=True))
-            self._around.hooks.announce("stage.holding", **names, **numbers)
-        topics = {stage_input.topic for stage_input in self._stage.inputs}
-        offsets: dict[int, dict[str, int]] = {}
-        for place, offset in self._stands.items():
-            if place.topic in topics:
-                offsets.setdefault(place.partition, {})[place.topic] = offset
-        percents = self._restore.percents()
-        state: Literal["paused", "running"] = "paused" if self._standing else "running"
-        places = {
-            number: Place(state, 100, self._committed_at.get(number, 0), offsets.get(number, {}))
-            for number in self._owned
-        }
-        for number in self._awaiting:
-            places[number] = Place("restoring", percents.get(number, 0), 0, offsets.get(number, {}))
-        self._account.places = places
-        if self._standby is not None:
-            self._account.copies = [number for number in range(self._stage.partitions) if number not in places]
+    def _show(self) -> None:
+        if self._showing.due:
+            percents, others = self._restore.percents(), self._standby is not None
+            partitions = Partitions(self._owned, self._awaiting, percents, self._stands, others)
+            self._showing.show(partitions, self._holding, paused=self._standing)
 
     def _admit(self, number: int, awaiting: _Awaiting) -> StagePartition:
         """Build the task of a partition over its state, which is up to date."""
@@ -394,31 +365,12 @@ class Incarnation:
             positions={place.topic: offset for place, offset in awaiting.offsets.items()},
         )
         for writer, output, end in zip(self._targets.writers, owner.outputs, awaiting.output_ends, strict=True):
-            output.end, output.replay = end, self._replay(writer, number, store, end)
+            place = TopicPartition(writer.topic, number)
+            output.end, output.replay = end, replay_of(self._around.broker, stage, writer.output, place, store, end)
         if store is not None and (position := store.position) is not None:
             owner.stands_at(position)
             self._checkpoint.stands_at(number, position.changelog)
         return owner
-
-    def _replay(self, writer: RecordWriter, number: int, store: RocksStore | None, end: int) -> Replay | None:
-        """What is to be held against an output's log: what is made from nothing, where that log has records."""
-        if store is None or not end:
-            return None
-        said = store.get(said_key(writer.output))
-        if said is None and store.get(FORM_KEY) is not None:
-            return None
-        place = TopicPartition(writer.topic, number)
-        replay = Replay(self._around.broker, place, int(said or self._around.broker.starts([place])[place]), end)
-        if replay.over:
-            return None if said is None else replay
-        if said is None:
-            inputs = [(one.topic, self._stage.partitions) for one in self._stage.inputs if one.product is not None]
-            try:
-                require_whole([*inputs, (writer.topic, self._stage.partitions)], self._around.broker)
-            except CallerFault:
-                replay.close()
-                raise
-        return replay
 
     def _output_ends(self, numbers: Sequence[int]) -> list[Mapping[int, int]]:
         """Where each output ends now, by partition."""
