@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -41,6 +41,7 @@ class _Read(BaseSettings):
     environment: str = "local"
     data: Path | None = None
     port_base: int = Field(default=PORT_BASE_DEFAULT, ge=1024, le=65000)
+    cursor_key: str = Field(default="", repr=False)
     failpoint: str = Field(default="", pattern=r"^$|^[a-z_.]+:[1-9][0-9]*:(kill|stop|raise)$")
 
 
@@ -89,6 +90,7 @@ class Settings:
     data_folder: Path
     port_base: int
     failpoint: str
+    cursor_key: str = field(default="", repr=False)
 
     @property
     def ports(self) -> LocalPorts:
@@ -110,7 +112,7 @@ def load_settings() -> Settings:
         ) from None
     folder = (read.mesh or _nearest_mesh(Path.cwd())).resolve()
     data = (read.data or folder / ".headwater").resolve()
-    return Settings(folder, read.environment, data, read.port_base, read.failpoint)
+    return Settings(folder, read.environment, data, read.port_base, read.failpoint, read.cursor_key)
 
 
 def environment_of(settings: Settings, mesh_file: MeshFile) -> Environment:

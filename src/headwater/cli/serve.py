@@ -19,7 +19,6 @@ def command(
     set, they are good until the server ends. There is no authentication yet: on another address than 127.0.0.1, put a
     proxy in front that does it.
     """
-    import os
     import secrets
 
     import uvicorn
@@ -53,12 +52,11 @@ def command(
             detail="a product is served where its contract says so",
             hint="ports: [topic, http] at an output in product.yaml",
         )
-    key = os.environ.get("HEADWATER_CURSOR_KEY", "")
-    if not key:
+    if not settings.cursor_key:
         console.err().print("cursors are good until this server ends: HEADWATER_CURSOR_KEY is not set", markup=False)
     app = HttpPort(
         products,
-        Cursors(key.encode() or secrets.token_bytes(32), clock),
+        Cursors(settings.cursor_key.encode() or secrets.token_bytes(32), clock),
         clock,
         served_sql(Bounds(seconds=query_seconds)),
         limits=Limits(rate=rate, burst=int(2 * rate) + 1),
