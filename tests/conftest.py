@@ -19,15 +19,15 @@ NETWORK_ALLOWED = ("tests/integration/", "tests/chaos/")
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Under `-n 2`, one process has all tests that need real parts, one after the other; the other has the rest."""
+    """Under `-n 2`, tests that need real parts go one after the other, those of each folder in one process."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class RealPartsTogether(LoadScopeScheduling):
+    class FoldersTogether(LoadScopeScheduling):
         # Not `--dist loadgroup`: pytest 9.2 does not see the names that pytest-xdist 3.8 gives tests for it.
         def _split_scope(self, nodeid: str) -> str:
-            return "real parts" if nodeid.startswith(NETWORK_ALLOWED) else nodeid
+            return next((folder for folder in NETWORK_ALLOWED if nodeid.startswith(folder)), nodeid)
 
-    return RealPartsTogether(config, log)
+    return FoldersTogether(config, log)
 
 
 @pytest.fixture(autouse=True)

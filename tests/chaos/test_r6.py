@@ -19,5 +19,6 @@ def test_a_sleeper_is_fenced_when_it_wakes_and_found_out_where_it_is_not(running
         lambda: r6.run(trials=2, seed=SEED, stack=running, saboteur="unfenced"),
     )
     assert result["passed"], result
-    assert unfenced["duplicates"] > 0 and unfenced["records_of_a_sleeper_after_the_fence"] > 0, unfenced
+    # Whether its transaction ends in a commit or an abort depends on when it wakes; what it wrote is there either way.
+    assert unfenced["records_of_a_sleeper_after_the_fence"] > 0, unfenced
     assert not unfenced["passed"]

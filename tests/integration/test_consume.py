@@ -28,12 +28,14 @@ SCHEMA = "schemas/avro/flights/departures/Departure.avsc"
 FLIGHTS, KILLS = 1_500, 4
 CONSUMER = """
 import sys
+import time
 import headwater
 
 def handle(update, connection):
     flight, revision = update.record["flight_id"], update.record["revision"]
     connection.execute("INSERT INTO told (flight, revision, before) VALUES (%s, %s, %s)",
                        [flight, revision, update.before and update.before["origin"]])
+    time.sleep(0.002)  # as work takes: all of it is not to be done between two kills
 
 headwater.consume(sys.argv[1], handle, consumer="board", database=sys.argv[2])
 """
