@@ -7,8 +7,8 @@ bodies and waits are bounded. Nothing is written, so that a request may be repea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import quote, unquote, urlencode
@@ -184,32 +184,15 @@ class HttpPort:
         return Response(body, headers=SAFE | headers, media_type=FORMS[form])
 
     async def _stream(self, served: Served, ask: Ask) -> Response:
-        place = self._gate.stream()
-        await place.__aenter__()
+        events = self._events(served, ask)
+        first = await anext(events)  # a cursor that is refused is a problem, not an empty stream
+        headers = SAFE | {"cache-control": "no-store"}
+        return StreamingResponse(_behind(first, events), headers=headers, media_type=_EVENTS)
 
-        async def events() -> AsyncGenerator[bytes]:
-            try:
-                async for some in self._following.events(served, ask):
-                    yield some
-            finally:
-                await place.__aexit__(None, None, None)
-
-        opened = events()
-        try:
-            first = await anext(opened)  # a cursor that is refused is a problem, not an empty stream
-        except BaseException:
-            await opened.aclose()
-            raise
-
-        async def all_of_it() -> AsyncIterator[bytes]:
-            try:
-                yield first
-                async for some in opened:
-                    yield some
-            finally:
-                await opened.aclose()
-
-        return StreamingResponse(all_of_it(), headers=SAFE | {"cache-control": "no-store"}, media_type=_EVENTS)
+    async def _events(self, served: Served, ask: Ask) -> AsyncGenerator[bytes]:
+        async with self._gate.stream(), aclosing(self._following.events(served, ask)) as events:
+            async for some in events:
+                yield some
 
     async def _query(self, request: Request, reader: str) -> Response:
         said = await said_by(request)
@@ -233,3 +216,10 @@ class HttpPort:
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
+
+
+async def _behind(first: bytes, events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(events):
+        yield first
+        async for some in events:
+            yield some

@@ -48,18 +48,19 @@ class Cursors:
                 raise ValueError
             named, of, until, *place = json.loads(body)
         except (ValueError, UnicodeError, binascii.Error):
-            raise _refused("it was not given by this service, or was changed") from None
+            raise refused("it was not given by this service, or was changed") from None
         if (named, of) != (kind, topic):
-            raise _refused("it belongs to something else")
+            raise refused("it belongs to something else")
         if until < self.clock.now() // 1_000_000:
-            raise _refused("it is too old")
+            raise refused("it is too old")
         return list(place)
 
     def _sign(self, body: bytes) -> bytes:
         return hmac.digest(self.key, body, "sha256")[:_SIGNATURE]
 
 
-def _refused(why: str) -> CallerFault:
+def refused(why: str) -> CallerFault:
+    """The one message for a cursor that leads nowhere."""
     return CallerFault(
         "the cursor cannot be used",
         code="HW-R032",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import TypeVar
@@ -69,7 +69,7 @@ class Following:
         self._keep((served.topic, served.view, cursor), feed)
         return piece
 
-    async def events(self, served: Served, ask: Ask) -> AsyncIterator[bytes]:
+    async def events(self, served: Served, ask: Ask) -> AsyncGenerator[bytes]:
         """The same without an end, a record an event: its id is the cursor behind it, for `Last-Event-ID`."""
         feed = await _beside(lambda: self._open(served, ask.after))
         convert, silent = writer(served.schema), 0.0

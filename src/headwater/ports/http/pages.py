@@ -16,10 +16,9 @@ from operator import itemgetter
 from threading import Lock
 from typing import Any
 
-from headwater.errors import CallerFault
 from headwater.ports.answers import Answer, Question
 from headwater.ports.http.ask import Ask
-from headwater.ports.http.cursors import Cursors
+from headwater.ports.http.cursors import Cursors, refused
 from headwater.ports.http.served import Served
 from headwater.timeline.bitemporal import Record
 from headwater.timeline.instant import Instant
@@ -136,12 +135,7 @@ class Pages:
     def _read(self, served: Served, text: str, *, history: bool) -> _Asked:
         valid, recorded, key, ends, of_history, tail, after = self._cursors.read("page", served.topic, text)
         if of_history is not history:
-            raise CallerFault(
-                "the cursor cannot be used",
-                code="HW-R032",
-                detail="it belongs to something else",
-                hint="ask without a cursor, and follow the links that the answers give",
-            )
+            raise refused("it belongs to something else")
         question = Question(
             None if valid is None else Instant(valid),
             None if recorded is None else Instant(recorded),
