@@ -13,9 +13,8 @@ def command(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Serve the Confluent schema registry API; everything is kept in Kafka's topic `_schemas`, made where missing."""
-    import uvicorn
-
     from headwater.cli import console
+    from headwater.cli.listening import listen
     from headwater.ports.kafka import KafkaBroker
     from headwater.ports.schemas_log import SchemasLog
     from headwater.schemas.registry_server import RegistryApp
@@ -30,17 +29,7 @@ def command(
     count = service.catch_up()
     console.err().print(f"registry: {count} records read, listening on http://{host}:{port}")
     try:
-        uvicorn.run(
-            RegistryApp(service),
-            host=host,
-            port=port,
-            log_level="warning",
-            access_log=False,
-            lifespan="on",
-            timeout_keep_alive=75,
-            limit_concurrency=1_000,
-            h11_max_incomplete_event_size=64_000,
-        )
+        listen(RegistryApp(service), host, port)
     finally:
         log.close()
         broker.close()

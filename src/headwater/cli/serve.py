@@ -21,9 +21,8 @@ def command(
     """
     import secrets
 
-    import uvicorn
-
     from headwater.cli import console
+    from headwater.cli.listening import listen
     from headwater.errors import CallerFault
     from headwater.mesh.load import load_mesh
     from headwater.ports.access import DenyClassified
@@ -63,17 +62,6 @@ def command(
     )
     console.err().print(f"{', '.join(names)}: http://{host}:{port}/v1/products", markup=False)
     try:
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            log_level="warning",
-            access_log=False,
-            lifespan="on",
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=2,
-            limit_concurrency=1_000,
-            h11_max_incomplete_event_size=64_000,
-        )
+        listen(app, host, port, goodbye_seconds=2)
     finally:
         broker.close()
