@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos import kept
+from tests.chaos import kept, runner_apart
 from tests.chaos.counted import counted
 from tests.chaos.processors import DERIVED, Processors, answer, judged, processors
 
@@ -21,12 +21,14 @@ from headwater.local.stack import LocalStack
 
 DIES_WITHIN = 45.0  # seconds for a failpoint to be reached, from the start of the process
 LOOKS_EVERY = 10  # kills: to hold stores against changelogs costs more than a kill, later ones most
+Failpoints = tuple[tuple[str, int], ...]
 # (name, the most times it is passed before the kill); three stages pass it, each in its thread
-FAILPOINTS = (
+FAILPOINTS: Failpoints = (
     ("stage.after_commit", 12), ("stage.before_commit", 12), ("stage.in_store", 12), ("stage.after_offsets", 12),
     ("stage.after_commit", 12), ("stage.after_outputs", 12), ("stage.in_store", 12), ("stage.after_store", 12),
     ("stage.after_commit", 12), ("stage.before_begin", 12),
 )  # fmt: skip
+FAILPOINTS_OF: dict[str, Failpoints] = {"apart": ((runner_apart.FAILPOINT, 3),)}  # a saboteur's
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,17 @@ def run(*, trials: int = 20, seed: int = 1, stack: LocalStack | None = None, sab
     """Kill so many times. Saboteurs: `apart` commits offsets by themselves, `hasty` writes its store before the commit
     and believes it."""
     with processors(stack, seed, saboteur) as made:
-        return _result(made, trials)
+        return _result(made, trials, FAILPOINTS_OF.get(saboteur, FAILPOINTS))
 
 
-def _result(made: Processors, trials: int) -> dict[str, Any]:
+def _result(made: Processors, trials: int, failpoints: Failpoints) -> dict[str, Any]:
     started, chance = time.monotonic(), random.Random(made.seed)
     kills: list[Kill] = []
     back: list[float] = []
     with made.feeder.feeding():
         for trial in counted("P1", trials):
-            kills.append(_kill(made, chance, trial, trials, back))
+            at = failpoints[trial % len(failpoints)] if trial * 4 < trials * 3 else None
+            kills.append(_kill(made, chance, trial, at, back))
         last = made.worker()
         back.append(_until_moved(made))
         fed_seconds = time.monotonic() - started
@@ -76,10 +79,12 @@ def _result(made: Processors, trials: int) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _kill(made: Processors, chance: random.Random, trial: int, trials: int, back: list[float]) -> Kill:
+def _kill(
+    made: Processors, chance: random.Random, trial: int, failpoint: tuple[str, int] | None, back: list[float]
+) -> Kill:
     """One kill: three quarters at failpoints in turn, the rest at random moments of its work."""
-    if trial * 4 < trials * 3:
-        name, most = FAILPOINTS[trial % len(FAILPOINTS)]
+    if failpoint is not None:
+        name, most = failpoint
         at = f"{name}:{chance.randint(1, most)}:kill"
         process = made.worker(failpoint=at)
         try:
