@@ -20,7 +20,7 @@ from headwater.processing.column_steps import ColumnSteps
 from headwater.processing.columns import reads_columns
 from headwater.processing.engine import Commit, Task, new_task
 from headwater.processing.expressions import col, when
-from headwater.processing.flow import Stream, count, maximum, total
+from headwater.processing.flow import Stream, average, count, first, maximum, minimum, total
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
 from headwater.processing.windows import Window, calendar, tumbling, whole
@@ -31,6 +31,12 @@ TICK = 10
 FIELDS = {"k": "string", "g": "long", "n": "long"}
 EVENTS = replace(product("a.events", shape="event", key=["k"], fields=FIELDS), corrections=False)
 SUMS = product("a.sums", shape="fact", key=["k"], fields={"k": "string", "events": "long", "n": "long", "seen": "long"})
+ENDS = product(
+    "a.ends",
+    shape="fact",
+    key=["k"],
+    fields={"k": "string", "least": "long", "most": "long", "mean": "double", "latest": "long"},
+)
 TOTALS = product("a.totals", shape="fact", key=["k"], fields={"k": "string", "n": "long"})
 
 
@@ -73,8 +79,20 @@ def limited() -> Stage:
     return plan_of(flow, [EVENTS], replace(TOTALS, accept_late=60), tick=TICK).stages[0]
 
 
+def ends(window: Window) -> Stage:
+    """Least, greatest and mean of what is only ever added."""
+
+    def flow(events: Stream) -> Stream:
+        return events.aggregate(
+            by=["k"], window=window, least=minimum("n"), most=maximum("n"), mean=average("n"), latest=maximum("g")
+        )
+
+    return plan_of(flow, [EVENTS], ENDS, tick=TICK).stages[0]
+
+
 STAGES = [sums(whole()), sums(tumbling("20us")), totals(), stepped(whole()), stepped(tumbling("20us")), limited()]
-NAMES = ["whole", "tumbling", "totals", "stepped", "stepped-tumbling", "limited"]
+STAGES += [ends(whole()), ends(tumbling("20us"))]
+NAMES = ["whole", "tumbling", "totals", "stepped", "stepped-tumbling", "limited", "ends", "ends-tumbling"]
 
 
 class Driver:
@@ -224,7 +242,8 @@ def test_what_the_lists_do_not_name_goes_row_by_row() -> None:
         return lambda events: events.aggregate(by=["k"], window=whole(), **measures)
 
     given = [
-        (with_measure(n=maximum("n")), EVENTS),
+        (with_measure(n=maximum("n")), replace(EVENTS, corrections=True)),
+        (with_measure(n=first("n")), EVENTS),
         (lambda events: events.aggregate(by=["k"], window=calendar("month"), n=total("n")), EVENTS),
         (lambda events: events.filter(col("n") / 2 > 0).aggregate(by=["k"], window=whole(), n=total("n")), EVENTS),
     ]

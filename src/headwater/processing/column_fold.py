@@ -27,7 +27,10 @@ from headwater.schemas.unsure import Unsure
 
 _BOUND = 1 << 61  # sums stay below it, so that 64 bits hold them and what they are compared with
 _GROUPED = ("string", "integer", "instant", "boolean")
+_EXACT = 1 << 53  # integers up to here are doubles too, so that a quotient of two is rounded once
 _KINDS = pa.array(["assert", "correct", "retract"])
+_ENDS = {"minimum": np.minimum, "maximum": np.maximum}
+_NONE_YET = {"minimum": (1 << 63) - 1, "maximum": -(1 << 63)}  # what is least and greatest of nothing
 
 
 def foldable(fold: FoldSpec, publish: PublishSpec) -> bool:
@@ -39,16 +42,20 @@ def foldable(fold: FoldSpec, publish: PublishSpec) -> bool:
         return False
     if any(types[name].kind not in _GROUPED or types[name].nullable for name in fold.by):
         return False
-    return all(_summed(measure, types) for _, measure in fold.measures)
+    return all(_measured(measure, types, fold.grows) for _, measure in fold.measures)
 
 
-def _summed(measure: Any, types: Mapping[str, Any]) -> bool:
+def _measured(measure: Any, types: Mapping[str, Any], grows: bool) -> bool:
     if measure.field is None:
         return bool(measure.function == "count")
     type_ = types[measure.field]
-    return not type_.nullable and (
-        measure.function == "count" or (measure.function == "total" and type_.kind == "integer")
-    )
+    if type_.nullable:
+        return False
+    if measure.function in ("total", "average"):
+        return bool(type_.kind == "integer")
+    if measure.function in _ENDS:
+        return grows and type_.kind in ("integer", "instant")
+    return bool(measure.function == "count")
 
 
 class _Weighed(NamedTuple):
@@ -90,6 +97,31 @@ class _Groups(NamedTuple):
         sums = np.cumsum(change)
         return sums + np.repeat(base - (sums[self.first] - change[self.first]), self.counts)
 
+    def reached(self, better: Any, own: Any, base: Any) -> Any:
+        """The best of a cell after each of its groups, of which each has its own, from what it was at first."""
+        found = own.copy()
+        found[self.first] = better(found[self.first], base)
+        place = np.arange(len(found)) - np.repeat(self.first, self.counts)  # of a group in its cell
+        step = 1
+        while step < self.counts.max():  # each time from twice as far back
+            later = np.flatnonzero(place >= step)
+            found[later] = better(found[later], found[later - step])
+            step *= 2
+        return found
+
+    def earlier(self, after: Any, base: Any) -> Any:
+        """What a cell held before each of its groups."""
+        found = np.concatenate((after[:1], after[:-1]))
+        found[self.first] = base
+        return found
+
+
+class _Slot(NamedTuple):
+    """A slot of a cell: rows are counted in it (no field), a field is summed, or the least or greatest kept of it."""
+
+    field: str | None = None
+    end: str = ""
+
 
 class ColumnFold:
     """Folds parts of blocks into the cells of a `Fold`, and makes the records that publish them."""
@@ -100,14 +132,18 @@ class ColumnFold:
         self._published = publish.columns
         self._tick = tick
         self._members = len(spec.by)
-        # By slot of a cell, from the number of members on: the field that is summed, or None where rows are counted.
-        self._slots: list[str | None] = [None]
-        self._measures: dict[str, int] = {}
+        self._slots = [_Slot()]  # of a cell, from the number of members on
+        # By the column published: the slot that it shows, and for a mean the one that it is divided by.
+        self._measures: dict[str, tuple[int, int]] = {}
         for name, measure in spec.measures:
             if name in publish.columns:
-                self._measures[name] = len(self._slots) if measure.field is not None else 0
-            if measure.field is not None:
-                self._slots += [measure.field, None] if measure.function == "total" else [None]
+                at = 0 if measure.field is None else len(self._slots)
+                self._measures[name] = (at, at + 1 if measure.function == "average" else -1)
+            if measure.function in _ENDS:
+                self._slots.append(_Slot(measure.field, measure.function))
+            elif measure.field is not None:
+                summed = [_Slot(measure.field)] if measure.function != "count" else []
+                self._slots += [*summed, _Slot()]
 
     def fold(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> OutputBlock:
         """New rows, oldest tick first, and changes of ticks; raises `Unsure`, before anything is changed, where rows
@@ -122,17 +158,23 @@ class ColumnFold:
         held = list(zip(*self._known(cells, known, rows), strict=True))
         members = groups.sizes if rows.weights is None else np.add.reduceat(rows.weights[groups.order], groups.begins)
         before, after = [], []
-        for slot, field in enumerate(self._slots):
-            change = members if field is None else _sums(rows, field, groups)
-            total = groups.running(change, _base(held[self._members + slot], change))
+        for number, slot in enumerate(self._slots):
+            base = held[self._members + number]
+            if slot.end:
+                start = _integers([_NONE_YET[slot.end] if value is None else value for value in base])
+                after.append(groups.reached(_ENDS[slot.end], _best(rows, slot, groups), start))
+                before.append(groups.earlier(after[-1], start))
+                continue
+            change = members if slot.field is None else _sums(rows, slot.field, groups)
+            total = groups.running(change, _base(base, change))
             after.append(total)
             before.append(total - change)
         if (after[0] < 0).any():
             raise Unsure
         was, is_ = before[0] > 0, after[0] > 0
-        changed = was != is_
-        for slot in self._measures.values():
-            changed |= was & is_ & (before[slot] != after[slot])
+        changed, both = was != is_, was & is_
+        for name in self._measures:
+            changed |= both & (self._shown(name, before) != self._shown(name, after))
         revision = groups.running(changed.astype(np.int64), np.array(held[-1], np.int64))
         self._write(places, known, held, groups, [*after, revision])
         told = np.flatnonzero(changed)
@@ -147,6 +189,15 @@ class ColumnFold:
         columns["revision"] = pa.array(revision[told])
         keys = cells.keys
         return OutputBlock([keys[cell] for cell in groups.of_cell[told].tolist()], recorded, columns)
+
+    def _shown(self, name: str, totals: Sequence[Any]) -> Any:
+        """A measure as it is published, of the slots of some cells."""
+        slot, divisor = self._measures[name]
+        if divisor < 0:
+            return totals[slot]
+        if len(totals[slot]) and np.abs(totals[slot]).max() > _EXACT:
+            raise Unsure
+        return totals[slot] / np.maximum(totals[divisor], 1)  # of no members nothing is said
 
     def _weighed(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> _Weighed:
         """All that is folded; raises `Unsure` where a value does not fit into its column."""
@@ -206,7 +257,7 @@ class ColumnFold:
         if fresh:
             first = pa.array(cells.first[fresh])
             by = [rows.columns[name].take(first).to_pylist() for name in self._spec.by]
-            start = (0,) * (len(self._slots) + 1)
+            start = (*(None if slot.end else 0 for slot in self._slots), 0)
             for cell, *values in zip(fresh, *by, strict=True):
                 known[cell] = (*values, *start)
         return known
@@ -239,7 +290,7 @@ class ColumnFold:
         columns, which = {}, pa.array(of_cell)
         for name in self._published:
             if name in self._measures:
-                columns[name] = pa.array(totals[self._measures[name]])
+                columns[name] = pa.array(self._shown(name, totals))
             elif name == "valid_from":
                 columns[name] = pa.array(cells.starts[of_cell])
             elif name == "valid_to":
@@ -264,13 +315,25 @@ def _grouped(cells: _Cells, of_row: Any, ticks: int) -> _Groups:
 
 def _base(held: Sequence[int], change: Any) -> Any:
     """What cells hold in a slot; raises `Unsure` where that and the changes might not be held by 64 bits."""
-    try:
-        base = np.array(held, np.int64)
-    except OverflowError:
-        raise Unsure from None
+    base = _integers(held)
     if np.abs(base.astype(np.float64)).max() + np.abs(change.astype(np.float64)).sum() >= _BOUND:
         raise Unsure
     return base
+
+
+def _integers(values: Sequence[int]) -> Any:
+    """Raises `Unsure` where 64 bits do not hold them."""
+    try:
+        return np.array(values, np.int64)
+    except OverflowError:
+        raise Unsure from None
+
+
+def _best(rows: _Weighed, slot: _Slot, groups: _Groups) -> Any:
+    """The least or greatest of each group's rows."""
+    if rows.weights is not None or slot.field is None:  # no row of a fold that grows goes
+        raise Unsure
+    return _ENDS[slot.end].reduceat(rows.numbers(slot.field)[groups.order], groups.begins)
 
 
 def _sums(rows: _Weighed, field: str, groups: _Groups) -> Any:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headwater.processing.graph import Aggregate, Graph, Relation
+from headwater.processing.compile_inputs import branches_of
+from headwater.processing.graph import Aggregate, Explode, Filter, Graph, Map, Relation, Start, main_line
 from headwater.processing.measures import ordered_kind
 from headwater.processing.operators.aggregate import FoldSpec
 from headwater.processing.step_rules import Given, Made, StepRule
 from headwater.processing.validation import relate
+
+_ENDS = ("minimum", "maximum", "first", "last")  # of which a multiset lies beside the cell, unless it grows
 
 
 def _taken(graph: Graph, step: Aggregate, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -29,7 +32,16 @@ def _home(graph: Graph, step: Aggregate) -> tuple[tuple[str, ...], int]:
     return step.by, graph.output.partitions
 
 
+def _grows(graph: Graph, step: Aggregate) -> bool:
+    """Whether no row that the step takes is ever taken out again, and it has measures to which that matters."""
+    if not any(measure.function in _ENDS for _, measure in step.measures):
+        return False
+    rows = all(isinstance(before, Start | Map | Filter | Explode) for before in main_line(step.source))
+    return rows and not any(branch.port.corrections for branch in branches_of(graph))
+
+
 def _made(graph: Graph, step: Aggregate, given: Given) -> Made:
+    grows = _grows(graph, step)
     spec = FoldSpec(
         given.name,
         given.columns,
@@ -40,8 +52,10 @@ def _made(graph: Graph, step: Aggregate, given: Given) -> Made:
         step.measures,
         given.gives,
         _order(step, given.relation),
+        grows,
     )
-    return Made(spec, f"{spec.name}:{spec.columns}:{spec.types}:{step.by}:{step.window}:{step.measures}:{spec.order}")
+    form = f"{spec.name}:{spec.columns}:{spec.types}:{step.by}:{step.window}:{step.measures}:{spec.order}"
+    return Made(spec, f"{form}:grows" if grows else form)
 
 
 AGGREGATE_RULE = StepRule(_taken, _home, _made)

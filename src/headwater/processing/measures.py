@@ -12,7 +12,7 @@ from typing import Any
 from headwater.processing.custom_fold import CustomFold, folding, resulting
 from headwater.processing.field_types import DOUBLE, INTEGER, FieldType, decimal_of
 from headwater.processing.graph import Measure
-from headwater.processing.multisets import Distinct, Edge, Extreme, Multiset, closed, edge_entry
+from headwater.processing.multisets import Distinct, Edge, Extreme, Multiset, closed, edge_entry, growing
 from headwater.processing.packing import RowForm, ordered_integer
 
 Values = Sequence[Any]
@@ -60,11 +60,18 @@ def measure_type(function: str, field: FieldType | None) -> FieldType | None:
 
 
 def slot_of(
-    function: str, field: int | None, type_: FieldType | None, at: int, order: Callable[[Any], bytes] | None = None
+    function: str,
+    field: int | None,
+    type_: FieldType | None,
+    at: int,
+    order: Callable[[Any], bytes] | None = None,
+    *,
+    grows: bool = False,
 ) -> Slot:
     """The slots of a measure over the row's column `field`, from position `at` of a cell.
 
-    `order` gives bytes that rows lie in order by, for `first` and `last`.
+    `order` gives bytes that rows lie in order by, for `first` and `last`. `grows`: no row is ever taken out, so that
+    nothing need lie beside the cell but for `count_distinct`.
     """
     if field is None or type_ is None:
         return Slot((), (), None, lambda values: None)
@@ -73,7 +80,7 @@ def slot_of(
     if function == "count_distinct":
         return Slot((INTEGER,), (0,), None, _at(at), Distinct(at, itemgetter(field), _ordering(type_)))
     if function in ("minimum", "maximum", "first", "last"):
-        return _end_slot(function, field, type_, at, order)
+        return _end_slot(function, field, type_, at, order, grows)
     exact = type_.kind == "decimal"
     result = _mean(at, type_) if function == "average" else lambda values: values[at] if values[at + 1] else None
     return Slot((type_, INTEGER), (decimal.Decimal(0) if exact else 0, 0), _adding(field, at, exact), result)
@@ -128,7 +135,9 @@ def result_function(
     return result
 
 
-def _end_slot(function: str, field: int, type_: FieldType, at: int, order: Callable[[Any], bytes] | None) -> Slot:
+def _end_slot(
+    function: str, field: int, type_: FieldType, at: int, order: Callable[[Any], bytes] | None, grows: bool
+) -> Slot:
     form, ordered = RowForm([type_]), _ordering(type_)
 
     def write(value: Any) -> Any:
@@ -139,10 +148,15 @@ def _end_slot(function: str, field: int, type_: FieldType, at: int, order: Calla
 
     if function in ("minimum", "maximum"):
         extreme = Extreme(at, function == "maximum", itemgetter(field), ordered, write, read)
-        return Slot((type_.or_null(),), (None,), None, _at(at), extreme)
+        return _ended((type_.or_null(),), _at(at), extreme, grows)
     assert order is not None, "first and last are by the order of rows"
     edge = Edge(at, function == "last", edge_entry(field, order, ordered), lambda entry: write(entry[1]), read)
-    return Slot((_PLACE, type_.or_null()), (None, None), None, _at(at + 1), edge)
+    return _ended((_PLACE, type_.or_null()), _at(at + 1), edge, grows)
+
+
+def _ended(types: tuple[FieldType, ...], result: Callable[[Values], Any], kept: Extreme | Edge, grows: bool) -> Slot:
+    nothing = (None,) * len(types)
+    return Slot(types, nothing, growing(kept), result) if grows else Slot(types, nothing, None, result, kept)
 
 
 def _at(index: int) -> Callable[[Values], Any]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from headwater.errors import Fault
+
 Row = tuple[Any, ...]
 
 
@@ -125,6 +127,33 @@ class Edge:
         if gone:
             at, value = next(((place, self.read(stored)) for place, stored in ends(self.last)), (None, None))
         values[self.position], values[self.position + 1] = at, value
+
+
+def growing(multiset: Extreme | Edge) -> Callable[[list[Any], Row, int], None]:
+    """How a row changes the cell where none is ever taken out again: the slots alone are enough, nothing lies beside.
+
+    >>> cell = [None]
+    >>> least = Extreme(0, False, lambda row: row[0], lambda value: b"%d" % value, int, int)
+    >>> growing(least)(cell, (7,), 1); growing(least)(cell, (9,), 1); cell
+    [7]
+    """
+
+    def update(values: list[Any], row: Row, sign: int) -> None:
+        if sign < 0:
+            raise Fault(
+                "a row was taken out of a fold whose rows are never taken out",
+                code="HW-P045",
+                detail="the contract of its input says `corrections: none`",
+            )
+        entry = multiset.entry(row)
+        if entry is not None:
+            multiset.settle(values, [Moved(entry, multiset.place(entry), 0, 1)], _no_ends)
+
+    return update
+
+
+def _no_ends(greatest: bool) -> Iterator[tuple[bytes, Any]]:
+    return iter(())
 
 
 def edge_entry(

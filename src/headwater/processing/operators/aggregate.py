@@ -2,7 +2,8 @@
 
 Per key and interval one cell is kept: the fields it is grouped by, the number of members, and the accumulators. Sums
 and counts are un-folded by subtraction, exact on integers and decimals. Least and greatest, first and last, and how
-many are different keep a multiset beside the cell, read in order only where what goes may have been the one. A cell
+many are different keep a multiset beside the cell, read in order only where what goes may have been the one; where
+nothing ever goes only the last of these does. A cell
 without members is gone; where what the fold gives is published as it is, the cell also counts the revisions, and then
 it stays.
 """
@@ -29,6 +30,7 @@ class FoldSpec:
     """A fold: columns and types of the rows it takes, what it groups and measures, the columns it gives.
 
     `order` are the columns that rows of one instant lie in order by, where a measure asks for the first or the last.
+    `grows`: rows are only ever added, since they are made one by one of an input that is never corrected.
     """
 
     name: str
@@ -40,6 +42,7 @@ class FoldSpec:
     measures: tuple[tuple[str, Measure], ...]
     gives: tuple[str, ...]
     order: tuple[str, ...] = ()
+    grows: bool = False
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ class Fold:
                 slot = custom_slot(measure.custom, [columns[name] for name in measure.fields], len(types))
             else:
                 type_ = None if field is None else spec.types[field]
-                slot = slot_of(measure.function, field, type_, len(types), order)
+                slot = slot_of(measure.function, field, type_, len(types), order, grows=spec.grows)
             self._slots.append(slot)
             types.extend(slot.types)
         self._starting = [value for slot in self._slots for value in slot.starting]
