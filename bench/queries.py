@@ -139,7 +139,7 @@ def query(name: str, bids: int, *, late: bool = False) -> Workload:
 
 def flinks(stack: Stack, kafka: Kafka, name: str, inputs: Mapping[str, int], judge: Judge) -> Sequence[System]:
     """Flink on a query, with either store."""
-    job = Job(inputs, FLINK[name], judge)
+    job = Job(name, inputs, FLINK[name], judge)
     return [Flink(stack, kafka, job), Flink(stack, kafka, job, name="flink-heap")]
 
 

@@ -48,8 +48,12 @@ logger.metrics.level = OFF
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A query over topics, which it names `in0`, `in1` ...: records by topic, and who judges its output."""
+    """A query over topics, which it names `in0`, `in1` ...: records by topic, and who judges its output.
 
+    `name` tells its group and its output from those of another query on the same stack.
+    """
+
+    name: str
     inputs: Mapping[str, int]
     sql: Sql
     judge: Callable[[Iterable[Message]], Verdict]
@@ -127,7 +131,7 @@ class Flink:
 
     @property
     def _application(self) -> str:
-        return f"bench-{self.name}-{self._round}"
+        return f"bench-{self.name}-{self._job.name}-{self._round}"
 
     @property
     def _output(self) -> str:
