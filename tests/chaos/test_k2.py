@@ -1,4 +1,4 @@
-"""K2, short and light: a broker that stands still for a while costs no row and no memory."""
+"""K2, short: a broker that stands still costs no row; a relay that acknowledges too early loses some."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from tests.chaos.pairs import side_by_side
 
 from headwater.local.stack import LocalStack
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(400)]
 SEED = 20130202
 
 
 def test_a_broker_that_stands_still_costs_no_row_and_no_memory(running: LocalStack) -> None:
     (result,) = side_by_side(lambda: k2.run(trials=1, seed=SEED, stack=running))
     assert result["passed"], result
+
+
+@pytest.mark.long
+def test_a_relay_that_acknowledges_too_early_is_found_out(running: LocalStack) -> None:
+    (early,) = side_by_side(lambda: k2.run(trials=1, seed=SEED, stack=running, saboteur="early"))
+    assert 0 < early["lost"] < early["rows"] and not early["passed"], early
