@@ -61,6 +61,11 @@ HAPPENINGS = {
         "a consumer took in records with what they cause; repeats were known already: "
         "consumer, records, repeats, unreadable"
     ),
+    "index.filling": (
+        "a server's index reads a product's topic for the first time, or what came while it was down, about once a "
+        "second: product, records, percent"
+    ),
+    "index.waiting": "a server's index cannot go on for now and tries again; nothing is lost: code, reason",
     "producer.rebuilt": "the guarded producer took a new epoch: transactional_id, reason",
 }
 

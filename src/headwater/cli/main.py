@@ -37,6 +37,7 @@ COMMANDS = (
     "quarantine",
     "query",
     "serve",
+    "token",
 )
 EXIT_FAULT = 70
 _ROOM = "make room on that disk, then run the same command again"

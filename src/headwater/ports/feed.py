@@ -12,7 +12,8 @@ import binascii
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import NamedTuple
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 from headwater.errors import CallerFault, Misfit
 from headwater.mesh.products import ResolvedProduct
@@ -22,13 +23,17 @@ from headwater.ports.marks import newest_marks
 from headwater.ports.progress import NOTHING
 from headwater.ports.protocol import Broker, Reader
 from headwater.ports.reading import places_of, read_to_end
-from headwater.ports.record import Message, TopicPartition
+from headwater.ports.record import Fetched, Message, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.schemas.registry import Registry
 from headwater.timeline.bitemporal import Record
 from headwater.timeline.instant import Instant
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _AT_ONCE = 1_000
+_COLUMNS_AT_ONCE = 20_000
 _PATIENCE = 1.0  # seconds between two looks of an endless iteration
 _CURSOR_LIMIT = 100_000  # characters; of 1,000 partitions it has 30,000
 
@@ -47,11 +52,13 @@ class Feed:
     so that a reader who keeps it together with its own work sees each record once. One thread at a time uses a feed.
     """
 
-    def __init__(self, broker: Broker, records: RecordReader, topic: str, place: Place, *, view: View = WHOLE) -> None:
+    def __init__(
+        self, broker: Broker, records: RecordReader, product: ResolvedProduct, place: Place, *, view: View = WHOLE
+    ) -> None:
         self.unreadable = 0  # records that could not be decoded, and were passed over
         self._broker = broker
         self._records = records
-        self._topic = topic
+        self._topic, self._schema = product.output.topic, product.output.schema
         self._view = view
         self._offsets = dict(place.offsets)
         self._known = place.known
@@ -73,14 +80,63 @@ class Feed:
                 record = self._read(message)
                 if record is not None:
                     return record
-            if self._reader is None:
-                places = {TopicPartition(self._topic, number): offset for number, offset in self._offsets.items()}
-                self._reader = self._broker.reader(places)
-            items = self._reader.poll(_AT_ONCE, wait)
+            items = self._opened().poll(_AT_ONCE, wait)
             if not items:
                 break
             self._waiting.extend(item for item in items if isinstance(item, Message))
         return None
+
+    def table(self, limit: int, wait: float = 0.0) -> pa.Table:
+        """Up to `limit` records as columns, of each partition in its order; none where none came within `wait` seconds.
+
+        Many at once cost a tenth of what they cost one by one.
+        """
+        # Here, so that who reads record by record does not wait for Arrow.
+        import pyarrow as pa
+
+        from headwater.ports.tables import tables
+        from headwater.schemas.arrow import arrow_schema
+
+        if self._view.keeps is not None:
+            raise TypeError("which records a view keeps is asked record by record")
+        found: list[pa.Table] = []
+        left = limit
+        while left > 0 and not self._closed:
+            fetched = self._fetched(min(left, _COLUMNS_AT_ONCE), 0.0 if found else wait)
+            if not fetched:
+                break
+            for one in fetched:
+                some, unread = tables(self._schema, self._records, one.values)
+                self.unreadable += unread
+                self._offsets[one.partition] = one.offsets[-1] + 1
+                left -= len(one)
+                found.append(self._beyond(some))
+        shown = self._view.schema(self._schema)
+        names = arrow_schema(shown).names
+        return pa.concat_tables([one.select(names) for one in found]) if found else arrow_schema(shown).empty_table()
+
+    def _fetched(self, limit: int, wait: float) -> list[Fetched]:
+        """What `poll` has left over, then what comes."""
+        if self._waiting:
+            taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+            runs = groupby(taken, lambda message: message.partition)
+            return [Fetched.of(list(run)) for _, run in runs]
+        return [item for item in self._opened().fetch(limit, wait) if isinstance(item, Fetched)]
+
+    def _opened(self) -> Reader:
+        if self._reader is None:
+            places = {TopicPartition(self._topic, number): offset for number, offset in self._offsets.items()}
+            self._reader = self._broker.reader(places)
+        return self._reader
+
+    def _beyond(self, some: pa.Table) -> pa.Table:
+        """What was recorded after what the reader knows already; only its first records can be from before."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self._known < 0 or not len(some):
+            return some
+        return some.filter(pc.greater(some.column("recorded_at").cast(pa.int64()), self._known))
 
     async def poll_async(self, wait: float = 0.0) -> Record | None:
         """As `poll`, beside an event loop."""
@@ -178,7 +234,7 @@ class Feeds:
         return places_of(self._broker, self._product.output.topic)
 
     def _feed(self, place: Place) -> Feed:
-        return Feed(self._broker, self._records, self._product.output.topic, place, view=self._view)
+        return Feed(self._broker, self._records, self._product, place, view=self._view)
 
 
 def encode_cursor(topic: str, place: Place) -> str:

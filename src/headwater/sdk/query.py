@@ -23,7 +23,8 @@ from headwater.sdk.table import Frames
 from headwater.settings import environment_of, load_settings
 from headwater.timeline.instant import Instant
 
-Read = Callable[[Asked], tuple[Answer, Schema]]
+Read = Callable[[Asked], tuple[Answer, Schema | pa.Table]]
+"""What is known of a product: the answer with the schema of its rows, or with its rows as a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,8 @@ def run(asked: Query, read: Read, bounds: Bounds) -> Result:
     tables: dict[tuple[str, str], pa.Table] = {}
     settled_to, settled = None, True
     for one in asked.asked:
-        answer, schema = read(one)
-        tables[one.table] = arrow_table(schema, answer.rows)
+        answer, rows = read(one)
+        tables[one.table] = rows if isinstance(rows, pa.Table) else arrow_table(rows, answer.rows)
         settled = settled and answer.settled
         settled_to = answer.settled_to if settled_to is None else min(settled_to, answer.settled_to)
     assert settled_to is not None

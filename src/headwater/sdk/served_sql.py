@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from headwater.ports.answers import Answer, Question
+from headwater.ports.index.answers import IndexAnswers
 from headwater.schemas.avro import Schema
 from headwater.sdk.query import Bounds, Result, run
 from headwater.sdk.sql_text import Asked, read_query
@@ -24,10 +27,13 @@ def served_sql(bounds: Bounds) -> Callable[[str, Ask, Callable[[str], Served]], 
         asked = read_query(text)
         served = {one.product: find(one.product) for one in asked.asked}  # before any is read
 
-        def read(one: Asked) -> tuple[Answer, Schema]:
+        def read(one: Asked) -> tuple[Answer, Schema | pa.Table]:
             product = served[one.product]
             valid = Instant.parse(one.valid) if one.valid is not None else ask.valid
             question = Question(valid, Instant.parse(one.recorded) if one.recorded is not None else ask.recorded)
+            if isinstance(product.answers, IndexAnswers):
+                table, answer = product.answers.table(question, history=one.history)
+                return answer, table
             answer = product.answers.history(question) if one.history else product.answers.as_of(question)
             return answer, product.schema
 

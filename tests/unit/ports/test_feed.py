@@ -14,6 +14,8 @@ from tests.unit.ports.test_answers import FIRST, PARTITIONS, World, order
 
 from headwater.errors import CallerFault
 from headwater.ports.feed import Feeds
+from headwater.schemas.arrow import plain
+from headwater.schemas.payload import writer
 from headwater.testing.oracles import events_as_of
 from headwater.testing.source_products import order_events, stock_facts
 from headwater.testing.strategies import event_histories
@@ -34,6 +36,26 @@ def rest(world: World, cursor: str, limit: int = 1_000) -> tuple[list[Record], s
         while len(found) < limit and (record := feed.poll()) is not None:
             found.append(dict(record))
         return found, feed.cursor
+
+
+@PROFILE
+@given(event_histories({"n": st.integers(0, 9)}, key="k", length=30), st.lists(st.integers(0, 4), max_size=10))
+def test_columns_and_records_of_one_feed_are_taken_in_turns(history: list[Record], turns: list[int]) -> None:
+    world = World(order_events(partitions=PARTITIONS))
+    written = [order(one) for one in history]
+    world.write(*written, garbage=True)
+    convert, found = writer(world.product.output.schema), []
+    with feeds(world).tail("start") as feed:
+        for turn in turns:
+            if turn:
+                found += [plain(row) for row in feed.table(turn).to_pylist()]
+            elif (record := feed.poll()) is not None:
+                found.append(convert(record))
+        cursor, unreadable = feed.cursor, feed.unreadable
+    with feeds(world).tail(cursor) as feed:
+        found += [plain(row) for row in feed.table(1_000).to_pylist()]
+        assert unreadable + feed.unreadable == 1
+    assert sorted_records(found) == sorted_records([convert(one) for one in written])
 
 
 def sorted_records(records: list[Record]) -> list[Record]:

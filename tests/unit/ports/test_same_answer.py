@@ -6,13 +6,16 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.unit.ports.http.serving import HTTP, Site
+from tests.unit.ports.index.kept import MemoryStores
 from tests.unit.ports.test_answers import KEYS, PARTITIONS, World, level, order
 
 from headwater.ports.answers import Question
+from headwater.ports.index.answers import IndexAnswers
 from headwater.schemas.arrow import plain
 from headwater.schemas.payload import writer
 from headwater.sdk.query import Bounds, run
@@ -130,7 +133,37 @@ class Http:
         return rows
 
 
-PORTS: list[Callable[[World], Port]] = [Sdk, Columns, Sql, Http]
+class HttpOfIndex(Http):
+    """`headwater serve` with an index, which is restarted now and then."""
+
+    def __init__(self, world: World) -> None:
+        self.site = Site(world, stores=MemoryStores())
+
+    def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
+        self.site.forget()
+        return super().answers(questions)
+
+
+class ColumnsOfIndex:
+    """The index's answers as Arrow tables."""
+
+    def __init__(self, world: World) -> None:
+        self.site = Site(world, stores=MemoryStores())
+
+    def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
+        index = self.site.index
+        assert index is not None
+        while index.step():
+            pass
+        answers = IndexAnswers(index, self.site.product.output.topic)
+        return [[plain(row) for row in self._table(answers, one).to_pylist()] for one in questions]
+
+    def _table(self, answers: IndexAnswers, one: Asked) -> pa.Table:
+        question = Question(moment(one.valid), moment(one.recorded), one.key)
+        return answers.table(question, history=one.history)[0]
+
+
+PORTS: list[Callable[[World], Port]] = [Sdk, Columns, Sql, Http, HttpOfIndex, ColumnsOfIndex]
 
 
 def ask(world: World, told: Told, questions: list[Asked], port: Port) -> None:

@@ -18,18 +18,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from headwater.errors import HeadwaterError
+from headwater.errors import CallerFault, HeadwaterError
 from headwater.ports.http.ask import AS_OF, FEED, HISTORY, SNAPSHOT, Ask, ask_of
 from headwater.ports.http.asking import only, parameters, said_by
 from headwater.ports.http.cursors import Cursors
 from headwater.ports.http.following import Following
-from headwater.ports.http.forms import FORMS, as_json, form_of, records_as, table_as
+from headwater.ports.http.forms import COLUMNS, FORMS, as_json, form_of, records_as, table_as
 from headwater.ports.http.limits import Gate, Limits
 from headwater.ports.http.openapi import describe, summary
 from headwater.ports.http.pages import Page, Pages
 from headwater.ports.http.problems import missing, wrong
 from headwater.ports.http.replies import SAFE, about_of, conditional, firmness, moment, problem, reply
 from headwater.ports.http.served import Products, Served
+from headwater.ports.http.slices import Slices
+from headwater.ports.index.answers import IndexAnswers
 from headwater.timeline.clock import Clock
 from headwater.timeline.instant import Instant
 
@@ -78,7 +80,7 @@ class HttpPort:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        self._pages = Pages(self.cursors)
+        self._pages, self._slices = Pages(self.cursors), Slices(self.cursors)
         self._following = Following(self.cursors, self.clock)
         self._gate = Gate(self.limits, self.clock)
 
@@ -93,18 +95,31 @@ class HttpPort:
                 await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
+        address = request.client.host if request.client is not None else ""
         try:
-            self._gate.enter(request.client.host if request.client is not None else "")
-            return await self._route(request)
+            if request.scope["path"] == "/healthz":
+                reader = ""
+            else:
+                reader = self._asking(request, address)
+            self._gate.enter(reader or address)
+            return await self._route(request, reader)
         except HeadwaterError as error:
             return problem(error)
         except RecursionError:
             return problem(wrong("what was sent is nested too deeply", "send less"))
 
-    async def _route(self, request: Request) -> Response:
+    def _asking(self, request: Request, address: str) -> str:
+        """Who asks. One who cannot say so is counted by the address, so that tokens cannot be tried for long."""
+        try:
+            return self.principal(request)
+        except CallerFault:
+            self._gate.enter(address)
+            raise
+
+    async def _route(self, request: Request, reader: str) -> Response:
         raw = request.scope.get("raw_path") or request.scope["path"].encode()
         parts = [unquote(part) for part in raw.decode("latin-1").strip("/").split("/")]
-        method, reader = request.method, self.principal(request)
+        method = request.method
         if parts == ["v1", "query"]:
             only(method, "GET", "POST")
             return await self._query(request, reader)
@@ -128,23 +143,28 @@ class HttpPort:
 
     async def _as_of(self, request: Request, served: Served) -> Response:
         ask = ask_of(parameters(request), AS_OF, served.product.output)
-        return await self._paged(request, served, ask, lambda: self._pages.page(served, ask))
+        return await self._paged(request, served, ask, lambda form: self._pages_of(served).page(served, ask, form=form))
 
     async def _history(self, request: Request, served: Served) -> Response:
         ask = ask_of(parameters(request), HISTORY, served.product.output)
-        return await self._paged(request, served, ask, lambda: self._pages.page(served, ask, history=True))
+        pages = self._pages_of(served)
+        return await self._paged(request, served, ask, lambda form: pages.page(served, ask, history=True, form=form))
 
     async def _snapshot(self, request: Request, served: Served) -> Response:
         ask = ask_of(parameters(request), SNAPSHOT)
-        return await self._paged(request, served, ask, lambda: self._pages.snapshot(served, ask))
+        pages = self._pages_of(served)
+        return await self._paged(request, served, ask, lambda form: pages.snapshot(served, ask, form=form))
 
-    async def _paged(self, request: Request, served: Served, ask: Ask, read: Callable[[], Page]) -> Response:
+    def _pages_of(self, served: Served) -> Pages | Slices:
+        return self._slices if isinstance(served.answers, IndexAnswers) else self._pages
+
+    async def _paged(self, request: Request, served: Served, ask: Ask, read: Callable[[str], Page]) -> Response:
         form = form_of(ask.format, request.headers.get("accept", "*/*"))
         loop = asyncio.get_running_loop()
         until = loop.time() + ask.wait
         while True:
             async with self._gate.heavy():
-                page = await asyncio.to_thread(read)
+                page = await asyncio.to_thread(read, form)
             if page.answer.settled or loop.time() >= until:
                 break
             await asyncio.sleep(_SETTLED_LOOK)
@@ -170,7 +190,7 @@ class HttpPort:
             return await self._stream(served, replace(ask, after=last or ask.after))
         form = form_of(ask.format, request.headers.get("accept", "*/*"))
         async with self._gate.stream():
-            piece = await self._following.piece(served, ask)
+            piece = await self._following.piece(served, ask, columns=form in COLUMNS)
         path = quote(request.scope["path"])
         link = f"{path}?{urlencode({'after': piece.cursor, 'limit': ask.limit, 'wait': f'{ask.wait or 20:g}'})}"
         about = {"product": str(served.product.name), "cursor": piece.cursor, "next": link}

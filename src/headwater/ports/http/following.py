@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TypeVar
 
+import pyarrow as pa
+
 from headwater.ports.access import View
 from headwater.ports.feed import Feed
 from headwater.ports.http.ask import Ask
@@ -37,7 +39,7 @@ _BEAT_SECONDS = 15.0  # of an event stream without events, so that proxies leave
 class Piece:
     """Some records of a feed, and the cursor behind the last of them."""
 
-    records: list[Record]
+    records: list[Record] | pa.Table
     cursor: str
     unreadable: int
 
@@ -50,15 +52,19 @@ class Following:
         self._kept: OrderedDict[Name, tuple[Feed, int]] = OrderedDict()
         self._lock = Lock()
 
-    async def piece(self, served: Served, ask: Ask) -> Piece:
-        """What follows `ask.after`, up to `ask.limit` records; waits up to `ask.wait` seconds for the first."""
+    async def piece(self, served: Served, ask: Ask, *, columns: bool = False) -> Piece:
+        """What follows `ask.after`, up to `ask.limit` records; waits up to `ask.wait` seconds for the first.
+
+        As a table where columns are wanted, and the reader may see every record.
+        """
+        take = _take_columns if columns and served.view.keeps is None else _take
         feed = await _beside(lambda: self._open(served, ask.after))
         loop = asyncio.get_running_loop()
         until = loop.time() + ask.wait
         try:
             while True:
-                records = await _beside(lambda: _take(feed, ask.limit))
-                if records or loop.time() >= until:
+                records = await _beside(lambda: take(feed, ask.limit))
+                if len(records) or loop.time() >= until:
                     break
                 await asyncio.sleep(_LOOK_SECONDS)
         except BaseException:
@@ -129,6 +135,10 @@ def _take(feed: Feed, limit: int) -> list[Record]:
     while len(found) < limit and (record := feed.poll(0.0 if found else 0.01)) is not None:
         found.append(record)
     return found
+
+
+def _take_columns(feed: Feed, limit: int) -> pa.Table:
+    return feed.table(limit, 0.01)
 
 
 def _take_each(feed: Feed, limit: int) -> list[tuple[Record, str]]:

@@ -25,6 +25,7 @@ FORMS = {
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
 }
+COLUMNS = ("arrow", "parquet")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
@@ -63,9 +64,11 @@ def _weight(parameters: str) -> float:
     return 1.0
 
 
-def records_as(form: str, schema: Schema, records: Sequence[Record], about: dict[str, Any]) -> bytes:
+def records_as(form: str, schema: Schema, records: Sequence[Record] | pa.Table, about: dict[str, Any]) -> bytes:
     """Records in a form. `about` goes into JSON beside them; other forms have only the records."""
-    if form in ("arrow", "parquet"):
+    if isinstance(records, pa.Table):
+        return table_as(form, records, about)
+    if form in COLUMNS:
         return table_as(form, arrow_table(schema, records), about)
     convert = writer(schema)
     return _rows(form, [field.name for field in schema.fields], [convert(one) for one in records], about)

@@ -35,7 +35,10 @@ class Gate:
         self._waiting = self._streams = 0
 
     def enter(self, client: str) -> None:
-        """Count a request; raises `CallerFault` HW-R034 where its client has asked too often."""
+        """Count a request of a principal, or of an address where nobody has said who asks.
+
+        Raises `CallerFault` HW-R034 where its client has asked too often.
+        """
         now, limits = self._clock.monotonic(), self._limits
         tokens, since = self._buckets.pop(client, (float(limits.burst), now))
         tokens = min(limits.burst, tokens + (now - since) / 1_000_000 * limits.rate)

@@ -16,6 +16,8 @@ from operator import itemgetter
 from threading import Lock
 from typing import Any
 
+import pyarrow as pa
+
 from headwater.ports.answers import Answer, Question
 from headwater.ports.http.ask import Ask
 from headwater.ports.http.cursors import Cursors, refused
@@ -30,9 +32,12 @@ _first = itemgetter(0)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some records of an answer. `next` is the cursor of the page behind it, `tail` that of the snapshot's feed."""
+    """Some records of an answer, or a table of them.
 
-    records: Sequence[Record]
+    `next` is the cursor of the page behind it, `tail` that of the snapshot's feed.
+    """
+
+    records: Sequence[Record] | pa.Table
     answer: Answer
     recorded: Instant | None
     next: str = ""
@@ -57,15 +62,15 @@ class Pages:
         self._kept: OrderedDict[tuple[Any, ...], tuple[Answer, list[tuple[str, Record]]]] = OrderedDict()
         self._rows, self._lock = 0, Lock()
 
-    def page(self, served: Served, ask: Ask, *, history: bool = False) -> Page:
-        """A page of an answer, the first one where the request has no cursor."""
+    def page(self, served: Served, ask: Ask, *, history: bool = False, form: str = "json") -> Page:
+        """A page of an answer, the first one where the request has no cursor; in rows, whatever the form."""
         if ask.cursor:
             asked = self._read(served, ask.cursor, history=history)
         else:
             asked = _Asked(Question(ask.valid, ask.recorded, ask.key), history)
         return self._cut(served, asked, ask.limit)
 
-    def snapshot(self, served: Served, ask: Ask) -> Page:
+    def snapshot(self, served: Served, ask: Ask, *, form: str = "json") -> Page:
         """A page of all that is known as of a settled moment, with the cursor of the feed that follows it."""
         if ask.cursor:
             asked = self._read(served, ask.cursor, history=False)
@@ -133,7 +138,10 @@ class Pages:
         return self._cursors.write("page", served.topic, place)
 
     def _read(self, served: Served, text: str, *, history: bool) -> _Asked:
-        valid, recorded, key, ends, of_history, tail, after = self._cursors.read("page", served.topic, text)
+        place = self._cursors.read("page", served.topic, text)
+        if place[0] == "index":
+            raise refused("it was given by a server with an index")
+        valid, recorded, key, ends, of_history, tail, after = place
         if of_history is not history:
             raise refused("it belongs to something else")
         question = Question(

@@ -9,7 +9,7 @@ from headwater.errors import CallerFault, HeadwaterError, NotSupported, PolicyRe
 CONTENT_TYPE = "application/problem+json"
 _STATUS = {
     "HW-R030": 404, "HW-R031": 400, "HW-R032": 400, "HW-R033": 406, "HW-R034": 429, "HW-R035": 503, "HW-R036": 413,
-    "HW-R037": 405, "HW-R021": 409, "HW-K066": 422, "HW-K067": 501,
+    "HW-R037": 405, "HW-R042": 401, "HW-R021": 409, "HW-K066": 422, "HW-K067": 501,
 }  # fmt: skip
 
 

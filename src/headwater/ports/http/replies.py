@@ -67,4 +67,6 @@ def problem(error: HeadwaterError) -> Response:
     """An error as problem details."""
     body = body_of(error)
     headers = {**SAFE, **({"retry-after": "1"} if body["status"] in (429, 503) else {})}
+    if body["status"] == 401:
+        headers["www-authenticate"] = "Bearer"
     return Response(as_json(body), status_code=body["status"], headers=headers, media_type=CONTENT_TYPE)

@@ -10,6 +10,8 @@ from headwater.ports.access import Access, View
 from headwater.ports.answers import TopicAnswers
 from headwater.ports.feed import Feeds
 from headwater.ports.http.problems import missing
+from headwater.ports.index.answers import IndexAnswers
+from headwater.ports.index.follower import Index
 from headwater.ports.protocol import Broker
 from headwater.schemas.avro import Schema
 from headwater.schemas.registry import Registry
@@ -23,7 +25,7 @@ class Served:
 
     product: ResolvedProduct
     view: View
-    answers: TopicAnswers
+    answers: TopicAnswers | IndexAnswers
     feeds: Feeds
 
     @property
@@ -38,18 +40,24 @@ class Served:
 
 
 class Products:
-    """Finds products by name: those whose contract has the port `http`, and that `access` shows to who asks."""
+    """Finds products by name: those whose contract has the port `http`, and that `access` shows to who asks.
+
+    With an index answers come from it, else from the topics, each read from its start.
+    """
 
     def __init__(
-        self, products: Iterable[ResolvedProduct], broker: Broker, registry: Registry, access: Access, *, tick: int
+        self,
+        products: Iterable[ResolvedProduct],
+        broker: Broker,
+        registry: Registry,
+        access: Access,
+        *,
+        tick: int,
+        index: Index | None = None,
     ) -> None:
-        self._products = {
-            str(output.name): output
-            for product in products
-            for output in product.each
-            if PORT in output.output.output.ports
-        }
+        self._products = {str(output.name): output for output in served_of(products)}
         self._broker, self._registry, self._access, self._tick = broker, registry, access, tick
+        self._index = index
 
     def find(self, principal: str, name: str) -> Served:
         """One product; raises `CallerFault` HW-R030 where there is none of that name for this reader."""
@@ -67,5 +75,14 @@ class Products:
                 yield self._served(product, view)
 
     def _served(self, product: ResolvedProduct, view: View) -> Served:
-        answers = TopicAnswers(self._broker, self._registry, product, tick=self._tick, view=view)
+        answers: TopicAnswers | IndexAnswers
+        if self._index is not None:
+            answers = IndexAnswers(self._index, product.output.topic, view=view)
+        else:
+            answers = TopicAnswers(self._broker, self._registry, product, tick=self._tick, view=view)
         return Served(product, view, answers, Feeds(self._broker, self._registry, product, view=view))
+
+
+def served_of(products: Iterable[ResolvedProduct]) -> list[ResolvedProduct]:
+    """Those of these products, each output by itself, whose contract has the port."""
+    return [output for product in products for output in product.each if PORT in output.output.output.ports]

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from tests.unit.ports.http.serving import HTTP, Site
+from tests.unit.ports.index.kept import MemoryStores
 from tests.unit.ports.test_answers import KEYS, PARTITIONS, World, level, order
 
 from headwater.ports.answers import TopicAnswers
 from headwater.ports.http.pages import Pages
+from headwater.ports.http.slices import Slices
 from headwater.testing.oracles import events_as_of, fact_as_of
 from headwater.testing.source_products import order_events, stock_facts
 from headwater.testing.strategies import event_histories, fact_histories
@@ -28,16 +30,24 @@ def by_id(records: list[Record]) -> list[str]:
     return sorted(record["event_id"] for record in records)
 
 
+HISTORY = event_histories({"n": st.integers(0, 9)}, key="k", length=30)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
 @PROFILE
-@given(event_histories({"n": st.integers(0, 9)}, key="k", length=30), st.integers(1, 5), st.data())
+@given(history=HISTORY, limit=st.integers(1, 5), data=st.data())
 def test_pages_are_one_answer_though_the_topic_grows_between_them(
-    history: list[Record], limit: int, data: st.DataObject
+    indexed: bool, history: list[Record], limit: int, data: st.DataObject
 ) -> None:
+    pages_are_one_answer(history, limit, data, indexed=indexed)
+
+
+def pages_are_one_answer(history: list[Record], limit: int, data: st.DataObject, *, indexed: bool) -> None:
     world = World(order_events(partitions=PARTITIONS, ports=HTTP))
     written = [order(record) for record in history]
     known = data.draw(st.integers(0, len(written)))
     world.write(*written[:known])
-    site = Site(world, forgetful=data.draw(st.booleans()))
+    site = Site(world, forgetful=data.draw(st.booleans()), stores=MemoryStores() if indexed else None)
     recorded = data.draw(st.none() | st.integers(0, 60))
     path = f"as-of?limit={limit}" + (f"&recorded={Instant(recorded).iso()}" if recorded is not None else "")
     found, left = [], written[known:]
@@ -54,10 +64,16 @@ def test_pages_are_one_answer_though_the_topic_grows_between_them(
     assert by_id(found) == by_id(expected)
 
 
+@pytest.mark.parametrize("indexed", [False, True])
 @PROFILE
-@given(event_histories({"n": st.integers(0, 9)}, key="k", length=30), st.integers(1, 5), st.integers(0, 30), st.data())
+@given(
+    history=HISTORY,
+    limit=st.integers(1, 5),
+    known=st.integers(0, 30),
+    data=st.data(),
+)
 def test_a_snapshot_in_pages_and_the_feed_behind_it_hold_each_record_once(
-    history: list[Record], limit: int, known: int, data: st.DataObject
+    indexed: bool, history: list[Record], limit: int, known: int, data: st.DataObject
 ) -> None:
     world = World(order_events(partitions=PARTITIONS, ports=HTTP))
     written = [order(record) for record in history]
@@ -65,7 +81,7 @@ def test_a_snapshot_in_pages_and_the_feed_behind_it_hold_each_record_once(
     if first and late:  # a mark may not lie within one recorded moment
         late = [record for record in late if record["recorded_at"] > first[-1]["recorded_at"]]
     world.write(*first, marked=first[-1]["recorded_at"] if first else None)
-    site = Site(world, forgetful=data.draw(st.booleans()))
+    site = Site(world, forgetful=data.draw(st.booleans()), stores=MemoryStores() if indexed else None)
     found, page = [], site.get(f"snapshot?limit={limit}")
     tail = page["tail"]
     while True:
@@ -168,10 +184,31 @@ def ignorant(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TopicAnswers, "as_of", lambda self, question: as_of(self, replace(question, recorded_at=None)))
 
 
-@pytest.mark.parametrize("saboteur", [unpinned, ignorant])
+def unpinned_slices(patch: pytest.MonkeyPatch) -> None:
+    """The same of pages that are cut from an index."""
+    read = Slices._read
+
+    def of_now(self: Slices, served: Any, text: str, *, history: bool) -> Any:
+        asked = read(self, served, text, history=history)
+        return replace(asked, question=replace(asked.question, ends=None))
+
+    patch.setattr(Slices, "_read", of_now)
+
+
+@pytest.mark.parametrize(("saboteur", "indexed"), [(unpinned, False), (ignorant, False), (unpinned_slices, True)])
 def test_a_saboteur_is_found_out(
-    saboteur: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+    saboteur: Callable[[pytest.MonkeyPatch], None], indexed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    @settings(max_examples=100, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
+    @given(st.lists(st.sampled_from(KEYS), min_size=4, max_size=12), st.integers(1, 5), st.data())
+    def hunt(keys: list[str], limit: int, data: st.DataObject) -> None:
+        history = [
+            {"k": key, "n": 1, "event_id": f"e{number:02d}", "occurred_at": 1, "recorded_at": number, "kind": "assert",
+             "revision": 1}
+            for number, key in enumerate(keys)
+        ]  # fmt: skip
+        pages_are_one_answer(history, limit, data, indexed=indexed)
+
     saboteur(monkeypatch)
     with pytest.raises(AssertionError):
-        test_pages_are_one_answer_though_the_topic_grows_between_them()
+        hunt()
