@@ -18,6 +18,7 @@ from headwater.schemas.arrow import arrow_table
 from headwater.schemas.avro import Schema
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.sdk.open import Moment, OpenProduct
+from headwater.sdk.sql_filters import key_of
 from headwater.sdk.sql_text import Asked, Query, read_query
 from headwater.sdk.table import Frames
 from headwater.settings import environment_of, load_settings
@@ -85,11 +86,13 @@ def query(
 
     def read(one: Asked) -> tuple[Answer, Schema]:
         product = OpenProduct(products[one.product], broker, registry, tick=mesh.file.tick)
-        until = one.recorded if one.recorded is not None else recorded
+        until, output = one.recorded if one.recorded is not None else recorded, product.product.output
+        asked_key = key_of(output, one.equal)
+        key = None if asked_key is None else dict(zip(output.output.key, asked_key, strict=True))
         if one.history:
-            return product.history(recorded=until), product.product.output.schema
-        found = product.as_of(valid=one.valid if one.valid is not None else valid, recorded=until)
-        return found, product.product.output.schema
+            return product.history(key, recorded=until), output.schema
+        found = product.as_of(valid=one.valid if one.valid is not None else valid, recorded=until, key=key)
+        return found, output.schema
 
     try:
         return run(asked, read, bounds or Bounds())

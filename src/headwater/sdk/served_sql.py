@@ -12,6 +12,7 @@ from headwater.ports.answers import Answer, Question
 from headwater.ports.index.answers import IndexAnswers
 from headwater.schemas.avro import Schema
 from headwater.sdk.query import Bounds, Result, run
+from headwater.sdk.sql_filters import key_of
 from headwater.sdk.sql_text import Asked, read_query
 from headwater.timeline.instant import Instant
 
@@ -30,7 +31,8 @@ def served_sql(bounds: Bounds) -> Callable[[str, Ask, Callable[[str], Served]], 
         def read(one: Asked) -> tuple[Answer, Schema | pa.Table]:
             product = served[one.product]
             valid = Instant.parse(one.valid) if one.valid is not None else ask.valid
-            question = Question(valid, Instant.parse(one.recorded) if one.recorded is not None else ask.recorded)
+            until = Instant.parse(one.recorded) if one.recorded is not None else ask.recorded
+            question = Question(valid, until, key_of(product.product.output, one.equal))
             if isinstance(product.answers, IndexAnswers):
                 table, answer = product.answers.table(question, history=one.history)
                 return answer, table

@@ -8,12 +8,14 @@ much out of little) cannot be said.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwater.errors import CallerFault
 from headwater.naming import ProductName
 from headwater.processing.sql_text import Refused, parse, place_of
+from headwater.sdk.sql_filters import Literal, equalities
 
 _SYNTAX_WORDS = """
 add alias all and any array between boolean bracket case cast column cte cube datatype datatypeparam distinct div
@@ -41,13 +43,17 @@ _LOOSE = ("kwarg", "anonymous")  # seen where a product is asked for, and judged
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A product as a query asks for it. `table` is the name that the query's text has for it: schema and table."""
+    """A product as a query asks for it. `table` is the name that the query's text has for it: schema and table.
+
+    `equal` are the columns that must equal a literal, so that no other rows have to be read.
+    """
 
     product: str
     table: tuple[str, str]
     valid: str | None = None
     recorded: str | None = None
     history: bool = False
+    equal: Mapping[str, Literal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +108,15 @@ class _Reading:
         ):
             raise self._refused(table, f"a query cannot read {_shown(table)}", "read products by their names")
         elif table.db:
-            name = self._product(table, f"{table.db}.{table.name}".lower())
-            if all(one.table != (table.db.lower(), table.name.lower()) for one in self._asked):
-                self._asked.append(Asked(name, (table.db.lower(), table.name.lower())))
+            name, place = (
+                self._product(table, f"{table.db}.{table.name}".lower()),
+                (table.db.lower(), table.name.lower()),
+            )
+            before = next((one for one in self._asked if one.table == place), None)
+            if before is None:
+                self._asked.append(Asked(name, place, equal=equalities(table)))
+            else:  # read once for both, so that no filter is one of all
+                self._asked[self._asked.index(before)] = replace(before, equal={})
         elif table.name.lower() not in steps:
             fix = "give the domain too, as airports.hourly_punctuality; or name a step of WITH"
             raise self._refused(table, f"'{table.name[:60]}' is no product", fix)
@@ -126,7 +138,8 @@ class _Reading:
             moments[which] = moment
         product = self._product(table, _text_of(arguments[0]))
         place = ("asked", f"number_{len(self._asked) + 1}")
-        self._asked.append(Asked(product, place, moments.get("valid"), moments.get("recorded"), name == "history"))
+        history, equal = name == "history", equalities(table)
+        self._asked.append(Asked(product, place, moments.get("valid"), moments.get("recorded"), history, equal))
         if not table.alias:
             table.set(
                 "alias",
