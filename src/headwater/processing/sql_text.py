@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,7 @@ def parse(text: str, *, name: str = "flow.sql") -> Any:
             detail="SQL is parsed with it; flows in Python do without",
             hint="pip install 'headwater[sql]'",
         ) from None
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it would write a stranger's text into our log
     if len(text) > TEXT_LIMIT:
         raise _too_much(f"{name} has {len(text)} characters, and {TEXT_LIMIT} are the most")
     try:

@@ -24,6 +24,7 @@ from headwater.sdk.table import Frames
 from headwater.settings import environment_of, load_settings
 from headwater.timeline.instant import Instant
 
+_CELL = "headwater.sdk.sql_cell"
 Read = Callable[[Asked], tuple[Answer, Schema | pa.Table]]
 """What is known of a product: the answer with the schema of its rows, or with its rows as a table."""
 
@@ -124,7 +125,7 @@ def _run(text: str, tables: Mapping[tuple[str, str], pa.Table], bounds: Bounds) 
         "rows": bounds.rows,
     }
     work = b"".join([json.dumps(head).encode(), b"\n", *(stream for _, _, stream in streams)])
-    command = [sys.executable, "-m", "headwater.sdk.sql_cell"]
+    command = [sys.executable, "-m", _CELL]
     try:
         # Its end is a SIGKILL: DuckDB was seen to ignore an interrupt for seconds.
         done = subprocess.run(command, input=work, capture_output=True, timeout=bounds.seconds, check=False)

@@ -101,6 +101,8 @@ class _Reading:
 
     def _table(self, table: Any, steps: set[str]) -> None:
         inner = table.this
+        if inner is None:  # of a statement that has no place here
+            raise self._refused(table, "a query cannot read what has no name", "read products by their names")
         if inner.key == "anonymous":
             self._function(table)
         elif inner.key != "identifier" or any(

@@ -79,6 +79,7 @@ def test_an_ordinary_select_may_be_asked(text: str) -> None:
         ("PREPARE p AS SELECT 1", "does not begin with SELECT"),
         ("CREATE MACRO f(x) AS x", "does not begin with SELECT"),
         ("WITH x AS (DELETE FROM a.b RETURNING *) SELECT * FROM x", "cannot use"),
+        ("WITH x AS (CREATE SCHEMA s) SELECT * FROM x, a.b", "cannot read what has no name"),
         ("SELECT * FROM as_of()", "cannot read AS_OF()"),
         ("SELECT * FROM as_of('a.b', '2013-01-01T00:00Z')", "as_of does not take"),
         ("SELECT * FROM as_of('a.b', recorded => x)", "as_of does not take"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,7 @@ from headwater.ports.http.problems import wrong
 
 QUERY_BYTES_LIMIT = 16_000
 BODY_BYTES_LIMIT = 100_000
+_BODY_SECONDS = 10.0
 
 
 def only(method: str, *allowed: str) -> None:
@@ -41,10 +43,15 @@ async def said_by(request: Request) -> dict[str, str]:
     if request.method != "POST":
         return said
     gathered = bytearray()
-    async for chunk in request.stream():
-        gathered += chunk
-        if len(gathered) > BODY_BYTES_LIMIT:
-            raise CallerFault("the request is too large", code="HW-R036", hint=f"{BODY_BYTES_LIMIT:,} bytes at most")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                gathered += chunk
+                if len(gathered) > BODY_BYTES_LIMIT:
+                    limit = f"{BODY_BYTES_LIMIT:,} bytes at most"
+                    raise CallerFault("the request is too large", code="HW-R036", hint=limit)
+    except TimeoutError:
+        raise wrong("the request's body did not come to its end", f"send it within {_BODY_SECONDS:g} s") from None
     try:
         value = json.loads(gathered or b"{}")
     except ValueError:
