@@ -237,8 +237,7 @@ def test_over_http_the_answers_are_those_of_the_command(stack, running):
     """Another process serves, another client asks: pages, SQL, and a snapshot with the feed behind it."""
     name, port = "airports.hourly_punctuality", free_base(43_090)
     base = f"http://127.0.0.1:{port}"
-    running.start("serve", "-m", "headwater", "serve", "--port", str(port))
-    server = running.processes["serve"]
+    server = serving(running, port)
 
     def ask(link: str) -> Any:
         with urllib.request.urlopen(base + link, timeout=60) as answer:
@@ -249,10 +248,6 @@ def test_over_http_the_answers_are_those_of_the_command(stack, running):
         return page["records"] + (follow(page["next"]) if "next" in page else [])
 
     try:
-        until = time.monotonic() + 60
-        while not answers(base):
-            assert server.poll() is None and time.monotonic() < until, running.log("serve")
-            time.sleep(0.2)
         product = running.mesh.product(name)
         opened = OpenProduct(product, running.broker, HttpRegistry(stack.registry_url), tick=running.mesh.file.tick)
         convert, history = writer(product.output.schema), opened.history()
@@ -275,14 +270,30 @@ def test_over_http_the_answers_are_those_of_the_command(stack, running):
             followed, link = followed + piece["records"], piece["next"]
         assert in_order(followed) == in_order(after)
         assert ask(link.replace("wait=20", "wait=0"))["records"] == []
+        server.kill()  # its index is what it was at some batch, and goes on from there
+        server.wait(20)
+        server = serving(running, port)
+        assert in_order(ask(f"{path}/history?key.origin=JFK&limit=100000")["records"]) == in_order(mine)
+        expected = [convert(row) for row in opened.as_of(recorded=half).rows]
+        assert in_order(follow(f"{path}/as-of?limit=700&recorded={half.iso()}")) == in_order(expected)
     finally:
         server.terminate()
         assert server.wait(20) is not None
 
 
+def serving(running: Any, port: int) -> Any:
+    """A server whose index is filled."""
+    running.start("serve", "-m", "headwater", "serve", "--port", str(port))
+    server, until = running.processes["serve"], time.monotonic() + 60
+    while not answers(f"http://127.0.0.1:{port}"):
+        assert server.poll() is None and time.monotonic() < until, running.log("serve")
+        time.sleep(0.2)
+    return server
+
+
 def answers(base: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{base}/healthz", timeout=5) as answer:
+        with urllib.request.urlopen(f"{base}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

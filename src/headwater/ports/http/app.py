@@ -97,7 +97,7 @@ class HttpPort:
     async def _answer(self, request: Request) -> Response:
         address = request.client.host if request.client is not None else ""
         try:
-            if request.scope["path"] == "/healthz":
+            if request.scope["path"] in ("/healthz", "/readyz"):
                 reader = ""
             else:
                 reader = self._asking(request, address)
@@ -126,6 +126,9 @@ class HttpPort:
         only(method, "GET", "HEAD")
         if parts == ["healthz"]:
             return reply({"status": "ok"})
+        if parts == ["readyz"]:
+            ready = self.products.ready()
+            return reply({"ready": ready}, status=200 if ready else 503)
         if parts == ["v1", "openapi.json"]:
             return conditional(
                 request, Response(as_json(describe(self.products.all(reader))), media_type=FORMS["json"])

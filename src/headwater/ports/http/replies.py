@@ -58,9 +58,9 @@ def conditional(request: Request, response: Response) -> Response:
     return response
 
 
-def reply(value: Any) -> Response:
+def reply(value: Any, *, status: int = 200) -> Response:
     """A value as JSON."""
-    return Response(as_json(value), headers=SAFE, media_type=FORMS["json"])
+    return Response(as_json(value), status_code=status, headers=SAFE, media_type=FORMS["json"])
 
 
 def problem(error: HeadwaterError) -> Response:

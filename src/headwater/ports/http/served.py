@@ -74,6 +74,13 @@ class Products:
             if view is not None:
                 yield self._served(product, view)
 
+    def ready(self) -> bool:
+        """Whether every question can be answered: an index has taken in what there was when it began."""
+        index = self._index
+        if index is None:
+            return True
+        return all(index.ready(product.output.topic) for product in self._products.values())
+
     def _served(self, product: ResolvedProduct, view: View) -> Served:
         answers: TopicAnswers | IndexAnswers
         if self._index is not None:

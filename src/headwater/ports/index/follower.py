@@ -87,6 +87,11 @@ class Index:
             raise self._absent(topic)
         return found
 
+    def ready(self, topic: str) -> bool:
+        """Whether all that was there when it began is taken in."""
+        found = self._indexed.get(topic)
+        return found is not None and self._flaw is None and found.filled() >= 1
+
     def step(self, seconds: float = 0.0) -> bool:
         """Take in what has come, waiting up to `seconds` for it; whether there was anything."""
         if self._reader is None:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from tests.unit.ports.http.serving import HTTP, Site
-from tests.unit.ports.test_answers import PARTITIONS, World, order
+from tests.unit.ports.index.kept import MemoryStores
+from tests.unit.ports.test_answers import FIRST, PARTITIONS, World, order
 
 from headwater.mesh.products import ResolvedProduct
 from headwater.ports.access import DenyClassified, View
@@ -261,3 +262,15 @@ def read_events(one: Site, link: str, count: int, headers: dict[str, str] | None
     anyio.run(main)
     assert len(found) == count
     return found, last[0]
+
+
+def test_a_server_says_whether_its_index_is_filled() -> None:
+    world = World(order_events(partitions=PARTITIONS, ports=HTTP))
+    world.write(FIRST)
+    site = Site(world, stores=MemoryStores())
+    unready = site.http.get("/readyz")
+    assert (unready.status_code, unready.json()) == (503, {"ready": False})
+    asked = site.http.get(f"{site.base}/as-of")
+    assert (asked.status_code, asked.json()["code"], asked.headers["retry-after"]) == (503, "HW-R038", "1")
+    assert len(site.get("as-of")["records"]) == 1
+    assert site.http.get("/readyz").status_code == 200
