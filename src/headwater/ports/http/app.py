@@ -195,7 +195,8 @@ class HttpPort:
         async with self._gate.stream():
             piece = await self._following.piece(served, ask, columns=form in COLUMNS)
         path = quote(request.scope["path"])
-        link = f"{path}?{urlencode({'after': piece.cursor, 'limit': ask.limit, 'wait': f'{ask.wait or 20:g}'})}"
+        place = {"after": piece.cursor, "limit": ask.limit, "wait": f"{ask.wait or 20:g}"}
+        link = f"{path}?{urlencode(place | ({'format': ask.format} if ask.format else {}))}"
         about = {"product": str(served.product.name), "cursor": piece.cursor, "next": link}
         body = await asyncio.to_thread(records_as, form, served.schema, piece.records, about)
         headers = {

@@ -167,6 +167,11 @@ def _instant(claims: Mapping[str, Any], name: str, *, needed: bool = False) -> f
     if name not in claims and not needed:
         return 0.0
     value = claims.get(name)
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value < 1 << 40:
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not math.isfinite(value)
+        or not 0 <= value < 1 << 40
+    ):
         raise refused(f"its claim {name} is no moment")
     return float(value)
