@@ -5,12 +5,13 @@ SIZE ?= small
 OUT ?=
 ONLY ?=
 TRIALS ?=
+RUNNER ?= kafka
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_MARK := $(VENV)/.installed-run
 DEV_MARK := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
-.PHONY: help install dev up down demo check test docs bench chaos chaos-short format browser jars-lock clean
+.PHONY: help install dev up down demo check test conformance docs bench chaos chaos-short format browser jars-lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +59,9 @@ check: $(DEV_MARK)  ## shape, types, import rules, the style law, spelling, gene
 
 test: check  ## make check, then every test, on a real Kafka and a real PostgreSQL
 	$(BIN)/python -m pytest --ignore=tests/tidy -m "not long" -n 2
+
+conformance: $(DEV_MARK)  ## every operator on one runner, against the oracle (RUNNER=memory|kafka|faust|flink)
+	HEADWATER_RUNNER=$(RUNNER) $(BIN)/python -m pytest tests/integration/test_runners.py
 
 chaos-short: $(DEV_MARK)  ## the short tiers that make test leaves out, saboteurs that take long among them
 	$(BIN)/python -m pytest tests/chaos -m long

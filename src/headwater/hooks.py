@@ -56,6 +56,11 @@ HAPPENINGS = {
     ),
     "stage.restored": "a task's state was rebuilt: product, stage, partition, entries, seconds",
     "stage.rebuilt": "clients were dropped and rebuilt after a doubt: product, stage, code",
+    "faust.lag": "how far a Faust application is behind in a topic, about once a second: product, topic, records",
+    "faust.stalled": (
+        "a Faust application stands still without an error, and its process ends to be started again; what is the "
+        "loop, a stage or an agent of the user's own: product, what, where, lag, seconds, code"
+    ),
     "consumer.waiting": "a consumer cannot go on for now and tries again; nothing is lost: consumer, code, reason",
     "consumer.committed": (
         "a consumer took in records with what they cause; repeats were known already: "

@@ -8,6 +8,7 @@ names follow from it and its major version. Prefixes end in a separator, so that
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -123,6 +124,35 @@ def stage_transactional_id(product: ProductName, major: int, stage: str, slot: i
     'airports.hourly_punctuality-v1-aggregate-0'
     """
     return f"{product}-v{major}-{stage}-{slot}"
+
+
+def partition_transactional_id(product: ProductName, major: int, stage: str, partition: int) -> str:
+    """The transactional id of whoever serves this partition of a stage, where membership of a group cannot fence it.
+
+    >>> partition_transactional_id(ProductName("airports", "hourly_punctuality"), 1, "aggregate", 3)
+    'airports.hourly_punctuality-v1-aggregate-p3'
+    """
+    return f"{product}-v{major}-{stage}-p{partition}"
+
+
+def faust_group(topics: Iterable[str]) -> str:
+    """The name and group of the Faust application of the products with these topics: it shares partitions, and holds
+    no progress of stages.
+
+    >>> faust_group(["routes.daily.v1", "airports.hourly.v2"])
+    'faust-airports.hourly.v2+routes.daily.v1'
+    """
+    return "faust-" + "+".join(sorted(topics))
+
+
+def products_on_faust(group_name: str) -> list[str]:
+    """The topics of the products whose application has this group; none where it is a group of another kind.
+
+    >>> products_on_faust("faust-airports.hourly.v2+routes.daily.v1"), products_on_faust("airports.hourly.v2.fold")
+    (['airports.hourly.v2', 'routes.daily.v1'], [])
+    """
+    before, mark, names = group_name.partition("faust-")
+    return names.split("+") if mark and not before else []
 
 
 def control_transactional_id(product: ProductName, major: int, who: str) -> str:

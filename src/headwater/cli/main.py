@@ -32,6 +32,7 @@ COMMANDS = (
     "test",
     "preview",
     "run",
+    "runner",
     "processing",
     "tail",
     "quarantine",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -103,6 +104,33 @@ def reset(
         typer.confirm(f"forget the state of {product} and make it anew from its inputs?", abort=True)
     made = forget(plan, broker, clock=SystemClock())
     console.out(f"forgot the state of {product}: {len(made)} internal topics made anew; headwater run rebuilds it")
+
+
+@app.command()
+def digest(
+    product: _PRODUCT,
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="FILE", help="What this command wrote before: is it still so?")
+    ] = None,
+) -> None:
+    """Write a digest of what a product has published, as JSON; or hold what is published against one.
+
+    Keys, values, times and offsets count, partition by partition. Before and after a product was moved to another
+    runner it shows that nothing of it was touched.
+    """
+    import json
+    from dataclasses import asdict
+
+    from headwater.cli import console
+    from headwater.processing.digest import digest_of, read_digests, require_kept
+
+    resolved, _, broker = _processed(product)
+    topic = resolved.output.topic
+    if against is None:
+        console.out(json.dumps([asdict(one) for one in digest_of(broker, topic)], indent=2))
+        return
+    kept = require_kept(broker, topic, read_digests(against.read_bytes()))
+    console.out(f"{product}: {sum(one.records for one in kept)} records are what they were, to the byte")
 
 
 def _give(product: str, does: Literal["pause", "resume"], by: str, why: str) -> None:

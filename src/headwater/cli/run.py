@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from headwater.cli.console import Seldom
 
+if TYPE_CHECKING:
+    from headwater.processing.surroundings import Surroundings
+
+STALLED_EXIT = 75  # what a worker on Faust ends with once it stands still
 GARBAGE_THRESHOLD = 200_000  # new containers between two looks for cycles; Python's own is 700 to 2,000
 
 
@@ -45,12 +50,33 @@ def command(
             "--metrics-port", min=0, max=65000, help="Serve Prometheus metrics on loopback, at PORT + slot; 0: do not."
         ),
     ] = 0,
+    runner: Annotated[
+        Literal["kafka", "faust"],
+        typer.Option("--runner", help="By itself, or inside a Faust application (extra: faust)."),
+    ] = "kafka",
+    app: Annotated[
+        Path | None,
+        typer.Option(
+            "--app",
+            metavar="FILE",
+            help="faust: the application, as headwater runner faust eject writes it; else faust_app.py by the flow.",
+        ),
+    ] = None,
+    stall_seconds: Annotated[
+        int, typer.Option("--stall-seconds", min=5, max=3600, help="faust: how long it may stand still.")
+    ] = 60,
+    web_port: Annotated[
+        int, typer.Option("--web-port", min=0, max=65000, help="faust: serve web views on loopback, at PORT + slot.")
+    ] = 0,
+    supervise: Annotated[
+        bool, typer.Option("--supervise/--no-supervise", help="faust: start a worker that stands still again.")
+    ] = True,
 ) -> None:
     """Run the flows of all derived products, or of those named, until SIGTERM or Ctrl-C.
 
     Exactly once: kill it at any moment and start it again. It creates nothing; what is missing it names and refuses.
     More workers than partitions would stand idle. A product that cannot go on ends with its reason, the others go on;
-    the exit code is that of the first.
+    the exit code is that of the first. A product may be stopped under one runner and started under the other.
     """
     import contextlib
     import gc
@@ -61,6 +87,7 @@ def command(
     from headwater.mesh.load import load_mesh
     from headwater.observability.prometheus import PrometheusListener
     from headwater.ports.kafka import KafkaBroker
+    from headwater.processing.alone import require_none_on_faust
     from headwater.processing.runners.kafka import KafkaRunner, derived_plans
     from headwater.processing.surroundings import Surroundings
     from headwater.schemas.registry_http import HttpRegistry
@@ -68,13 +95,14 @@ def command(
     from headwater.timeline.clock import SystemClock
 
     settings, clock = load_settings(), SystemClock()
-    if workers > 1:
+    on_faust = runner == "faust"
+    if workers > 1 or (on_faust and supervise):
         options = [*(products or []), "--metrics-port", str(metrics_port), *(["--standby"] if standby else [])]
         options += ["--transaction-seconds", str(transaction_seconds), "--held-mb", str(held_mb)]
+        options += _options_of_faust(standby, stall_seconds, web_port, app) if on_faust else []
         raise typer.Exit(_run_workers(options, range(slot, slot + workers)))
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
-    plans = derived_plans(mesh, products or [])
     progress = console.err()
 
     metrics = PrometheusListener()
@@ -94,18 +122,62 @@ def command(
         held_bytes=held_mb * 1024 * 1024,
         failpoint=arm(settings.failpoint),
     )
-    runner = KafkaRunner(plans, around)
+    if on_faust:
+        _run_faust(products or [], around, stall_seconds, web_port + slot if web_port else 0, app)
+        return
+    plans = derived_plans(mesh, products or [])
+    require_none_on_faust(plans, around.broker, clock)
+    running = KafkaRunner(plans, around)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: runner.stop())
+        signal.signal(number, lambda *_: running.stop())
     names = ", ".join(str(plan.product) for plan in plans)
-    progress.print(f"running {names}: {len(runner.accounts)} stages; SIGTERM or Ctrl-C stops", markup=False)
+    progress.print(f"running {names}: {len(running.accounts)} stages; SIGTERM or Ctrl-C stops", markup=False)
     # Rows are tuples in plain containers, without cycles: looking for cycles among them cost a third of the time.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
     with contextlib.suppress(KeyboardInterrupt):
-        runner.run()
-    for name, account in runner.accounts.items():
+        running.run()
+    for name, account in running.accounts.items():
         progress.print(f"{name}: {account.records} records in {account.commits} commits", markup=False)
+
+
+def _options_of_faust(standby: bool, stall_seconds: int, web_port: int, app: Path | None) -> list[str]:
+    """Of a worker that this process starts again where it stands still."""
+    from headwater.errors import NotSupported
+
+    if standby:
+        raise NotSupported(
+            "the faust runner keeps no copies of other workers' state",
+            code="HW-P219",
+            detail="Faust shares the partitions, and says nothing of who would take over",
+            hint="leave --standby out, or run with --runner kafka",
+        )
+    own = ["--app", str(app)] if app else []
+    return [
+        "--runner",
+        "faust",
+        "--no-supervise",
+        "--stall-seconds",
+        str(stall_seconds),
+        "--web-port",
+        str(web_port),
+        *own,
+    ]
+
+
+def _run_faust(products: list[str], around: Surroundings, stall_seconds: int, web_port: int, app: Path | None) -> None:
+    """The application that is named, else that beside the flow of a product that is run alone, else a plain one."""
+    from headwater.errors import CallerFault
+    from headwater.processing.runners.faust_eject import APP_FILE
+    from headwater.sdk.on_faust import AppFile, Way, run_on_faust
+
+    if app is None and len(products) == 1:
+        beside = around.mesh.whole(products[0]).folder / APP_FILE
+        app = beside if beside.is_file() else None
+    if app is not None and not app.is_file():
+        raise CallerFault(f"{app} is not there", code="HW-P217", hint="headwater runner faust eject PRODUCT writes one")
+    file = AppFile(app.resolve(), app.read_bytes()) if app is not None else None
+    run_on_faust(tuple(products), Way(around, stall_seconds, web_port), file)
 
 
 class _Reporter:
@@ -133,6 +205,12 @@ class _Reporter:
                 f"{fields['product']}: {count} record{'s' if count > 1 else ''} of its control topic passed over, the "
                 f"last at offset {fields['offset']}: no command"
             )
+        elif happening == "faust.stalled":
+            where = f" at {fields['where']}" if fields["where"] else ""
+            self._say(
+                f"{fields['product']}: the {fields['what']} stands still{where} since {fields['seconds']:.0f} s; this "
+                f"worker ends and is started again, nothing is lost [{fields['code']}]"
+            )
         elif happening == "product.failed" and fields["others"]:  # the last one's reason is the command's own error
             self._say(
                 f"{fields['product']} ends: {fields['reason']}; {fields['others']} go on\n"
@@ -148,26 +226,35 @@ class _Reporter:
 
 
 def _run_workers(options: list[str], slots: range) -> int:
-    """A process for each worker; the first that fails ends all, and its exit code is ours."""
+    """A process for each worker; the first that fails ends all, and its exit code is ours. One that ended because it
+    stood still is started again.
+    """
     import multiprocessing
     import signal
     import threading
 
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_worker, args=(options, slot)) for slot in slots]
-    for process in processes:
+
+    def started(slot: int) -> multiprocessing.process.BaseProcess:
+        process = context.Process(target=_worker, args=(options, slot))
         process.start()
+        return process
+
+    processes = {slot: started(slot) for slot in slots}
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    while not stopping.is_set() and all(process.is_alive() for process in processes):
+    while not stopping.is_set() and all(process.is_alive() for process in processes.values()):
         stopping.wait(0.1)
-    for process in processes:
+        for slot, process in processes.items():
+            if process.exitcode == STALLED_EXIT and not stopping.is_set():
+                processes[slot] = started(slot)
+    for process in processes.values():
         if process.is_alive():
             process.terminate()
-    for process in processes:
+    for process in processes.values():
         process.join(10)
-    return max((abs(process.exitcode or 0) for process in processes), default=0)
+    return max((abs(process.exitcode or 0) for process in processes.values()), default=0)
 
 
 def _worker(options: list[str], slot: int) -> None:

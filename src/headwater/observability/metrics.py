@@ -299,6 +299,23 @@ METRICS = (
         "Offsets of rekey topics that were deleted, since the stage that reads them has committed them.",
     ),
     Metric(
+        "headwater_faust_lag_records",
+        "gauge",
+        ("product", "topic"),
+        "faust.lag",
+        "records",
+        "Offsets of a topic that are committed, and that a Faust application has not handed over to its stages.",
+    ),
+    Metric(
+        "headwater_faust_stalled_total",
+        "counter",
+        ("product", "what"),
+        "faust.stalled",
+        "",
+        "How often a Faust application stood still without an error and was ended: its loop, a stage, an agent of the "
+        "user's own. Each is an alarm.",
+    ),
+    Metric(
         "headwater_stage_copied_entries_total",
         "counter",
         ("product", "stage"),

@@ -20,6 +20,7 @@ from headwater.plan.releases import ProductChange, judge_releases
 from headwater.plan.touched import touched
 from headwater.processing.examples import example_findings
 from headwater.processing.flow_file import JudgedFlow, judge_flow, unread
+from headwater.processing.runners.faust_eject import APP_FILE, check_app
 
 _LATER = ("lake", "sql")  # ports that contracts may name and nothing serves yet
 _RANK = {"info": 0, "warning": 1, "error": 2}
@@ -60,6 +61,7 @@ def check(folder: Path, base: str = "") -> Report:
         *_flow_findings(read, flows),
         *_example_findings(mesh, flows),
         *mapping_findings(mesh),
+        *_app_findings(mesh),
         *_promise_findings(read),
         *_debezium_findings(mesh, folder),
     ]
@@ -139,6 +141,16 @@ def _flow_findings(read: Survey, flows: dict[ProductName, JudgedFlow]) -> list[F
                 why, fix = "whoever changes it would ask here for nothing", f"remove {field} from reads"
                 found = contract.finding("HW-P007", path, message, why=why, fix=fix)
                 findings.append(replace(found, severity="info"))
+    return findings
+
+
+def _app_findings(mesh: Mesh) -> list[Finding]:
+    """Of the Faust applications beside flows."""
+    findings: list[Finding] = []
+    for product in mesh.in_order():
+        file = product.folder / APP_FILE
+        if product.product.inputs and file.is_file():
+            findings += check_app(file.read_bytes(), product.product.folder)
     return findings
 
 

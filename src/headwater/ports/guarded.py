@@ -25,7 +25,7 @@ from headwater.hooks import Hooks
 from headwater.ports.kafka_calls import called
 from headwater.ports.kafka_errors import mapped
 from headwater.ports.kafka_refusals import Reasons, unusable_setting
-from headwater.ports.protocol import GroupSource
+from headwater.ports.protocol import GroupOffsets, GroupSource
 from headwater.ports.record import Header, Outgoing, TopicPartition
 from headwater.timeline.clock import Clock
 
@@ -230,7 +230,7 @@ class GuardedProducer:
             )
         return {TopicPartition(topic, partition): end for (topic, partition), end in self._delivered.ends.items()}
 
-    def send_offsets(self, offsets: Mapping[TopicPartition, int], source: GroupSource) -> None:
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], source: GroupSource | GroupOffsets) -> None:
         """Put a group's progress into the transaction."""
         if not offsets:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -16,7 +16,7 @@ from headwater.ports.kafka_admin import KafkaAdmin
 from headwater.ports.kafka_calls import called
 from headwater.ports.kafka_errors import kafka_log, mapped, offset_missing
 from headwater.ports.kafka_refusals import check_settings
-from headwater.ports.protocol import Assignments, GroupSource, Reader, TransactionalSink
+from headwater.ports.protocol import Assignments, GroupOffsets, GroupSource, Reader, TransactionalSink
 from headwater.ports.record import EndOfPartition, Fetched, Message, TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock, SystemClock
 
@@ -83,9 +83,23 @@ class KafkaBroker:
         consumer = Consumer({**consumer_settings(group, member), **self._settings})
         return _KafkaGroupSource(consumer, self._bootstrap, topics, assignments)
 
+    def group_offsets(self, group: str) -> GroupOffsets:
+        """The progress of a group, without joining it."""
+        self._admin.reach()
+        consumer = Consumer({**consumer_settings(group), **self._settings})
+        return _KafkaGroupOffsets(consumer, self._bootstrap)
+
+    def groups(self) -> Collection[str]:
+        """The groups that have members now."""
+        return self._admin.groups()
+
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """High watermarks, open transactions included."""
         return self._admin.ends(partitions)
+
+    def stable_ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Last stable offsets."""
+        return self._admin.stable_ends(partitions)
 
     def starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """First offsets still there."""
@@ -228,12 +242,7 @@ class _KafkaGroupSource(_KafkaReader):
         self._consumer.resume([KafkaTopicPartition(p.topic, p.partition) for p in partitions])
 
     def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        places = [KafkaTopicPartition(p.topic, p.partition) for p in partitions]
-        try:
-            answers = self._consumer.committed(places, COMMITTED_SECONDS)
-        except KafkaException as error:
-            raise mapped(error.args[0], doing="committed", bootstrap=self._bootstrap) from None
-        return {TopicPartition(p.topic, p.partition): p.offset for p in answers if p.offset >= 0}
+        return _committed(self._consumer, partitions, self._bootstrap)
 
     def group_metadata(self) -> Any:
         return self._consumer.consumer_group_metadata()
@@ -268,6 +277,32 @@ class _KafkaGroupSource(_KafkaReader):
             tell(_places(partitions))
         except BaseException as error:
             self._raised = error
+
+
+class _KafkaGroupOffsets:
+    """By a consumer that never joins: its metadata have no generation, which a broker takes inside a transaction."""
+
+    def __init__(self, consumer: Any, bootstrap: str) -> None:
+        self._consumer = consumer
+        self._bootstrap = bootstrap
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return _committed(self._consumer, partitions, self._bootstrap)
+
+    def group_metadata(self) -> Any:
+        return self._consumer.consumer_group_metadata()
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def _committed(consumer: Any, partitions: Sequence[TopicPartition], bootstrap: str) -> Mapping[TopicPartition, int]:
+    places = [KafkaTopicPartition(p.topic, p.partition) for p in partitions]
+    try:
+        answers = consumer.committed(places, COMMITTED_SECONDS)
+    except KafkaException as error:
+        raise mapped(error.args[0], doing="committed", bootstrap=bootstrap) from None
+    return {TopicPartition(p.topic, p.partition): p.offset for p in answers if p.offset >= 0}
 
 
 def _fetched(place: tuple[str, int], raws: Sequence[Any]) -> Fetched:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupState, IsolationLevel, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -29,6 +29,11 @@ FIRST_ANSWER_MICROSECONDS = 5_000_000  # a broker that is away should be said so
 FIRST_LOOK_SECONDS = 1.0
 APPEAR_MICROSECONDS = 15_000_000  # a created topic has leaders in well under a second
 SETTLE_MICROSECONDS = 20_000
+BUSY = {
+    ConsumerGroupState.STABLE,
+    ConsumerGroupState.PREPARING_REBALANCING,
+    ConsumerGroupState.COMPLETING_REBALANCING,
+}
 LEADER_MICROSECONDS = 15_000_000  # a broker short of CPU took over two seconds to know of a new leader
 
 _OPTIONS: dict[str, Any] = {
@@ -127,6 +132,11 @@ class KafkaAdmin:
             self._result(future, f"forget the group {group}")
         return True
 
+    def groups(self) -> Collection[str]:
+        """The groups that have members now."""
+        future = self._client.list_consumer_groups(states=BUSY, request_timeout=ANSWER_SECONDS)
+        return {group.group_id for group in self._result(future, "list the groups").valid}
+
     def delete_before(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Delete the records before these offsets."""
         if not offsets:
@@ -140,28 +150,40 @@ class KafkaAdmin:
         """High watermarks, open transactions included."""
         return self._offsets(partitions, OffsetSpec.latest())
 
+    def stable_ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Last stable offsets: open transactions, and what lies behind them, left out."""
+        return self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+
     def starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """First offsets still there."""
         return self._offsets(partitions, OffsetSpec.earliest())
 
-    def _offsets(self, partitions: Sequence[TopicPartition], which: OffsetSpec) -> Mapping[TopicPartition, int]:
+    def _offsets(
+        self,
+        partitions: Sequence[TopicPartition],
+        which: OffsetSpec,
+        level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+    ) -> Mapping[TopicPartition, int]:
         if not partitions:
             return {}
         deadline = self._clock.monotonic() + LEADER_MICROSECONDS
         while True:
             try:
-                return self._offsets_now(partitions, which)
+                return self._offsets_now(partitions, which, level)
             except _Moved:
                 if self._clock.monotonic() > deadline:
                     raise
                 self._metadata()
                 self._clock.sleep(SETTLE_MICROSECONDS * 5)
 
-    def _offsets_now(self, partitions: Sequence[TopicPartition], which: OffsetSpec) -> Mapping[TopicPartition, int]:
-        # read_uncommitted: a restore that stops at the last stable offset misses what lies behind an open transaction
+    def _offsets_now(
+        self, partitions: Sequence[TopicPartition], which: OffsetSpec, level: IsolationLevel
+    ) -> Mapping[TopicPartition, int]:
+        # read_uncommitted unless asked otherwise: a restore that stops at the last stable offset misses what lies
+        # behind an open transaction
         answers = self._client.list_offsets(
             {KafkaTopicPartition(place.topic, place.partition): which for place in partitions},
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            isolation_level=level,
             request_timeout=ANSWER_SECONDS,
         )
         return {

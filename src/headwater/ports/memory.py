@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headwater.errors import Fault
 from headwater.ports.kafka_errors import fenced, topic_missing
 from headwater.ports.keys import partition_of
-from headwater.ports.memory_groups import Group, GroupMetadata, MemoryGroupSource
+from headwater.ports.memory_groups import Group, GroupMetadata, MemoryGroupOffsets, MemoryGroupSource
 from headwater.ports.memory_reading import Cursor, read, together, waiting
-from headwater.ports.protocol import Assignments, GroupSource, Reader, TransactionalSink
+from headwater.ports.protocol import Assignments, GroupOffsets, GroupSource, Reader, TransactionalSink
 from headwater.ports.record import EndOfPartition, Fetched, Header, Message, Outgoing, TopicDescription, TopicPartition
 from headwater.timeline.clock import Clock, SystemClock
 
@@ -83,10 +83,25 @@ class MemoryBroker:
             joined = self._groups.setdefault(group, Group(group))
             return MemoryGroupSource(self, joined, topics, assignments, member)
 
+    def group_offsets(self, group: str) -> GroupOffsets:
+        """The progress of a group, without joining it."""
+        with self.lock:
+            return MemoryGroupOffsets(self, self._groups.setdefault(group, Group(group)))
+
+    def groups(self) -> Collection[str]:
+        """The groups that have members now."""
+        with self.lock:
+            return {name for name, group in self._groups.items() if group.members}
+
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """High watermarks, open transactions included."""
         with self.lock:
             return {place: len(self._log(place)) for place in partitions}
+
+    def stable_ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """How far readers may come now."""
+        with self.lock:
+            return {place: self.stable_end(place) for place in partitions}
 
     def starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """First offsets still there."""
@@ -327,7 +342,7 @@ class _MemorySink:
             self._broker.writer(self._id, self._epoch)
             return dict(self._ends)
 
-    def send_offsets(self, offsets: Mapping[TopicPartition, int], source: GroupSource) -> None:
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], source: GroupSource | GroupOffsets) -> None:
         with self._broker.lock:
             metadata: GroupMetadata = source.group_metadata()
             metadata.check()

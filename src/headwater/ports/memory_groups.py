@@ -41,6 +41,36 @@ class GroupMetadata:
             raise fenced(f"{self.group.name}: {self.member.name}", "ILLEGAL_GENERATION")
 
 
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """No membership: nothing of it can be left behind."""
+
+    group: Group
+
+    def check(self) -> None:
+        """Always right."""
+
+
+class MemoryGroupOffsets:
+    """A group's progress, without joining it."""
+
+    def __init__(self, logs: Logs, group: Group) -> None:
+        self._logs = logs
+        self._group = group
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The group's offsets."""
+        with self._logs.lock:
+            return {place: self._group.committed[place] for place in partitions if place in self._group.committed}
+
+    def group_metadata(self) -> _Outside:
+        """The group, and no member of it."""
+        return _Outside(self._group)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
 class MemoryGroupSource:
     """A member of a group."""
 

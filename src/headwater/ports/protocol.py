@@ -6,7 +6,7 @@ and whatever else took part in the transaction, and builds new ones from what th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from headwater.ports.record import EndOfPartition, Fetched, Header, Message, Outgoing, TopicDescription, TopicPartition
@@ -48,7 +48,7 @@ class TransactionalSink(Protocol):
     def flush(self) -> Mapping[TopicPartition, int]:
         """Wait until the broker has what was sent in this transaction; the next offset of each partition written to."""
 
-    def send_offsets(self, offsets: Mapping[TopicPartition, int], source: GroupSource) -> None:
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], source: GroupSource | GroupOffsets) -> None:
         """Put a group's progress into the transaction: the next offset to read, by partition."""
 
     def commit(self) -> None:
@@ -106,6 +106,22 @@ class GroupSource(Reader, Protocol):
         """The group's membership, for `send_offsets`; opaque, fresh at each commit."""
 
 
+class GroupOffsets(Protocol):
+    """The progress of a group, for a writer that is no member of it and has its partitions from elsewhere.
+
+    The broker cannot fence such a writer by its membership: its transactional ids must do that.
+    """
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The group's next offset by partition; a partition without one is left out."""
+
+    def group_metadata(self) -> Any:
+        """What a sink's `send_offsets` asks its source for."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
 class Broker(Protocol):
     """Where sinks and readers come from, and what can be asked without either."""
 
@@ -118,8 +134,17 @@ class Broker(Protocol):
     def group(self, group: str, topics: Sequence[str], assignments: Assignments, *, member: str = "") -> GroupSource:
         """A member of a group; `member` makes its membership static."""
 
+    def group_offsets(self, group: str) -> GroupOffsets:
+        """The progress of a group, without joining it."""
+
+    def groups(self) -> Collection[str]:
+        """The groups that have members now. One that was killed is a member until its session is over."""
+
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The high watermarks, open transactions included: where a restore must get to."""
+
+    def stable_ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """How far readers may come now: the first offset of an open transaction, or the end."""
 
     def starts(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The first offset that is still there, by partition."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from headwater.errors import CallerFault
 from headwater.ports.protocol import Broker
 from headwater.ports.record import TopicPartition
+from headwater.processing.alone import require_none_on_faust
 from headwater.processing.steps import Plan, internal_topics
 from headwater.timeline.clock import Clock
 
@@ -17,7 +18,7 @@ LOOK_MICROSECONDS = 500_000
 def reset(plan: Plan, broker: Broker, *, clock: Clock) -> Sequence[str]:
     """Delete the offsets of its stages' groups, and make its changelogs and rekey topics anew; the topics' names.
 
-    Raises `CallerFault` HW-P172 while a runner processes the product, HW-P173 where
+    Raises `CallerFault` HW-P172 or HW-P213 while a runner processes the product, HW-P173 where
     its inputs or its own log no longer begin at their first record, HW-P174 where it keeps no state. Cut off anywhere,
     it is called again: a runner does not start while a topic is missing.
     """
@@ -30,6 +31,7 @@ def reset(plan: Plan, broker: Broker, *, clock: Clock) -> Sequence[str]:
     inputs = [(one.topic, stage.partitions) for stage in plan.stages for one in stage.inputs if one.product is not None]
     outputs = [(output.topic, output.partitions) for output in plan.stages[-1].outputs]
     require_whole([*inputs, *outputs], broker)
+    require_none_on_faust([plan], broker, clock)
     for stage in plan.stages:
         _leave(stage.group, broker, clock)
     topics = internal_topics(plan)

@@ -31,13 +31,21 @@ STOP_SECONDS = 1.5  # a stop is promised within two
 class KafkaRunner:
     """Runs plans until told to stop. Creates nothing: what is missing on the broker or in the registry is refused."""
 
-    def __init__(self, plans: Sequence[Plan], around: Surroundings) -> None:
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        around: Surroundings,
+        *,
+        around_of: Callable[[Plan, Stage], Surroundings] | None = None,
+    ) -> None:
+        """`around_of` gives a stage surroundings of its own: another way to its partitions."""
         _require_topics(plans, around)
         self._controls = Controls(plans, around.broker, around.hooks)
         self._workers = [
-            (plan.product, StageWorker(plan, stage, around, paused=partial(self._paused, plan.product)))
+            (plan.product, StageWorker(plan, stage, own, paused=partial(self._paused, plan.product)))
             for plan in plans
             for stage in plan.stages
+            for own in [around_of(plan, stage) if around_of is not None else around]
         ]
         stages = [(plan.product, stage.name) for plan in plans for stage in plan.stages]
         accounts = {place: worker.account for place, (_, worker) in zip(stages, self._workers, strict=True)}

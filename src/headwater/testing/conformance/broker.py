@@ -273,6 +273,7 @@ class BrokerConformance:
         reader = broker.reader({place: 0})
         before = [found for _ in range(3) for found in reader.poll(10, 0.2)]
         assert before == [EndOfPartition(topic, 0, 0)]
+        assert broker.stable_ends([place]) == {place: 0}
         sink.abort()
         assert [m.value for m in drain(reader, {place: 4})] == [b"committed behind it"]
         reader.close()
@@ -336,6 +337,31 @@ class BrokerConformance:
         again.source = successor
         assert [m.value for m in drain(successor, {place: 3})] == [b"b"]
         successor.close()
+
+    def test_a_groups_offsets_move_without_joining_it(
+        self, broker: Broker, topic: str, sink: TransactionalSink
+    ) -> None:
+        """A writer that has its partitions from elsewhere; whoever joins goes on from what it has committed."""
+        place, group = TopicPartition(topic, 0), f"{topic}-group"
+        written(broker, f"{topic}-input", topic, [b"a", b"b"])
+        outside = broker.group_offsets(group)
+        assert group not in broker.groups()
+        assert outside.committed([place]) == {}
+        sink.begin()
+        sink.send_offsets({place: 1}, outside)
+        sink.abort()
+        assert outside.committed([place]) == {}
+        sink.begin()
+        sink.send_offsets({place: 1}, outside)
+        sink.commit()
+        assert outside.committed([place, TopicPartition(topic, 1)]) == {place: 1}
+        recorder = Recorder()
+        member = broker.group(group, [topic], recorder)
+        recorder.source = member
+        assert [m.value for m in drain(member, {place: 3})] == [b"b"]
+        assert group in broker.groups()
+        member.close()
+        outside.close()
 
     def test_members_share_partitions_and_take_over_those_of_one_that_leaves(self, broker: Broker, topic: str) -> None:
         recorders = [Recorder(), Recorder()]

@@ -1,0 +1,67 @@
+"""Runners that are processes, on trial: `headwater run` with the runner's name, killed with SIGKILL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from headwater.naming import ProductName
+from headwater.testing.conformance.runner_trial import Running, Trial
+
+STOP_SECONDS = 20
+
+
+class RunnerProcess:
+    """A process of a group of its own: what it starts dies with it."""
+
+    def __init__(self, trial: Trial, arguments: Sequence[str]) -> None:
+        self._log = trial.folder / f"{arguments[-1]}.log"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "headwater", *arguments],
+                env={**os.environ, **trial.environment},
+                cwd=trial.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """SIGTERM; an AssertionError with the end of its log where it ends otherwise than well."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            ended = self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            ended = -signal.SIGKILL
+        assert ended == 0, f"{ended}: " + self._log.read_text(errors="replace")[-4_000:]
+
+
+@dataclass
+class ProcessOnTrial:
+    """`headwater run --runner NAME` of all products in one process."""
+
+    name: str
+    options: Sequence[str] = ()
+    refused: Collection[str] = ()
+    refuses: Callable[[Trial, ProductName], str] = field(default=lambda trial, product: "")
+
+    def refusal(self, trial: Trial, product: ProductName) -> str:
+        """What `plan` says of it."""
+        return self.refuses(trial, product)
+
+    def start(self, trial: Trial, products: Sequence[ProductName]) -> Running:
+        """With the same slot in each life, as whoever starts it again does."""
+        names = [str(product) for product in products]
+        return RunnerProcess(trial, ["run", *names, *self.options, "--runner", self.name])

@@ -1,0 +1,191 @@
+"""A trial of a runner: a mesh of cases on a broker, its inputs written as a relay would, what comes out read back.
+
+The trial knows no runner. A runner on trial is started on the folder of the mesh, killed while half of the input is
+there, started again, and stopped once every product is settled past the last input. Then its log is compared with the
+oracle's, record by record.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from headwater import naming
+from headwater.mesh.load import load_mesh
+from headwater.mesh.products import Mesh, ResolvedProduct
+from headwater.naming import ProductName
+from headwater.plan.desired import desired
+from headwater.ports.keys import key_bytes, partition_of
+from headwater.ports.progress import decode_mark, encode_mark, mark_key
+from headwater.ports.protocol import Broker
+from headwater.ports.reading import read_to_end
+from headwater.ports.record import Message, TopicDescription, TopicPartition
+from headwater.processing.flow_file import load_plan
+from headwater.schemas.codec import RowCodec, frame, unframe
+from headwater.schemas.registry import Registry
+from headwater.testing.conformance.runner_cases import Case, Histories
+from headwater.testing.conformance.runner_mesh import CaseFile, named, write_case_mesh
+
+AFTER_ALL = 100_000  # recorded time that no history reaches
+AT_ONCE = 7  # records of a transaction: several ticks in one, several in a tick
+
+
+class Running(Protocol):
+    """A runner at work on products of a trial."""
+
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+
+    def stop(self) -> None:
+        """End it in order, and return when it has ended. Raises where it had failed by itself."""
+
+
+class RunnerOnTrial(Protocol):
+    """A runner, as the suite drives it. What it makes lies in the products' topics.
+
+    `refused` are the names of the cases that it is known to refuse: one that it refuses beside them is a failure, and
+    so is one of them that it takes.
+    """
+
+    name: str
+    refused: Collection[str]
+
+    def refusal(self, trial: Trial, product: ProductName) -> str:
+        """Why it cannot run this product, with the place, as `plan` says it; empty where it can."""
+
+    def start(self, trial: Trial, products: Sequence[ProductName]) -> Running:
+        """Run these until told otherwise, going on from where an earlier life was killed."""
+
+
+@dataclass
+class Trial:
+    """Cases as a mesh on a broker. `environment` are the variables under which `headwater` finds mesh and stack."""
+
+    folder: Path
+    broker: Broker
+    registry: Registry
+    mesh: Mesh
+    files: Sequence[CaseFile]
+    histories: Histories
+    nonce: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    partitions: int = 2
+    _ends: dict[TopicPartition, int] = field(default_factory=dict)
+
+    @classmethod
+    def made(
+        cls,
+        folder: Path,
+        broker: Broker,
+        registry: Registry,
+        files: Sequence[CaseFile],
+        histories: Histories,
+        nonce: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> Trial:
+        """Write the mesh, make its topics and register its schemas, as `apply` would."""
+        mesh = load_mesh(write_case_mesh(folder / "mesh", files, nonce))
+        plans = {one.name: load_plan(mesh, one.name) for one in mesh.in_order() if one.product.inputs}
+        for topic in desired(mesh, plans).topics:
+            broker.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
+        for product in mesh.in_order():
+            for output in product.outputs:
+                registry.register(output.subject, output.schema)
+        variables = {**(environment or {}), "HEADWATER_MESH": str(folder / "mesh")}
+        return cls(folder, broker, registry, mesh, files, histories, nonce, variables)
+
+    def product(self, case: Case) -> ProductName:
+        """What a case's output is called here."""
+        return named(case.output.product, self.nonce)
+
+    def feed(self, first: float, last: float, seed: int) -> None:
+        """Write this part of every history, from one share of it to another; after the last record marks far ahead.
+
+        Topics interleave by chance, each in its own order.
+        """
+        chance = random.Random(seed)
+        sources = [product for product in self.mesh.in_order() if not product.product.inputs]
+        left = []
+        for source in sources:
+            history = self._history(source)
+            records = history[int(first * len(history)) : int(last * len(history))]
+            pieces = [records[start : start + AT_ONCE] for start in range(0, len(records), AT_ONCE)]
+            if pieces:
+                left.append((source, pieces))
+        while left:
+            source, pieces = chance.choice(left)
+            self._write(source, pieces.pop(0))
+            left = [entry for entry in left if entry[1]]
+        if last == 1:
+            for source in sources:
+                self._write(source, (), through=AFTER_ALL)
+
+    def settled(self, case: Case) -> bool:
+        """Whether every partition of a case's output is settled past all input."""
+        product = self.mesh.product(self.product(case))
+        marks = self._messages(naming.progress_topic(product.name, product.major))
+        newest = {message.partition: decode_mark(message.value or b"")[0] for message in marks}
+        count = product.output.output.partitions
+        return len(newest) == count and min(newest.values()) >= AFTER_ALL - self.mesh.file.tick
+
+    def messages(self, case: Case) -> list[Message]:
+        """What the case's topic holds, partition after partition."""
+        return self._messages(self.mesh.product(self.product(case)).output.topic)
+
+    def log(self, case: Case) -> list[dict[str, Any]]:
+        """What was published, in the form and order of the oracle's log; repeats of a place are in it."""
+        decode = RowCodec(self.mesh.product(self.product(case)).output.schema).decode
+        entries = []
+        for message in self.messages(case):
+            record = self._plain(decode(unframe(message.value)[1]))
+            entries.append(
+                {
+                    "identity": case.identity(record),
+                    "value": case.value(record),
+                    "kind": record["kind"],
+                    "revision": record["revision"],
+                    "recorded_at": record["recorded_at"],
+                }
+            )
+        return sorted(entries, key=lambda entry: (entry["recorded_at"], case.order(entry["identity"])))
+
+    def _plain(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Names of products, where a union writes them into a record, as the case has them."""
+        sign = f"{self.nonce}."
+        return {name: value.replace(sign, ".") if isinstance(value, str) else value for name, value in record.items()}
+
+    def _history(self, source: ResolvedProduct) -> Sequence[Mapping[str, Any]]:
+        ports = {port.topic: port for file in self.files for port in file.case.inputs}
+        (topic,) = [topic for topic, port in ports.items() if named(port.product, self.nonce) == source.name]
+        return self.histories[topic]
+
+    def _write(self, source: ResolvedProduct, records: Sequence[Mapping[str, Any]], through: int | None = None) -> None:
+        output = source.output
+        registered = self.registry.find(output.subject, output.schema)
+        assert registered is not None
+        encode, count = RowCodec(output.schema).encode, output.output.partitions
+        sink = self.broker.sink(f"trial-{output.topic}")
+        sink.open()
+        sink.begin()
+        for record in records:
+            key = key_bytes([record[name] for name in output.output.key])
+            value = frame(registered.id, encode(dict(record)))
+            timestamp = record["recorded_at"] // 1_000
+            sink.send(output.topic, key, value, timestamp=timestamp, partition=partition_of(key, count))
+        self._ends.update(sink.flush())
+        mark = through if through is not None else records[-1]["recorded_at"] - 1
+        for number in range(count):
+            end = self._ends.get(TopicPartition(output.topic, number), 0)
+            progress = naming.progress_topic(source.name, source.major)
+            sink.send(progress, mark_key(number), encode_mark(mark, end), timestamp=mark // 1_000, partition=number)
+        sink.commit()
+        sink.close()
+
+    def _messages(self, topic: str) -> list[Message]:
+        count = self.broker.describe([topic])[topic].partitions
+        starts = self.broker.starts([TopicPartition(topic, number) for number in range(count)])
+        found = [item for item in read_to_end(self.broker, starts) if isinstance(item, Message)]
+        return sorted(found, key=lambda message: (message.partition, message.offset))

@@ -1,0 +1,29 @@
+"""The suite over runners on the one that needs no stack; `tests/integration/test_runners.py` has the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headwater.ports.memory import MemoryBroker
+from headwater.schemas.registry_memory import MemoryRegistry
+from headwater.testing.conformance.runner_memory import MemoryOnTrial
+from headwater.testing.conformance.runner_trial import Trial
+from headwater.testing.conformance.runners import ALL, SHORT, distinct, drawn, run_trial
+
+
+def trial_of(folder: Path, number: int, files: object = SHORT) -> Trial:
+    cases = distinct(files)  # type: ignore[arg-type]
+    return Trial.made(folder, MemoryBroker(), MemoryRegistry(), cases, drawn(cases, number), "xq7")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [2])
+def test_the_memory_runner_makes_what_the_oracle_says(tmp_path: Path, number: int) -> None:
+    assert run_trial(MemoryOnTrial(seed=number), trial_of(tmp_path, number, ALL), number=number) == []
+
+
+def test_a_runner_that_forgets_is_found_out(tmp_path: Path) -> None:
+    wrong = run_trial(MemoryOnTrial(forgets=True), trial_of(tmp_path, 1), number=1)
+    assert len(wrong) >= 3, wrong
