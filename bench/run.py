@@ -27,6 +27,8 @@ from bench.systems.debezium import Debezium
 from bench.systems.headwater import HeadwaterRelay, HeadwaterRun
 from bench.systems.protocol import System
 
+LATENCY_SHAPES = {"alone": 1, "tens": 10}  # rows to a transaction
+
 
 def run(selection: Selection, size: Size, tell: Tell) -> list[dict[str, Any]]:
     """All chosen workloads on a fresh stack; one entry per workload and system."""
@@ -112,15 +114,21 @@ def _rounds_of_rows(
 def _with_latency(
     series: Series, system: HeadwaterRelay | Debezium, size: Size, stack: Stack, kafka: Kafka, tell: Tell
 ) -> Series:
-    """The same with the second figure of W1; a system whose output was wrong has none."""
+    """The same with the second figure of W1, for rows that are a transaction each and for ten to a transaction; a
+    system whose output was wrong has none.
+    """
     if any(one.fault for one in series.rounds):
         return series
-    try:
-        found = latency.measure(system, stack, kafka, system.topic, seconds=size.latency_seconds)
-    except (RuntimeError, TimeoutError, OSError) as error:
-        found = {"fault": str(error)}
-    tell(f"W1 latency: {system.name}: {found}")
-    return replace(series, latency_ms=found)
+    by_shape: dict[str, Any] = {}
+    for number, (shape, together) in enumerate(LATENCY_SHAPES.items()):
+        load_ = latency.Load(rows_per_transaction=together, round=number)
+        try:
+            found = latency.measure(system, stack, kafka, system.topic, seconds=size.latency_seconds, load=load_)
+        except (RuntimeError, TimeoutError, OSError) as error:
+            found = {"fault": str(error)}
+        tell(f"W1 latency, {shape}: {system.name}: {found}")
+        by_shape[shape] = found
+    return replace(series, latency_ms=by_shape)
 
 
 def _in_turns(
