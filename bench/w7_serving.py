@@ -101,8 +101,13 @@ def measure(stack: Stack, kafka: Kafka, *, events: int, seed: int = 1, restart: 
     try:
         found: dict[str, Any] = {"events": events, "customers": log.customers, "seed": seed}
         found["index_fill_seconds"] = round(server.filled(), 2)
+        before = usage(server.process.pid).cpu_seconds
         found |= by_key(server, log)
+        found["by_key_cpu_ms"] = round((usage(server.process.pid).cpu_seconds - before) / ASKED / 2 * 1e3, 2)
+        before = usage(server.process.pid).cpu_seconds
         seconds, ids = bootstrap(server, restart=False)
+        used = usage(server.process.pid).cpu_seconds - before
+        found["bootstrap_cpu_seconds_per_million"] = round(used / events * 1e6, 2)
         right = {"bootstrap": digest(ids) == wanted}
         found["bootstrap_seconds"] = round(seconds, 2)
         found["bootstrap_seconds_per_million"] = round(seconds / events * 1e6, 2)

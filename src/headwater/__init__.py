@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headwater.processing.windows import tumbling as tumbling
     from headwater.processing.windows import whole as whole
     from headwater.sdk.consume import consume as consume
+    from headwater.sdk.consume import consume_async as consume_async
     from headwater.sdk.emit import emit as emit
     from headwater.sdk.emit import emit_async as emit_async
     from headwater.sdk.emit import emit_many as emit_many
@@ -50,6 +51,7 @@ _HOMES: dict[str, str] = {
     "calendar": "headwater.processing.windows",
     "col": "headwater.processing.expressions",
     "consume": "headwater.sdk.consume",
+    "consume_async": "headwater.sdk.consume",
     "count": "headwater.processing.flow",
     "count_distinct": "headwater.processing.flow",
     "emit": "headwater.sdk.emit",
@@ -84,6 +86,7 @@ __all__ = [
     "calendar",
     "col",
     "consume",
+    "consume_async",
     "count",
     "count_distinct",
     "emit",

@@ -66,6 +66,7 @@ HAPPENINGS = {
         "a consumer took in records with what they cause; repeats were known already: "
         "consumer, records, repeats, unreadable"
     ),
+    "consumer.forgot": "a consumer forgot versions whose records retention has removed: consumer, versions",
     "index.filling": (
         "a server's index reads a product's topic for the first time, or what came while it was down, about once a "
         "second: product, records, percent"

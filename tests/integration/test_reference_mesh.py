@@ -5,8 +5,10 @@ The two tests share one stack and go on from each other: the second replays the 
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -44,7 +46,7 @@ class Mesh:
     """Relay, runner and services of the reference mesh as processes, and a reader of all that becomes readable."""
 
     def __init__(self, stack, folder: Path) -> None:
-        self._environment = {
+        self.environment = {
             **stack.environment(),
             "HEADWATER_MESH": str(ROOT),
             "OPERATIONS_DATABASE": stack.postgres_dsn("operations"),
@@ -69,7 +71,7 @@ class Mesh:
             self.processes[name].wait(30)  # what was killed, or has replayed all that it was to
         with (self._folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, *argv], env=self._environment, cwd=ROOT, stdout=log, stderr=log
+                [sys.executable, *argv], env=self.environment, cwd=ROOT, stdout=log, stderr=log
             )
 
     def worker(self, name: str) -> None:
@@ -279,6 +281,32 @@ def test_over_http_the_answers_are_those_of_the_command(stack, running):
     finally:
         server.terminate()
         assert server.wait(20) is not None
+
+
+@pytest.mark.slow
+def test_the_notebook_holds_what_it_says(running, monkeypatch, tmp_path):
+    """Its cells one after the other, as a notebook program runs them; what the last line of one says can be shown."""
+    for name, value in running.environment.items():
+        monkeypatch.setenv(name, value)
+    notebook = json.loads((ROOT / "docs" / "notebooks" / "as-of.ipynb").read_text())
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] for cell in cells), "outputs are of somebody's machine, and grow old"
+    script = tmp_path / "as_of.py"
+    script.write_text("shown = []\n" + "\n".join(showing(cell["source"]) for cell in cells))
+    shown = runpy.run_path(str(script))["shown"]
+    tables = [value._repr_html_() for value in shown if hasattr(value, "_repr_html_")]
+    assert len(tables) == 5 and all("<td>" in table and "settled up to" in table for table in tables)
+    assert any("this answer is final" in table for table in tables)
+
+
+def showing(source: str) -> str:
+    """A cell whose last line, where that is an expression, is kept in `shown`."""
+    tree = ast.parse(source)
+    if isinstance(tree.body[-1], ast.Expr):
+        kept = ast.parse("shown.append(0)").body[0]
+        kept.value.args = [tree.body[-1].value]
+        tree.body[-1] = kept
+    return ast.unparse(tree)
 
 
 def serving(running: Any, port: int) -> Any:

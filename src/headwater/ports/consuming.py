@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from headwater.errors import CallerFault, HeadwaterError, Misfit
@@ -26,6 +26,7 @@ from headwater.timeline.clock import Clock
 Record = Mapping[str, Any]
 POLL_SECONDS = 0.2  # bounds how late a stop is noticed
 AT_ONCE = 500  # records of a transaction
+FORGETS_EVERY, FORGETS_AT_ONCE = 600_000_000, 5_000  # microseconds; versions of a transaction
 BACKOFF_FIRST, BACKOFF_LAST = 100_000, 5_000_000  # microseconds
 
 
@@ -57,11 +58,13 @@ class Effects:
 @dataclass(frozen=True, slots=True)
 class ConsumeOptions:
     """Where a consumer begins that has never read (`beginning` or `end`), and what it does at a value that cannot be
-    decoded (`stop` or `skip`); `until_end` ends it where nothing more is committed."""
+    decoded (`stop` or `skip`); `until_end` ends it where nothing more is committed. `remember` says how long a version
+    is kept: `all` for good, `retained` as long as its record is in the topic."""
 
     start: Literal["beginning", "end"] = "beginning"
     unreadable: Literal["stop", "skip"] = "stop"
     until_end: bool = False
+    remember: Literal["all", "retained"] = "all"
 
 
 class Consumer:
@@ -90,6 +93,7 @@ class Consumer:
         self._hooks = hooks or Hooks()
         self._options = options or ConsumeOptions()
         self._moved = False  # since the last doubt
+        self._forgot: int | None = None  # when, by the monotonic clock
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Take in updates until `stopping` says so, or to the end. Raises what waiting does not mend, and what `handle`
@@ -124,8 +128,26 @@ class Consumer:
                     self._take(inbox, messages, identity)
                     self._moved = True
                 left -= {TopicPartition(one.topic, one.partition) for one in items if isinstance(one, EndOfPartition)}
+                if not left and self._options.remember == "retained":
+                    self._forget(inbox, list(start))
                 if self._options.until_end and not left:
                     return
+
+    def _forget(self, inbox: Inbox, places: Sequence[TopicPartition]) -> None:
+        """What retention has removed from the topic. Only at its end: a repeat that is still to be read would come back
+        as new."""
+        now = self._clock.monotonic()
+        if self._forgot is not None and now - self._forgot < FORGETS_EVERY:
+            return
+        self._forgot, starts, versions = now, self._broker.starts(places), 0
+        while True:
+            with inbox.transaction() as transaction:
+                gone = transaction.forget(starts, FORGETS_AT_ONCE)
+            versions += gone
+            if gone < FORGETS_AT_ONCE:
+                break
+        if versions:
+            self._hooks.announce("consumer.forgot", consumer=self._name, versions=versions)
 
     def _start(self, inbox: Inbox) -> tuple[str, Mapping[TopicPartition, int]]:
         """The topic's identity, and where to read each partition from."""
@@ -160,8 +182,12 @@ class Consumer:
                     if kept is None or record["revision"] > kept.revision:
                         self._effects.handle(self._update(kept, record), transaction.effects)
                         value = None if record["kind"] == "retract" else message.value
-                        known[own] = changed[own] = Kept(record["revision"], value)
+                        lies_at = message.partition, message.offset
+                        known[own] = changed[own] = Kept(record["revision"], value, lies_at)
                         updates += 1
+                    else:  # known already, and kept as long as this repeat of it is in the topic
+                        lies_at = message.partition, message.offset
+                        known[own] = changed[own] = replace(kept, lies_at=lies_at)
                 transaction.keep(changed)
                 transaction.reach(
                     {TopicPartition(one.topic, one.partition): Reached(one.offset + 1, identity) for one, _ in taken}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from headwater.ports.record import TopicPartition
@@ -24,10 +24,14 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The newest version of an identity: its revision, and its value as the topic has it; None once it is retracted."""
+    """The newest version of an identity: its revision, and its value as the topic has it; None once it is retracted.
+
+    `lies_at` is the partition and offset of its record, by which it can be forgotten.
+    """
 
     revision: int
     value: bytes | None
+    lies_at: tuple[int, int] | None = field(default=None, compare=False)
 
 
 class InboxTransaction(Protocol):
@@ -45,6 +49,12 @@ class InboxTransaction(Protocol):
 
     def reach(self, places: Mapping[TopicPartition, Reached]) -> None:
         """Note how far the consumer is."""
+
+    def forget(self, starts: Mapping[TopicPartition, int], limit: int) -> int:
+        """Forget versions whose records lie before these offsets, up to `limit`; how many that were.
+
+        One of which it is not known where it lies is kept.
+        """
 
 
 class Inbox(Protocol):

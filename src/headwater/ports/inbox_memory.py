@@ -75,3 +75,14 @@ class _MemoryTransaction(InboxTransaction):
 
     def reach(self, places: Mapping[TopicPartition, Reached]) -> None:
         self.reached.update(places)
+
+    def forget(self, starts: Mapping[TopicPartition, int], limit: int) -> int:
+        before = {place.partition: offset for place, offset in starts.items()}
+        gone = [
+            identity
+            for identity, kept in self.kept.items()
+            if kept.lies_at is not None and kept.lies_at[1] < before.get(kept.lies_at[0], 0)
+        ][:limit]
+        for identity in gone:
+            del self.kept[identity]
+        return len(gone)

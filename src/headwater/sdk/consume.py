@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
+from threading import Event
 from typing import Any, Literal
 
 from headwater.hooks import Hooks
@@ -27,6 +29,7 @@ def consume(
     start: Literal["beginning", "end"] = "beginning",
     until_end: bool = False,
     unreadable: Literal["stop", "skip"] = "stop",
+    remember: Literal["all", "retained"] = "all",
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Call `handle(update, connection)` for each update of a product, in its order, exactly once.
@@ -48,9 +51,10 @@ def consume(
         headwater.consume("airports.hourly_punctuality", show, consumer="board", database="postgresql://localhost/board")
 
     `start` counts for a consumer that has never read. `until_end` returns where nothing more is committed, `stopping`
-    is asked between transactions. Waits where broker, registry or database are away, which it logs as
-    `headwater.consume`. Raises what `handle` raises, `CallerFault` HW-K081 to HW-K084 where going on would lose
-    updates, and what `headwater.open` raises.
+    is asked between transactions. `remember="retained"` keeps a version only as long as its record is in the topic, so
+    that the inbox does not grow for ever; a correction that comes later still is told with `before` None. Waits where
+    broker, registry or database are away, which it logs as `headwater.consume`. Raises what `handle` raises,
+    `CallerFault` HW-K081 to HW-K084 where going on would lose updates, and what `headwater.open` raises.
     """
     settings = load_settings()
     mesh = load_mesh(settings.mesh_folder)
@@ -59,7 +63,7 @@ def consume(
     clock = SystemClock()
     broker = KafkaBroker(environment.kafka, clock=clock)
     topic = resolved.output.topic
-    options = ConsumeOptions(start=start, unreadable=unreadable, until_end=until_end)
+    options = ConsumeOptions(start, unreadable, until_end, remember)
     try:
         Consumer(
             consumer,
@@ -75,8 +79,55 @@ def consume(
         broker.close()
 
 
+async def consume_async(
+    product: str,
+    handle: Handle,
+    *,
+    consumer: str,
+    database: str,
+    start: Literal["beginning", "end"] = "beginning",
+    until_end: bool = False,
+    unreadable: Literal["stop", "skip"] = "stop",
+    remember: Literal["all", "retained"] = "all",
+) -> None:
+    """As `consume`, beside an event loop: until it is cancelled, which waits for the transaction that is open.
+
+        consumer = asyncio.create_task(headwater.consume_async("flights.departures", show, consumer="board", …))
+        ...
+        consumer.cancel()
+
+    `handle` is an ordinary function. It runs in a thread of its own, where it may wait for the database without holding
+    up the loop; what it needs of the loop it asks for by `asyncio.run_coroutine_threadsafe`.
+    """
+    ending = Event()
+    working = asyncio.ensure_future(
+        asyncio.to_thread(
+            consume,
+            product,
+            handle,
+            consumer=consumer,
+            database=database,
+            start=start,
+            until_end=until_end,
+            unreadable=unreadable,
+            remember=remember,
+            stopping=ending.is_set,
+        )
+    )
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        ending.set()
+        await asyncio.wait([working])
+        if not working.cancelled() and working.exception() is not None:
+            raise working.exception() from None  # type: ignore[misc]
+        raise
+
+
 def _tell(happening: str, fields: dict[str, Any]) -> None:
     if happening == "consumer.waiting":
         _log.warning("%s: %s; trying again [%s]", fields["consumer"], fields["reason"], fields["code"])
+    elif happening == "consumer.forgot":
+        _log.info("%s: forgot %d versions that retention has removed", fields["consumer"], fields["versions"])
     elif fields.get("unreadable"):
         _log.warning("%s: passed over %d values that cannot be decoded", fields["consumer"], fields["unreadable"])

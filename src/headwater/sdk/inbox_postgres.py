@@ -24,15 +24,23 @@ CREATE TABLE IF NOT EXISTS headwater_inbox (
 CREATE TABLE IF NOT EXISTS headwater_inbox_version (
   consumer text, topic text, identity bytea, revision bigint NOT NULL, value bytea,
   PRIMARY KEY (consumer, topic, identity));
+ALTER TABLE headwater_inbox_version
+  ADD COLUMN IF NOT EXISTS in_partition int, ADD COLUMN IF NOT EXISTS at_offset bigint;
+CREATE INDEX IF NOT EXISTS headwater_inbox_version_place
+  ON headwater_inbox_version (consumer, topic, in_partition, at_offset);
 """
-_THERE = "SELECT to_regclass('headwater_inbox_version') IS NOT NULL"
+_THERE = "SELECT to_regclass('headwater_inbox_version_place') IS NOT NULL"
 _MAKING = 7_242_001  # advisory lock: two that make the tables at once would both fail
 _LEASE = "SELECT pg_try_advisory_lock(hashtextextended('headwater inbox ' || %s || ' ' || %s, 0))"
 _POSITIONS = "SELECT partition, next_offset, topic_identity FROM headwater_inbox WHERE consumer = %s AND topic = %s"
 _KNOWN = """SELECT identity, revision, value FROM headwater_inbox_version
   WHERE consumer = %s AND topic = %s AND identity = ANY(%s)"""
-_KEEP = """INSERT INTO headwater_inbox_version VALUES (%s, %s, %s, %s, %s)
-  ON CONFLICT (consumer, topic, identity) DO UPDATE SET revision = excluded.revision, value = excluded.value"""
+_KEEP = """INSERT INTO headwater_inbox_version
+  (consumer, topic, identity, revision, value, in_partition, at_offset) VALUES (%s, %s, %s, %s, %s, %s, %s)
+  ON CONFLICT (consumer, topic, identity) DO UPDATE SET revision = excluded.revision, value = excluded.value,
+  in_partition = excluded.in_partition, at_offset = excluded.at_offset"""
+_FORGET = """DELETE FROM headwater_inbox_version WHERE ctid = ANY(ARRAY(SELECT ctid FROM headwater_inbox_version
+  WHERE consumer = %s AND topic = %s AND in_partition = %s AND at_offset < %s LIMIT %s))"""
 _REACH = """INSERT INTO headwater_inbox VALUES (%s, %s, %s, %s, %s)
   ON CONFLICT (consumer, topic, partition)
   DO UPDATE SET next_offset = excluded.next_offset, topic_identity = excluded.topic_identity"""
@@ -122,10 +130,21 @@ class _PostgresTransaction(InboxTransaction):
 
     def keep(self, versions: Mapping[bytes, Kept]) -> None:
         with self._connection.cursor() as cursor:
-            rows = [(*self._name, one, kept.revision, kept.value) for one, kept in versions.items()]
+            rows = [
+                (*self._name, one, kept.revision, kept.value, *(kept.lies_at or (None, None)))
+                for one, kept in versions.items()
+            ]
             cursor.executemany(_KEEP, rows)
 
     def reach(self, places: Mapping[TopicPartition, Reached]) -> None:
         with self._connection.cursor() as cursor:
             rows = [(*self._name, at.partition, one.offset, one.topic_identity) for at, one in places.items()]
             cursor.executemany(_REACH, rows)
+
+    def forget(self, starts: Mapping[TopicPartition, int], limit: int) -> int:
+        gone = 0
+        for place, offset in starts.items():
+            if gone < limit:
+                asked = [*self._name, place.partition, offset, limit - gone]
+                gone += self._connection.execute(_FORGET, asked).rowcount
+        return gone

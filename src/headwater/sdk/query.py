@@ -14,13 +14,13 @@ from headwater.errors import CallerFault, Fault
 from headwater.mesh.load import load_mesh
 from headwater.ports.answers import Answer, firm
 from headwater.ports.kafka import KafkaBroker
-from headwater.schemas.arrow import arrow_table
+from headwater.schemas.arrow import arrow_table, plain
 from headwater.schemas.avro import Schema
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.sdk.open import Moment, OpenProduct
 from headwater.sdk.sql_filters import key_of
 from headwater.sdk.sql_text import Asked, Query, read_query
-from headwater.sdk.table import Frames
+from headwater.sdk.table import SHOWN_ROWS, Frames, html_table
 from headwater.settings import environment_of, load_settings
 from headwater.timeline.instant import Instant
 
@@ -59,6 +59,10 @@ class Result(Frames):
         """How many rows, and whether that can still change, in words."""
         count = f"{self.rows.num_rows:,} row{'' if self.rows.num_rows == 1 else 's'}"
         return f"{count}{', and more that are left out' if self.cut else ''}; {firm(self.settled_to, self.settled)}"
+
+    def _repr_html_(self) -> str:
+        rows = [plain(row) for row in self.rows.slice(0, SHOWN_ROWS).to_pylist()]
+        return html_table(self.rows.column_names, rows, self.rows.num_rows, self.firmness())
 
 
 def query(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from headwater.schemas.payload import writer
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SHOWN_ROWS = 20
+SHOWN_ROWS = 20
 _SHOWN_CHARACTERS = 120
 
 
@@ -59,18 +60,19 @@ class Table(Answer, Frames):
         return f"<{self.firmness()}>"
 
     def _repr_html_(self) -> str:
-        convert = writer(self.schema)
-        names = [field.name for field in self.schema.fields]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{_cell(shown[name])}</td>" for name in names) + "</tr>"
-            for shown in map(convert, self.rows[:_SHOWN_ROWS])
-        )
-        more = f"; the first {_SHOWN_ROWS} are shown" if len(self.rows) > _SHOWN_ROWS else ""
-        caption = (
-            f'<caption style="caption-side: bottom; text-align: left">{html.escape(self.firmness() + more)}</caption>'
-        )
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        rows = list(map(writer(self.schema), self.rows[:SHOWN_ROWS]))
+        return html_table([field.name for field in self.schema.fields], rows, len(self.rows), self.firmness())
+
+
+def html_table(names: Sequence[str], rows: Sequence[Mapping[str, Any]], count: int, firmness: str) -> str:
+    """The first rows of `count` as a table of HTML, with how firm they are below; nothing in it is taken for markup."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(row[name])}</td>" for name in names) + "</tr>" for row in rows[:SHOWN_ROWS]
+    )
+    more = f"; the first {SHOWN_ROWS} are shown" if count > SHOWN_ROWS else ""
+    caption = f'<caption style="caption-side: bottom; text-align: left">{html.escape(firmness + more)}</caption>'
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def table_of(answer: Answer, schema: Schema) -> Table:

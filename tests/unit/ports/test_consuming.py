@@ -19,7 +19,7 @@ from headwater.ports.inbox import InboxTransaction, Kept
 from headwater.ports.inbox_memory import MemoryInbox, MemoryInboxes
 from headwater.ports.keys import key_bytes, partition_of
 from headwater.ports.memory import MemoryBroker
-from headwater.ports.record import TopicDescription
+from headwater.ports.record import TopicDescription, TopicPartition
 from headwater.schemas.codec import RowCodec, frame
 from headwater.schemas.registry_memory import MemoryRegistry
 from headwater.testing.source_products import make_topics, order_events, stock_facts
@@ -267,3 +267,42 @@ def test_versions_are_the_topics_own_bytes() -> None:
     kept = world.home.kept["board", world.product.output.topic]
     assert kept[b'["b"]'] == Kept(3, None)
     assert kept[b'["a"]'].value == world.prefix + RowCodec(world.product.output.schema).encode(event("a"))
+
+
+def first(number: int, **more: Any) -> Record:
+    record = {"event_id": f"e{number}", "customer": "ada", "number": 1, "note": None, "occurred_at": 1}
+    return {**record, "recorded_at": 10 + number, "kind": "assert", "revision": 1, **more}
+
+
+def corrected(number: int) -> Record:
+    return first(number, note="corrected", kind="correct", revision=2)
+
+
+def test_what_retention_has_removed_is_forgotten_and_nothing_else() -> None:
+    world = World(order_events(partitions=PARTITIONS))
+    world.write(*map(first, range(6)))
+    world.consume(remember="retained")
+    (kept,) = world.home.kept.values()
+    assert len(kept) == 6
+    place = TopicPartition(world.product.output.topic, partition_of(b"ada", PARTITIONS))
+    world.write(first(1), corrected(5))  # a repeat, and a correction
+    world.broker.delete_before({place: 4})
+    world.consume(remember="retained")
+    (kept,) = world.home.kept.values()
+    assert sorted(kept) == [b'["e1"]', b'["e4"]', b'["e5"]'], "what was repeated is in the topic still"
+    assert ("consumer.forgot", {"consumer": "board", "versions": 3}) in world.heard
+    world.write(corrected(0), corrected(5))
+    world.consume(remember="retained")
+    told = [(update.record["event_id"], update.record["revision"]) for update in world.updates()]
+    assert told == [*((f"e{number}", 1) for number in range(6)), ("e5", 2), ("e0", 2)]
+    assert world.updates()[-1].before is None, "nobody knows any more what it was"
+
+
+def test_all_is_remembered_where_nothing_else_is_said() -> None:
+    world = World(order_events(partitions=PARTITIONS))
+    world.write(*map(first, range(6)))
+    world.consume()
+    world.broker.delete_before({TopicPartition(world.product.output.topic, partition_of(b"ada", PARTITIONS)): 4})
+    world.consume()
+    (kept,) = world.home.kept.values()
+    assert len(kept) == 6

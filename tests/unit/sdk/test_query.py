@@ -113,3 +113,10 @@ def test_values_are_shown_as_records_are() -> None:
         "raw": "AA==",
         "in": [["a", 1]],
     }
+
+
+def test_a_result_shows_itself_and_takes_nothing_for_markup(world: World) -> None:
+    found = asked("SELECT '<b>' || customer AS \"<i>\" FROM orders.placed ORDER BY 1", world)
+    shown = found._repr_html_()
+    assert "<td>&lt;b&gt;ada</td>" in shown and "<th>&lt;i&gt;</th>" in shown and "<b>" not in shown
+    assert "2 rows; settled up to" in shown

@@ -76,6 +76,26 @@ class InboxSuite:
         for inbox in (one, two, three):
             inbox.close()
 
+    def test_versions_are_forgotten_by_where_they_lie(self, inboxes: Inboxes) -> None:
+        """Those before an offset of their partition, a bounded number at a time; of this consumer only."""
+        inbox, other = inboxes.inbox("board", TOPIC), inboxes.inbox("other", TOPIC)
+        versions = {f"{place}-{at}".encode(): Kept(1, b"v", (place, at)) for place in (0, 3) for at in range(4)}
+        for one in (inbox, other):
+            with one.transaction() as transaction:
+                transaction.keep(versions | {b"somewhere": Kept(1, b"v")})
+        with inbox.transaction() as transaction:
+            assert transaction.forget({PLACE: 3, OTHER: 1}, 3) == 3
+        with inbox.transaction() as transaction:
+            assert transaction.forget({PLACE: 3, OTHER: 1}, 3) == 1
+            assert transaction.forget({PLACE: 3, OTHER: 1}, 3) == 0
+        with inbox.transaction() as transaction:
+            left = {b"0-3", b"3-1", b"3-2", b"3-3", b"somewhere"}
+            assert transaction.known([*versions, b"somewhere"]).keys() == left
+        with other.transaction() as transaction:
+            assert len(transaction.known([*versions])) == len(versions)
+        for one in (inbox, other):
+            one.close()
+
     def test_one_process_at_a_time_has_the_lease(self, inboxes: Inboxes) -> None:
         """It ends with who has it."""
         first, second = inboxes.inbox("board", TOPIC), inboxes.inbox("board", TOPIC)
