@@ -37,7 +37,7 @@ purpose: What the runner is killed over.
 inputs:
   - {product: SOURCE, major: 1, reads: [customer, number, occurred_at]}
 outputs:
-  - {name: facts, schema: Tally, key: [KEY], retention: forever, ports: [topic, current]}
+  - {name: facts, schema: Tally, key: [KEY], retention: forever, ports: [topic, current, http]}
 """
 _FLOW = """from headwater import Stream, count, total, tumbling
 

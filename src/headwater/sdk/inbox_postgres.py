@@ -7,10 +7,11 @@ process that was cut off cannot write behind its successor's back.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from headwater.errors import CallerFault, Unreachable
 from headwater.outbox.connection_postgres import away, connect
@@ -78,7 +79,10 @@ class PostgresInbox(Inbox):
             yield _PostgresTransaction(self._connection, self._consumer, self._topic)
 
     def close(self) -> None:
-        """End the session, and the lease with it."""
+        """End the session, and the lease with it: told before, since a server ends a session when it comes to it."""
+        if self._connection.info.transaction_status == TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
     def _make_tables(self) -> None:
