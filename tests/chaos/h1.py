@@ -29,7 +29,6 @@ FAILPOINTS = ("stage.before_commit", "stage.after_outputs", "stage.after_commit"
 DIES_WITHIN = 45.0
 SERVES_WITHIN = 60.0
 CATCHES_UP_WITHIN = 60.0
-LOOSE = "read_uncommitted"  # a saboteur: a server that reads what no transaction has decided yet
 Said = tuple[Any, ...]
 
 
@@ -159,8 +158,8 @@ def asked(port: int, link: str) -> tuple[int, Any]:
 class Server:
     """`headwater serve` of the scene's mesh, which can be killed and started again."""
 
-    def __init__(self, made: Processors, port: int, environment: str) -> None:
-        self._made, self._port, self._environment = made, port, environment
+    def __init__(self, made: Processors, port: int, module: str) -> None:
+        self._made, self._port, self._module = made, port, module
         self._life = self._born()
 
     def again(self) -> None:
@@ -178,22 +177,17 @@ class Server:
         made = self._made
         variables = {
             **made.environment(), "HEADWATER_DATA": str(made.folder / "served"), "HEADWATER_CURSOR_KEY": "h1",
-            "HEADWATER_ENVIRONMENT": self._environment,
+            "HEADWATER_ENVIRONMENT": "there",
         }  # fmt: skip
-        argv = ["headwater", "serve", "--port", str(self._port), "--rate", "100000"]
+        argv = [self._module, "serve", "--port", str(self._port), "--rate", "100000"]
         return made.nursery.born(argv, variables, made.folder / "serve.log")
 
 
 @contextmanager
 def served(made: Processors, *, loose: bool) -> Iterator[tuple[int, Server]]:
     """A server of the scene's products, once it answers."""
-    file, port = made.folder / "mesh.yaml", free_port()
-    if loose:
-        kafka = f"{{bootstrap.servers: '{made.stack.kafka_address}', isolation.level: '{LOOSE}'}}"
-        databases = f"{{{made.database}: none}}"
-        text = f"  loose:\n    kafka: {kafka}\n    registry: {made.stack.registry_url}\n    databases: {databases}\n"
-        file.write_text(file.read_text() + text)
-    server = Server(made, port, "loose" if loose else "there")
+    port = free_port()
+    server = Server(made, port, "tests.chaos.serve_loose" if loose else "headwater")
     try:
         until = time.monotonic() + SERVES_WITHIN
         while True:

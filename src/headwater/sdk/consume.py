@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from threading import Event
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from headwater.hooks import Hooks
 from headwater.mesh.load import load_mesh
@@ -20,17 +20,23 @@ from headwater.timeline.clock import SystemClock
 _log = logging.getLogger("headwater.consume")
 
 
+class Choices(TypedDict, total=False):
+    """What a consumer may be told besides, each with the default of `ConsumeOptions`."""
+
+    start: Literal["beginning", "end"]
+    until_end: bool
+    unreadable: Literal["stop", "skip"]
+    remember: Literal["all", "retained"]
+
+
 def consume(
     product: str,
     handle: Handle,
     *,
     consumer: str,
     database: str,
-    start: Literal["beginning", "end"] = "beginning",
-    until_end: bool = False,
-    unreadable: Literal["stop", "skip"] = "stop",
-    remember: Literal["all", "retained"] = "all",
     stopping: Callable[[], bool] = lambda: False,
+    **choices: Unpack[Choices],
 ) -> None:
     """Call `handle(update, connection)` for each update of a product, in its order, exactly once.
 
@@ -50,8 +56,9 @@ def consume(
 
         headwater.consume("airports.hourly_punctuality", show, consumer="board", database="postgresql://localhost/board")
 
-    `start` counts for a consumer that has never read. `until_end` returns where nothing more is committed, `stopping`
-    is asked between transactions. `remember="retained"` keeps a version only as long as its record is in the topic, so
+    `start` (`beginning`, or `end`) counts for a consumer that has never read. `until_end=True` returns where nothing
+    more is committed, `stopping` is asked between transactions. `unreadable="skip"` passes over values that cannot be
+    decoded, in place of stopping there. `remember="retained"` keeps a version only as long as its record is in the topic, so
     that the inbox does not grow for ever; a correction that comes later still is told with `before` None. Waits where
     broker, registry or database are away, which it logs as `headwater.consume`. Raises what `handle` raises,
     `CallerFault` HW-K081 to HW-K084 where going on would lose updates, and what `headwater.open` raises.
@@ -63,7 +70,7 @@ def consume(
     clock = SystemClock()
     broker = KafkaBroker(environment.kafka, clock=clock)
     topic = resolved.output.topic
-    options = ConsumeOptions(start, unreadable, until_end, remember)
+    options = ConsumeOptions(**choices)
     try:
         Consumer(
             consumer,
@@ -85,10 +92,7 @@ async def consume_async(
     *,
     consumer: str,
     database: str,
-    start: Literal["beginning", "end"] = "beginning",
-    until_end: bool = False,
-    unreadable: Literal["stop", "skip"] = "stop",
-    remember: Literal["all", "retained"] = "all",
+    **choices: Unpack[Choices],
 ) -> None:
     """As `consume`, beside an event loop: until it is cancelled, which waits for the transaction that is open.
 
@@ -107,11 +111,8 @@ async def consume_async(
             handle,
             consumer=consumer,
             database=database,
-            start=start,
-            until_end=until_end,
-            unreadable=unreadable,
-            remember=remember,
             stopping=ending.is_set,
+            **choices,
         )
     )
     try:
