@@ -58,10 +58,10 @@ def consume(
 
     `start` (`beginning`, or `end`) counts for a consumer that has never read. `until_end=True` returns where nothing
     more is committed, `stopping` is asked between transactions. `unreadable="skip"` passes over values that cannot be
-    decoded, in place of stopping there. `remember="retained"` keeps a version only as long as its record is in the topic, so
-    that the inbox does not grow for ever; a correction that comes later still is told with `before` None. Waits where
-    broker, registry or database are away, which it logs as `headwater.consume`. Raises what `handle` raises,
-    `CallerFault` HW-K081 to HW-K084 where going on would lose updates, and what `headwater.open` raises.
+    decoded, in place of stopping there. `remember="retained"` keeps a version only as long as its record is in the
+    topic, so that the inbox does not grow for ever; a correction that comes later still is told with `before` None.
+    Waits where broker, registry or database are away, which it logs as `headwater.consume`. Raises what `handle`
+    raises, `CallerFault` HW-K081 to HW-K084 where going on would lose updates, and what `headwater.open` raises.
     """
     settings = load_settings()
     mesh = load_mesh(settings.mesh_folder)
