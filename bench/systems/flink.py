@@ -1,6 +1,7 @@
 """Flink SQL: exactly once, a checkpoint a second, state in RocksDB, one process that holds cluster and job.
 
-Its jars come from the wheel `apache-flink-libraries` in an environment of its own, and from the committed lock.
+Its jars come from the wheel `apache-flink-libraries` in an environment of its own, and from the committed lock; what
+this Java wants of them and of flags is the flink runner's own (`headwater.local.flink`).
 Tuned as its documentation says: object reuse, mini-batches where a query aggregates, lz4 and large batches.
 `flink-heap` keeps state on the JVM's heap, Flink's default, and writes all of it at each checkpoint.
 """
@@ -8,7 +9,6 @@ Tuned as its documentation says: object reuse, mini-batches where a query aggreg
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +23,14 @@ from bench.machine import Command
 from bench.oracle import Verdict
 from bench.stack import ROOT, Stack
 from bench.systems.environment import python_with
-from bench.systems.java import compiled, joined, locked_version, quiet_flags, write_properties
+from bench.systems.java import compiled, joined, locked_version, write_properties
+from headwater.local.flink import java_flags, without_clusters
 from headwater.local.java import find_java, jars
 
 SOURCES = ROOT / "bench" / "rivals" / "flink"
 RELEASE = "2.3.0"
+HEAP_MB = 1_024
 JVM_FLAGS = ["-Xms1g", "-Xmx1g", "-XX:+UseSerialGC"]  # one core: a serial collector steals nothing from it
-OPENED = ("java.lang", "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.nio", "java.net")
-SERVICES = tuple(
-    f"META-INF/services/org.apache.flink.{name}"
-    for name in ("client.deployment.ClusterClientFactory", "core.execution.PipelineExecutorFactory")
-)
 CHECKPOINT_MS = 1_000
 LOGGING = """rootLogger.level = WARN
 rootLogger.appenderRef.out.ref = out
@@ -102,11 +99,7 @@ class Flink:
     def command(self) -> Command:
         """The JVM."""
         java = find_java()
-        flags = [
-            *JVM_FLAGS,
-            *quiet_flags(java.version),
-            *(f"--add-opens=java.base/{one}=ALL-UNNAMED" for one in OPENED),
-        ]
+        flags = ["-Xms1g", *java_flags(java.version, heap_mb=HEAP_MB)]
         class_path = joined([self._classes, *self._class_path])
         flags.append(f"-Dlog4j.configurationFile={self._file('log4j.properties')}")
         files = [str(self._file("properties")), str(self._file("sql"))]
@@ -196,24 +189,6 @@ class Flink:
         }
         made.append(_table("out", self._job.sql.output + keyed, {**common, **avro, **sink, **self._sink()}))
         return [*made, f"INSERT INTO `out` {self._job.sql.query}"]
-
-
-def without_clusters(shipped: Path, target: Path) -> None:
-    """A copy of Flink's own jar whose lists of services lack those for YARN and Kubernetes.
-
-    A newer Java does not pass over a service whose classes are missing, as Java 17 does.
-    """
-    with zipfile.ZipFile(shipped) as jar:
-        kept = {name: [line for line in jar.read(name).decode().splitlines() if _local(line)] for name in SERVICES}
-    shutil.copyfile(shipped, target)
-    with zipfile.ZipFile(target, "a") as jar:
-        for name, lines in kept.items():
-            jar.filelist.remove(jar.NameToInfo.pop(name))  # out of the directory: its bytes stay, which is quick
-            jar.writestr(name, "\n".join(lines))
-
-
-def _local(line: str) -> bool:
-    return ".yarn." not in line and ".kubernetes." not in line
 
 
 def _table(name: str, columns: str, options: Mapping[str, object]) -> str:

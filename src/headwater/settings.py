@@ -80,6 +80,11 @@ class LocalPorts:
         """Kafka Connect's REST port."""
         return self.base + 5
 
+    @property
+    def flink(self) -> int:
+        """The SQL gateway of Flink; the two ports before it are those of Prometheus and Grafana in containers."""
+        return self.base + 8
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from headwater.cli.runner_flink import app as flink
+
 app = typer.Typer(help="What is particular to a runner.", no_args_is_help=True)
+app.add_typer(flink, name="flink")
 faust = typer.Typer(help="The faust runner.", no_args_is_help=True)
 app.add_typer(faust, name="faust")
 

@@ -15,6 +15,9 @@ def command(
     connect: Annotated[
         bool, typer.Option("--connect", help="Start Kafka Connect with Debezium too, for the Debezium lane.")
     ] = False,
+    flink: Annotated[
+        bool, typer.Option("--flink", help="Start Flink's SQL gateway too, which runs jobs in its own process.")
+    ] = False,
 ) -> None:
     """Start Kafka, PostgreSQL and the schema registry on this machine, without containers or root.
 
@@ -32,7 +35,8 @@ def command(
     mesh_file = settings.mesh_folder / "mesh.yaml"
     named = load_mesh_file(mesh_file).databases if mesh_file.is_file() else ()
     stack = local_stack(settings, tuple(dict.fromkeys([*named, *(database or [])])))
-    done = start_stack(stack, extra=("connect",) if connect else (), phases=console.phase)
+    extra = (*(("connect",) if connect else ()), *(("flink",) if flink else ()))
+    done = start_stack(stack, extra=extra, phases=console.phase)
     states = part_states(stack)
     if output == "json":
         parts = [state.as_json() for state in states]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headwater.errors import CallerFault, Fault, HeadwaterError
-from headwater.local import connect, kafka, postgres, processes, registry
+from headwater.local import connect, flink_gateway, kafka, postgres, processes, registry
 from headwater.local.java import disk_full, find_java, jars
 from headwater.local.ports import require_free
 from headwater.local.processes import Process
@@ -28,6 +28,7 @@ _ANSWERS: dict[str, Callable[[LocalStack], bool]] = {
     "postgres": postgres.answers,
     "registry": registry.answers,
     "connect": connect.answers,
+    "flink": flink_gateway.answers,
 }
 
 
@@ -92,6 +93,10 @@ def _start(stack: LocalStack, extra: tuple[str, ...], phases: Phases, clock: Clo
             wait_until_ready(stack, registry.NAME, clock=clock)
     if connect.NAME in missing:
         _start_connect(stack, phases, clock)
+    if flink_gateway.NAME in missing:
+        flink_gateway.start(stack, phases=phases)
+        with phases("Flink's SQL gateway answers"):
+            wait_until_ready(stack, flink_gateway.NAME, clock=clock)
     already = tuple(part for part in wanted if part not in missing)
     return Started(tuple(missing), already, tuple(part for part in PARTS if part not in wanted))
 
@@ -155,6 +160,7 @@ def _stop(stack: LocalStack, name: str) -> None:
         "postgres": postgres.stop,
         "registry": registry.stop,
         "connect": connect.stop,
+        "flink": flink_gateway.stop,
     }
     if name in stops:
         stops[name](stack)

@@ -24,6 +24,10 @@ ROOTS = {
         "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2",
         "org.apache.flink:flink-sql-avro-confluent-registry:2.3.0",
     ),
+    "flink-gateway": (  # takes jobs over HTTP; the wheel lacks it
+        "org.apache.flink:flink-sql-gateway:2.3.0",
+        "org.apache.flink:flink-sql-gateway-api:2.3.0",
+    ),
     "compiler": ("org.eclipse.jdt:ecj:3.41.0",),
 }
 

@@ -12,7 +12,7 @@ from headwater.settings import POSTGRES_PASSWORD_FILE, LocalPorts, Settings
 
 HOST = "127.0.0.1"
 PARTS = ("kafka", "postgres", "registry")  # in the order of starting; what else runs is stopped before them
-EXTRA_PARTS = ("connect",)  # started on demand: `up --connect`
+EXTRA_PARTS = ("connect", "flink")  # started on demand: `up --connect`, `up --flink`
 DATA_FOLDER_NAME = ".headwater"  # the default's name: a folder called so is ours
 FOLDER_MARK = ".headwater-data"  # `down --purge` removes only a folder that bears this file
 CACHE_VARIABLE = "HEADWATER_CACHE"
@@ -57,6 +57,11 @@ class LocalStack:
         return f"http://{HOST}:{self.ports.connect}"
 
     @property
+    def flink_url(self) -> str:
+        """The address of Flink's SQL gateway, where it runs."""
+        return f"http://{HOST}:{self.ports.flink}"
+
+    @property
     def password_file(self) -> Path:
         """Where the superuser's password lies, readable by the owner only."""
         return self.data_folder / POSTGRES_PASSWORD_FILE
@@ -83,7 +88,7 @@ class LocalStack:
     def address_of(self, part: str) -> str:
         """A part's address, as it is shown."""
         shown = {"kafka": self.kafka_address, "postgres": self.postgres_address(), "registry": self.registry_url}
-        return {**shown, "connect": self.connect_url}.get(part, "")
+        return {**shown, "connect": self.connect_url, "flink": self.flink_url}.get(part, "")
 
     def ports_of(self, part: str) -> tuple[tuple[str, int], ...]:
         """The ports that a part listens on, each with what it is for."""
@@ -92,6 +97,7 @@ class LocalStack:
             "postgres": (("PostgreSQL", self.ports.postgres),),
             "registry": (("the registry", self.ports.registry),),
             "connect": (("Kafka Connect", self.ports.connect),),
+            "flink": (("Flink's SQL gateway", self.ports.flink),),
         }.get(part, ())
 
 

@@ -14,7 +14,8 @@ from bench.last_bids import newest
 from bench.nexmark import NexmarkLog
 from bench.queries import QUERIES, said
 from bench.sellers import QUERIES as SELLERS
-from bench.systems.flink import SERVICES, without_clusters
+
+from headwater.local.flink import SERVICES, without_clusters
 
 
 def test_every_query_has_its_sql() -> None:

@@ -24,6 +24,7 @@ def read(name: str) -> Any:
 
 SERVICES = read("docker-compose.yml")["services"]
 OURS = ("registry", "apply", "relay", "runner")
+FLINK = ("flink", "flink-jobmanager", "flink-taskmanager")  # with --profile flink
 SAME_PROPERTIES = (
     "auto.create.topics.enable",
     "log.retention.ms",
@@ -36,7 +37,7 @@ SAME_PROPERTIES = (
 
 
 def test_every_part_is_there() -> None:
-    assert set(SERVICES) == {"kafka", "postgres", "connect", *OURS, "prometheus", "grafana"}
+    assert set(SERVICES) == {"kafka", "postgres", "connect", *OURS, "prometheus", "grafana", *FLINK}
 
 
 def test_every_port_is_open_on_loopback_only() -> None:
@@ -48,6 +49,7 @@ def test_every_port_is_open_on_loopback_only() -> None:
 def test_ports_are_those_of_the_local_stack() -> None:
     ports = LocalPorts(PORT_BASE_DEFAULT)
     expected = {"kafka": ports.kafka, "registry": ports.registry, "postgres": ports.postgres, "connect": ports.connect}
+    expected["flink"] = ports.flink
     for service, port in expected.items():
         assert SERVICES[service]["ports"][0].split(":")[1] == str(port)
 
@@ -57,6 +59,18 @@ def test_versions_are_those_of_the_lock() -> None:
     assert SERVICES["kafka"]["image"].endswith(":" + locked["org.apache.kafka:kafka_2.13"])
     debezium = SERVICES["connect"]["image"].rpartition(":")[2]
     assert locked["io.debezium:debezium-connector-postgres"].startswith(debezium + ".")
+
+
+def test_flink_is_the_release_of_the_jars_that_are_made_for_it() -> None:
+    locked = [
+        jar.path_in(Path("jars")).name for jar in select("flink") if jar.coordinate.startswith("org.apache.flink:")
+    ]
+    gateway = next(jar.coordinate.rpartition(":")[2] for jar in select("flink-gateway"))
+    for name in FLINK:
+        assert SERVICES[name]["image"] == f"flink:{gateway}-java17"
+        assert SERVICES[name]["profiles"] == ["flink"]
+        mounted = {volume.split(":")[0].removeprefix("./flink/") for volume in SERVICES[name]["volumes"]}
+        assert mounted == {"headwater-flink.jar", *locked}
 
 
 def test_no_image_is_left_to_chance() -> None:
@@ -101,7 +115,8 @@ def test_every_mounted_file_is_there() -> None:
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            assert not source.startswith(".") or (INFRA / source).exists()
+            made = source.startswith("./flink/")  # by headwater runner flink jars
+            assert made or not source.startswith(".") or (INFRA / source).exists()
 
 
 def test_prometheus_and_grafana_know_each_other() -> None:

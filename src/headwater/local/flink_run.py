@@ -1,0 +1,132 @@
+"""A product brought up to date by one bounded Flink job: what it reads and writes, what is settled after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.contracts.environment import Environment
+from headwater.errors import CallerFault
+from headwater.local.flink import job_settings, local_settings, run_job
+from headwater.local.flink_gateway import run_there
+from headwater.local.stack import Phases, quiet
+from headwater.mesh.products import Mesh, ResolvedProduct
+from headwater.ports.protocol import Broker
+from headwater.processing.flow_file import load_flow
+from headwater.processing.runners.flink import compile_sql
+from headwater.processing.runners.flink_reach import held, java_settings, job_name, reach_of, schemas_of, settle
+from headwater.processing.runners.flink_tables import Reach, Where
+from headwater.processing.runners.kafka import derived_plans
+from headwater.processing.standing import standing
+from headwater.schemas.registry import Registry
+from headwater.timeline.clock import Clock
+from headwater.timeline.instant import Instant
+
+_IDLE_MICROSECONDS = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a run did: the records that it wrote, and up to when the product is settled."""
+
+    records: int
+    through: Instant
+
+
+class FlinkRun:
+    """One product of a mesh on Flink."""
+
+    def __init__(self, mesh: Mesh, product: str, environment: Environment, broker: Broker, registry: Registry) -> None:
+        self.product: ResolvedProduct = mesh.whole(product)
+        self._mesh = mesh
+        self._environment = environment
+        self._broker = broker
+        self._registry = registry
+        self._graph = load_flow(mesh, self.product.name)
+
+    def reach(self) -> Reach | None:
+        """What a bounded job reads and writes now; None where there is nothing to do."""
+        known = held(self.product, self._broker, self._registry)
+        return reach_of(self._graph, self._mesh, self._broker, known, tick=int(self._mesh.file.tick))
+
+    def reach_or_none(self) -> Reach | None:
+        """As `reach`, and None too where an input has no marks yet."""
+        try:
+            return self.reach()
+        except CallerFault as fault:
+            if fault.code != "HW-P246":
+                raise
+            return None
+
+    def statements(self, reach: Reach | None) -> list[str]:
+        """The job's SQL; without a reach it has no end."""
+        kafka, url = self._environment.kafka, self._environment.registry_url
+        where = Where(kafka["bootstrap.servers"], url, job_name(self._graph), java_settings(kafka), reach)
+        schemas = schemas_of(self._graph, self._mesh, self._registry)
+        return compile_sql(self._graph, schemas, where, tick=int(self._mesh.file.tick))
+
+    def require_idle(self, clock: Clock) -> None:
+        """Raise `CallerFault` HW-P243 while a worker of `headwater run` has the product: two would say all twice."""
+        (plan,) = derived_plans(self._mesh, [str(self.product.name)])
+        places = standing(self.product, plan, self._broker, clock=clock).places
+        at_work = [place for place in places if place.slot is not None and place.state != "failed"]
+        if at_work:
+            raise CallerFault(
+                f"{self.product.name} is processed by headwater run",
+                code="HW-P243",
+                detail=f"a worker of slot {at_work[0].slot} said so within the last half minute",
+                hint="stop that first, and wait for half a minute",
+            )
+
+    def run(
+        self,
+        reach: Reach,
+        data_folder: Path,
+        *,
+        gateway: str = "",
+        phases: Phases = quiet,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Done | None:
+        """Run the job to its end and mark what is settled; None where it was told to stop before.
+
+        The job runs in a process of its own, or where a gateway is named by its address, in that gateway's cluster.
+        """
+        name = str(self.product.name)
+        statements = self.statements(reach)
+        folder, log = data_folder / "flink" / name, data_folder / "logs" / f"flink-{name}.log"
+        with phases(f"{name} on Flink, up to {Instant(reach.through).iso()}"):
+            if gateway:
+                ended = run_there(gateway, statements, job_settings(), stopped=stopped)
+            else:
+                settings = {**local_settings(), **job_settings()}
+                ended = run_job(statements, settings, folder=folder, log=log, stopped=stopped)
+        if not ended:
+            return None
+        written = settle(self.product, self._broker, self._registry, reach.through)
+        return Done(written, Instant(reach.through))
+
+
+def keep_up(
+    runs: Sequence[FlinkRun],
+    data_folder: Path,
+    *,
+    gateway: str = "",
+    clock: Clock,
+    stopped: Callable[[], bool],
+    tell: Callable[[FlinkRun, Done], None],
+) -> None:
+    """Run one job after another for these products until told to stop, each as soon as its inputs settle more.
+
+    A job whose inputs have no marks yet is waited for. Each job computes the whole history of its product.
+    """
+    while not stopped():
+        idle = True
+        for run in runs:
+            reach = run.reach_or_none()
+            done = None if reach is None or stopped() else run.run(reach, data_folder, gateway=gateway, stopped=stopped)
+            if done is not None:
+                idle = False
+                tell(run, done)
+        if idle:
+            clock.sleep(_IDLE_MICROSECONDS)
