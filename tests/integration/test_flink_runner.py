@@ -123,10 +123,10 @@ def test_a_product_moves_to_flink_and_back(made: Made, stack: Stack, gateway: st
     small.feed(batches[:20], last=False)
     with on_kafka(small, tmp_path / "state"):
         wait_until(lambda: small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
+        refused = stack.cli("runner", "flink", "run", str(small.product.name), cwd=small.mesh.folder)
+        assert "HW-P243" in refused.stderr
     before = len(small.written())
     small.feed(batches[20:40], last=False)
-    refused = stack.cli("runner", "flink", "run", str(small.product.name), cwd=small.mesh.folder)
-    assert "HW-P243" in refused.stderr  # a worker said so a moment ago
     moved = flink_run(stack, small)
     reach = moved.reach()
     assert reach is not None
