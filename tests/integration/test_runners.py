@@ -1,0 +1,48 @@
+"""The suite over runners on the real stack: in short for kafka and faust, in full for the one that is named.
+
+`make conformance RUNNER=faust` sets HEADWATER_RUNNER.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headwater.ports.kafka import KafkaBroker
+from headwater.schemas.registry_http import HttpRegistry
+from headwater.testing.conformance.runner_memory import MemoryOnTrial
+from headwater.testing.conformance.runner_processes import ProcessOnTrial
+from headwater.testing.conformance.runner_trial import RunnerOnTrial, Trial
+from headwater.testing.conformance.runners import ALL, SHORT, distinct, drawn, run_trial
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Stack
+
+NAMED = os.environ.get("HEADWATER_RUNNER", "")
+SEEDS = (3, 5) if NAMED else (3,)
+
+
+def on_trial(name: str) -> RunnerOnTrial:
+    if name == "memory":
+        return MemoryOnTrial()
+    if name == "flink":
+        runner: RunnerOnTrial = importlib.import_module("headwater.testing.conformance.runner_flink").FlinkOnTrial()
+        return runner
+    return ProcessOnTrial(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SEEDS)
+@pytest.mark.parametrize("name", [NAMED] if NAMED else ["kafka", "faust"])
+def test_a_runner_makes_what_the_oracle_says(stack: Stack, tmp_path: Path, name: str, number: int) -> None:
+    cases = distinct(ALL if NAMED else SHORT)
+    broker = KafkaBroker({"bootstrap.servers": stack.kafka})
+    registry, nonce = HttpRegistry(stack.registry_url), f"q{uuid.uuid4().hex[:8]}"
+    histories = drawn(cases, number)
+    trial = Trial.made(tmp_path, broker, registry, cases, histories, nonce, stack.environment())
+    assert run_trial(on_trial(name), trial, number=number) == []
