@@ -163,28 +163,16 @@ class HttpPort:
 
     async def _paged(self, request: Request, served: Served, ask: Ask, read: Callable[[str], Page]) -> Response:
         form = form_of(ask.format, request.headers.get("accept", "*/*"))
+        path = request.scope["path"]
         loop = asyncio.get_running_loop()
         until = loop.time() + ask.wait
         while True:
             async with self._gate.heavy():
-                page = await asyncio.to_thread(read, form)
+                page, response = await asyncio.to_thread(lambda: _said(served, ask, path, form, read(form)))
             if page.answer.settled or loop.time() >= until:
                 break
             await asyncio.sleep(_SETTLED_LOOK)
-        about = about_of(served, page)
-        links = {}
-        for name, cursor in (("next", page.next), ("tail", page.tail)):
-            if cursor:
-                kept = {"limit": str(ask.limit), **({"format": ask.format} if ask.format else {})}
-                path = request.scope["path"] if name == "next" else request.scope["path"].rpartition("/")[0] + "/feed"
-                place = {"cursor": cursor} if name == "next" else {"after": cursor}
-                links[name] = f"{quote(path)}?{urlencode({**kept, **place})}"
-        body = await asyncio.to_thread(records_as, form, served.schema, page.records, about | links)
-        headers = firmness(page.answer.settled_to, page.answer.settled) | {
-            "headwater-unreadable": str(page.answer.unreadable),
-            **({"link": ", ".join(f'<{link}>; rel="{name}"' for name, link in links.items())} if links else {}),
-        }
-        return conditional(request, Response(body, headers=headers, media_type=FORMS[form]))
+        return conditional(request, response)
 
     async def _feed(self, request: Request, served: Served) -> Response:
         ask = ask_of(parameters(request), FEED)
@@ -240,6 +228,23 @@ class HttpPort:
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
+
+
+def _said(served: Served, ask: Ask, path: str, form: str, page: Page) -> tuple[Page, Response]:
+    """A page as the answer that says it, with links to what follows."""
+    links = {}
+    for name, cursor in (("next", page.next), ("tail", page.tail)):
+        if cursor:
+            kept = {"limit": str(ask.limit), **({"format": ask.format} if ask.format else {})}
+            at = path if name == "next" else path.rpartition("/")[0] + "/feed"
+            place = {"cursor": cursor} if name == "next" else {"after": cursor}
+            links[name] = f"{quote(at)}?{urlencode({**kept, **place})}"
+    body = records_as(form, served.schema, page.records, about_of(served, page) | links)
+    headers = firmness(page.answer.settled_to, page.answer.settled) | {
+        "headwater-unreadable": str(page.answer.unreadable),
+        **({"link": ", ".join(f'<{link}>; rel="{name}"' for name, link in links.items())} if links else {}),
+    }
+    return page, Response(body, headers=headers, media_type=FORMS[form])
 
 
 async def _behind(first: bytes, events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -16,6 +16,7 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.ports.index.directory import Directory
 from headwater.ports.index.layout import Stores
 from headwater.ports.index.partition import IndexedPartition
+from headwater.ports.kafka_errors import topic_missing
 from headwater.ports.progress import decode_mark
 from headwater.ports.protocol import Broker, Reader
 from headwater.ports.reading import places_of
@@ -71,6 +72,7 @@ class Index:
         self._directory = Directory(stores)
         self._tick, self.clock, self._hooks = tick, clock, hooks or Hooks()
         self._indexed: dict[str, Indexed] = {}
+        self._missing: frozenset[str] = frozenset()  # topics that nobody has created yet
         self._identities: dict[str, str] = {}
         self._records: dict[TopicPartition, IndexedPartition] = {}
         self._marks: dict[TopicPartition, IndexedPartition] = {}
@@ -81,7 +83,9 @@ class Index:
         self._flaw: BaseException | None = None
 
     def of(self, topic: str) -> Indexed:
-        """The index of a topic; raises where it is not opened yet, or has failed for good."""
+        """The index of a topic; raises where it is not opened yet, is not there, or the index has failed for good."""
+        if topic in self._missing:
+            raise topic_missing(topic)
         found = self._indexed.get(topic)
         if found is None or self._flaw is not None:
             raise self._absent(topic)
@@ -142,11 +146,14 @@ class Index:
 
     def _open(self) -> None:
         """Read on from where each store is; done anew after each error, whatever has become of the topics."""
-        topics = {topic: places_of(self._broker, topic) for topic in self._products}
-        marks = {naming.progress_topic(one.name, one.major): one for one in self._products.values()}
+        there = self._broker.describe(list(self._products))
+        self._missing = frozenset(self._products) - set(there)
+        topics = {topic: places_of(self._broker, topic) for topic in there}
+        marks = {naming.progress_topic(one.name, one.major): one for one in self._there()}
         marked = self._broker.describe(list(marks))
         places = [place for some in topics.values() for place in some]
-        self._directory.keep_only(places)
+        if not self._missing:  # a topic that is deleted to be made anew is no reason to forget others
+            self._directory.keep_only(places)
         starts, ends = self._broker.starts(places), self._broker.ends(places)
         self._identities = {topic: self._broker.identity(topic) for topic in topics}
         offsets: dict[TopicPartition, int] = {}
@@ -192,9 +199,13 @@ class Index:
                 raise _anew(topic)
         for place, start in self._broker.starts(list(self._records)).items():
             self._records[place].trim(start)
-        marks = [naming.progress_topic(one.name, one.major) for one in self._products.values()]
-        if set(self._broker.describe(marks)) - {place.topic for place in self._marks}:
-            self._leave()  # the first mark of a product was written: it is read from now on
+        marks = [naming.progress_topic(one.name, one.major) for one in self._there()]
+        created = set(self._broker.describe([*marks, *self._missing]))
+        if created - {place.topic for place in self._marks}:
+            self._leave()  # a product has come, or its first mark was written: it is read from now on
+
+    def _there(self) -> list[ResolvedProduct]:
+        return [one for topic, one in self._products.items() if topic not in self._missing]
 
     def _tell(self) -> None:
         for one in self._indexed.values():

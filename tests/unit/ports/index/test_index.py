@@ -258,3 +258,24 @@ def test_a_snapshot_of_a_moment_that_is_not_settled_is_refused() -> None:
     with pytest.raises(CallerFault, match=r"is not settled at") as refused:
         kept.answers.bootstrap(Instant(50))
     assert refused.value.code == "HW-R021"
+
+
+def test_a_topic_that_is_not_there_yet_holds_up_no_other() -> None:
+    world, late = World(order_events(partitions=PARTITIONS)), stock_facts(partitions=PARTITIONS)
+    world.write(FIRST)
+    stores = MemoryStores()
+    products = [world.product, late]
+    index = Index(products, world.broker, world.registry, stores, tick=TICK, clock=world.clock)
+    while index.step():
+        pass
+    assert len(IndexAnswers(index, world.product.output.topic).as_of(Question()).rows) == 1
+    answers = IndexAnswers(index, late.output.topic)
+    with pytest.raises(CallerFault) as missing:
+        answers.as_of(Question())
+    assert missing.value.code == "HW-R004"
+    make_topics([late], world.broker, world.registry)
+    world.clock.sleep(60_000_000)
+    index.step()
+    while index.step():
+        pass
+    assert answers.as_of(Question()).rows == ()
