@@ -30,7 +30,7 @@ def show(
 ) -> None:
     """Run it, print its rows, and say how firm they are."""
     from headwater.errors import CallerFault
-    from headwater.schemas.arrow import plain
+    from headwater.schemas.arrow import plain_rows
     from headwater.sdk.query import Bounds, query
 
     if key or history:
@@ -42,8 +42,8 @@ def show(
         )
     bounds = Bounds(seconds=seconds, rows=limit)
     found = until_settled(lambda: query(text, valid=valid, recorded=recorded, bounds=bounds), wait)
-    for row in found.rows.to_pylist():
-        console.record({name: plain(value) for name, value in row.items()}, output)
+    for row in plain_rows(found.rows):
+        console.record(row, output)
     console.err().print(found.firmness(), markup=False)
 
 

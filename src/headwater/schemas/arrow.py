@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from headwater.errors import CallerFault
 from headwater.schemas.avro import Schema
 from headwater.schemas.payload import branch_writer
 from headwater.schemas.types import Array, AvroType, Enum, Fixed, Map, Record, Union, logical_of
@@ -144,6 +145,23 @@ def _converter(avro_type: AvroType, above: tuple[AvroType, ...]) -> Convert | No
 
 def _optional(convert: Convert | None) -> Convert | None:
     return None if convert is None else lambda value: None if value is None else convert(value)
+
+
+def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of a table as JSON has them; raises `CallerFault` HW-R043 for a moment that has no text.
+
+    >>> plain_rows(pa.table({"x": [1, None]}))
+    [{'x': 1}, {'x': None}]
+    """
+    try:
+        return [plain(row) for row in table.to_pylist()]
+    except (OverflowError, ValueError):  # as DuckDB's infinite dates are
+        raise CallerFault(
+            "the result has a moment that no calendar has",
+            code="HW-R043",
+            detail="dates and instants are written for the years from 1 to 9999",
+            hint="leave such values out, as WHERE isfinite(...) does; or take the result as Arrow",
+        ) from None
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from headwater.errors import CallerFault, Fault
 from headwater.mesh.load import load_mesh
 from headwater.ports.answers import Answer, firm
 from headwater.ports.kafka import KafkaBroker
-from headwater.schemas.arrow import arrow_table, plain
+from headwater.schemas.arrow import arrow_table, plain_rows
 from headwater.schemas.avro import Schema
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.sdk.open import Moment, OpenProduct
@@ -61,7 +61,7 @@ class Result(Frames):
         return f"{count}{', and more that are left out' if self.cut else ''}; {firm(self.settled_to, self.settled)}"
 
     def _repr_html_(self) -> str:
-        rows = [plain(row) for row in self.rows.slice(0, SHOWN_ROWS).to_pylist()]
+        rows = plain_rows(self.rows.slice(0, SHOWN_ROWS))
         return html_table(self.rows.column_names, rows, self.rows.num_rows, self.firmness())
 
 

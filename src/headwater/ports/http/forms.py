@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from headwater.errors import CallerFault
-from headwater.schemas.arrow import arrow_table, plain
+from headwater.schemas.arrow import arrow_table, plain_rows
 from headwater.schemas.avro import Schema
 from headwater.schemas.payload import writer
 from headwater.timeline.bitemporal import Record
@@ -85,7 +85,7 @@ def table_as(form: str, table: pa.Table, about: dict[str, Any]) -> bytes:
         sink = pa.BufferOutputStream()
         parquet.write_table(table, sink, compression="zstd")
         return bytes(sink.getvalue())
-    return _rows(form, table.column_names, [plain(row) for row in table.to_pylist()], about)
+    return _rows(form, table.column_names, plain_rows(table), about)
 
 
 def _rows(form: str, names: Sequence[str], rows: list[dict[str, Any]], about: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from tests.unit.ports.http.serving import HTTP, Site
 from tests.unit.ports.test_answers import PARTITIONS, World, order
 
 from headwater.errors import CallerFault
-from headwater.ports.http.forms import as_json, form_of
+from headwater.ports.http.forms import as_json, form_of, table_as
 from headwater.testing.source_products import order_events
 
 NOTES = ["plain", '=HYPERLINK("http://x")', "+1", "-1", "@x", 'say "a", b\nc', "é"]
@@ -81,3 +81,11 @@ def test_an_answer_that_the_client_has_is_not_sent_again(site: Site) -> None:
     assert (again.status_code, again.content) == (304, b"") and again.headers["etag"] == first.headers["etag"]
     other: dict[str, Any] = {"if-none-match": first.headers["etag"], "accept": "text/csv"}
     assert site.http.get(f"{site.base}/as-of", headers=other).status_code == 200
+
+
+def test_a_moment_that_no_calendar_has_is_said_and_no_crash() -> None:
+    table = pa.table({"day": pa.array([-2_147_483_646], pa.date32())})
+    with pytest.raises(CallerFault) as refused:
+        table_as("json", table, {})
+    assert refused.value.code == "HW-R043"
+    assert table_as("arrow", table, {})
