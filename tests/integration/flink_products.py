@@ -40,6 +40,7 @@ FOLD = Flow(
         by=["origin"], window=tumbling("1h"), departures=count(), known=count("delay_minutes"),
         minutes=total("twice"), worst=maximum("delay_minutes"), best=minimum("flight_id"),
         flights=count_distinct("flight_id"),
+        average=average("twice"),
     ).filter(col("departures") > 1).map(
         word=when(col("minutes") > 20).then("late").otherwise("it's fine"), mean=col("minutes") / col("known")
     )""",
@@ -53,6 +54,7 @@ FOLD = Flow(
         "worst": ["null", "long"],
         "best": ["null", "string"],
         "flights": "long",
+        "average": ["null", "double"],
         "word": "string",
         "mean": ["null", "double"],
     },

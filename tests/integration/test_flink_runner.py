@@ -23,7 +23,6 @@ from headwater.local.launch import start_stack
 from headwater.local.ports import free_base
 from headwater.ports.kafka import KafkaBroker
 from headwater.processing.records import RecordWriter
-from headwater.processing.reset import reset
 from headwater.processing.runners.kafka import KafkaRunner
 from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, wait_until
 from headwater.timeline.clock import SystemClock
@@ -124,15 +123,15 @@ def test_a_product_moves_to_flink_and_back(made: Made, stack: Stack, gateway: st
     with on_kafka(small, tmp_path / "state"):
         wait_until(lambda: small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
         refused = stack.cli("runner", "flink", "run", str(small.product.name), cwd=small.mesh.folder)
-        assert "HW-P243" in refused.stderr
+        assert "HW-P172" in refused.stderr
     before = len(small.written())
     small.feed(batches[20:40], last=False)
     moved = flink_run(stack, small)
+    moved.take_over(SystemClock())
     reach = moved.reach()
     assert reach is not None
     done = moved.run(reach, tmp_path, gateway=gateway)
     assert done is not None and 0 < done.records == len(small.written()) - before
-    reset(small.plan, small.broker, clock=SystemClock())
     small.feed(batches[40:])
     with on_kafka(small, tmp_path / "state"):
         wait_until(lambda: small.settled() > batches[-1][-1]["recorded_at"])
@@ -157,6 +156,26 @@ def test_a_run_in_a_process_of_its_own_is_stopped_and_has_said_nothing(made: Mad
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("by_gateway", [True, False], ids=["gateway", "process"])
+def test_a_run_that_is_killed_leaves_no_job_that_publishes(
+    made: Made, stack: Stack, gateway: str, by_gateway: bool
+) -> None:
+    small, batches = made(FOLD), random_batches(86, batches=60, size=20)
+    small.feed(batches)
+    argv = [sys.executable, "-m", "headwater", "runner", "flink", "run", str(small.product.name)]
+    argv += ["--gateway", gateway] if by_gateway else []
+    process = subprocess.Popen(argv, env=stack.environment(), cwd=small.mesh.folder)
+    folder = stack.data_folder / "flink"
+    name = str(small.product.name)
+    wait_until(lambda: (folder / f"{name}.session").is_file() or (folder / name / "job.sql").is_file())
+    SystemClock().sleep(3_000_000)  # into the planning or the first records of the job, whichever it is
+    process.kill()
+    process.wait()
+    run_flink(stack, small, *(["--gateway", gateway] if by_gateway else []))
+    assert require_the_same(small, batches) > 0
+
+
+@pytest.mark.long
 def test_a_record_that_no_job_can_take_ends_it_and_nothing_is_said(made: Made, stack: Stack, gateway: str) -> None:
     small, batches = made(FOLD), random_batches(85, batches=10, size=10)
     batches[5][0]["revision"] = 0
@@ -170,9 +189,9 @@ def test_a_record_that_no_job_can_take_ends_it_and_nothing_is_said(made: Made, s
     assert small.written() == []
 
 
-def test_a_gateway_that_is_away_is_said() -> None:
+def test_a_gateway_that_is_away_is_said(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_base(45_000)}"
     with pytest.raises(Unreachable) as away:
-        run_there(url, ["SELECT 1"], {})
+        run_there(url, ["SELECT 1"], {}, record=tmp_path / "session")
     assert away.value.code == "HW-P250"
     assert url in away.value.message

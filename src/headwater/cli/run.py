@@ -11,6 +11,9 @@ import typer
 from headwater.cli.console import Seldom
 
 if TYPE_CHECKING:
+    from headwater.contracts.environment import Environment
+    from headwater.local.flink_run import Done, FlinkRun
+    from headwater.mesh.products import Mesh
     from headwater.processing.surroundings import Surroundings
 
 STALLED_EXIT = 75  # what a worker on Faust ends with once it stands still
@@ -51,8 +54,8 @@ def command(
         ),
     ] = 0,
     runner: Annotated[
-        Literal["kafka", "faust"],
-        typer.Option("--runner", help="By itself, or inside a Faust application (extra: faust)."),
+        Literal["kafka", "faust", "flink"],
+        typer.Option("--runner", help="By itself, in a Faust application (extra: faust), as Flink jobs (extra flink)."),
     ] = "kafka",
     app: Annotated[
         Path | None,
@@ -68,6 +71,9 @@ def command(
     web_port: Annotated[
         int, typer.Option("--web-port", min=0, max=65000, help="faust: serve web views on loopback, at PORT + slot.")
     ] = 0,
+    gateway: Annotated[
+        str, typer.Option("--gateway", help="flink: jobs run by this SQL gateway, else each in a process of its own.")
+    ] = "",
     supervise: Annotated[
         bool, typer.Option("--supervise/--no-supervise", help="faust: start a worker that stands still again.")
     ] = True,
@@ -96,7 +102,7 @@ def command(
 
     settings, clock = load_settings(), SystemClock()
     on_faust = runner == "faust"
-    if workers > 1 or (on_faust and supervise):
+    if (workers > 1 and runner != "flink") or (on_faust and supervise):
         options = [*(products or []), "--metrics-port", str(metrics_port), *(["--standby"] if standby else [])]
         options += ["--transaction-seconds", str(transaction_seconds), "--held-mb", str(held_mb)]
         options += _options_of_faust(standby, stall_seconds, web_port, app) if on_faust else []
@@ -104,6 +110,9 @@ def command(
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
     progress = console.err()
+    if runner == "flink":
+        _run_flink(products or [], mesh, environment, settings.data_folder, gateway)
+        return
 
     metrics = PrometheusListener()
     hooks = Hooks([_Reporter(lambda text: progress.print(text, markup=False)), metrics])
@@ -139,6 +148,26 @@ def command(
         running.run()
     for name, account in running.accounts.items():
         progress.print(f"{name}: {account.records} records in {account.commits} commits", markup=False)
+
+
+def _run_flink(products: list[str], mesh: Mesh, environment: Environment, folder: Path, gateway: str) -> None:
+    """A job for each product whenever its inputs settle more, until SIGTERM or Ctrl-C."""
+    import signal
+
+    from headwater.cli import console
+    from headwater.local.flink_run import keep_up, runs_of
+
+    runs, told, progress = runs_of(mesh, products, environment), list[int](), console.err()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda which, _: told.append(which))
+    names = ", ".join(str(run.product.name) for run in runs)
+    progress.print(f"running {names} on Flink; SIGTERM or Ctrl-C stops", markup=False)
+
+    def tell(run: FlinkRun, done: Done) -> None:
+        text = f"{run.product.name}: {done.records} records, settled up to {done.through.iso()}"
+        progress.print(text, markup=False)
+
+    keep_up(runs, folder, gateway=gateway, stopped=lambda: bool(told), tell=tell)
 
 
 def _options_of_faust(standby: bool, stall_seconds: int, web_port: int, app: Path | None) -> list[str]:

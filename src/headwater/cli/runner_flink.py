@@ -51,7 +51,7 @@ def run(
     from headwater.timeline.clock import SystemClock
 
     made = _run_of(product)
-    made.require_idle(SystemClock())
+    made.take_over(SystemClock())
     reach = made.reach()
     if reach is None:
         console.out(f"{product} holds all that its inputs settle")

@@ -157,7 +157,8 @@ def run_job(
         *[str(folder / "job.properties"), str(folder / "job.sql")],
     ]
     with log.open("ab") as output:
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+        # Its input stays open as long as this process lives: the job ends with it, however it ends.
+        child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True)
     try:
         while child.poll() is None:
             if stopped():
@@ -198,6 +199,8 @@ def job_settings() -> dict[str, object]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.stdin is not None:
+        child.stdin.close()
     if child.poll() is None:
         child.terminate()
         try:

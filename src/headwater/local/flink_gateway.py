@@ -6,10 +6,12 @@ the last one, the INSERT, is done when the job is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from headwater.errors import Fault, Unreachable
@@ -68,27 +70,40 @@ def run_there(
     statements: Sequence[str],
     settings: Mapping[str, object],
     *,
+    record: Path,
     stopped: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
 ) -> bool:
     """Run a bounded job by a gateway to its end; False where it was told to stop before.
 
-    Raises `Unreachable` HW-P250 where the gateway does not answer, `Fault` HW-P247 where the job fails.
+    `record` is a file that names the session while it lasts: one that a killed command left behind is ended first, and
+    its job with it. Raises `Unreachable` HW-P250 where the gateway does not answer, `Fault` HW-P247 where a job fails.
     """
+    if record.is_file():
+        _end_left_behind(record.read_text())
     gateway = _Session(url, {**settings, "table.dml-sync": "true", "execution.runtime-mode": "streaming"})
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(gateway.url)
     try:
         return all(gateway.execute(statement, stopped, clock or SystemClock()) for statement in statements)
     finally:
         gateway.close()
+        record.unlink(missing_ok=True)
+
+
+def _end_left_behind(url: str) -> None:
+    """A session that is gone, or whose gateway is, has no job any more."""
+    with contextlib.suppress(urllib.error.URLError, OSError):
+        urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=_ASK_SECONDS).close()
 
 
 class _Session:
     """A session of a gateway: its tables and functions are nobody else's, and end with it."""
 
     def __init__(self, url: str, settings: Mapping[str, object]) -> None:
-        self._url = f"{url.rstrip('/')}/v3/sessions"
+        self.url = f"{url.rstrip('/')}/v3/sessions"
         made = self._ask("POST", "", {"properties": {key: str(value) for key, value in settings.items()}})
-        self._url += f"/{made['sessionHandle']}"
+        self.url += f"/{made['sessionHandle']}"
 
     def execute(self, statement: str, stopped: Callable[[], bool], clock: Clock) -> bool:
         operation = self._ask("POST", "/statements", {"statement": statement})["operationHandle"]
@@ -117,7 +132,7 @@ class _Session:
     def _ask(self, method: str, place: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
-        asked = urllib.request.Request(self._url + place, data, headers, method=method)
+        asked = urllib.request.Request(self.url + place, data, headers, method=method)
         try:
             with urllib.request.urlopen(asked, timeout=_ASK_SECONDS) as answer:
                 return dict(json.loads(answer.read() or b"{}"))
@@ -125,7 +140,7 @@ class _Session:
             raise _failed(error.read().decode(errors="replace")) from None
         except (urllib.error.URLError, OSError) as error:
             raise Unreachable(
-                f"Flink's SQL gateway at {self._url.partition('/v3')[0]} does not answer",
+                f"Flink's SQL gateway at {self.url.partition('/v3')[0]} does not answer",
                 code="HW-P250",
                 detail=str(error),
                 hint="headwater up --flink starts one on this machine",

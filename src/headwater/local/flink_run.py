@@ -12,15 +12,18 @@ from headwater.local.flink import job_settings, local_settings, run_job
 from headwater.local.flink_gateway import run_there
 from headwater.local.stack import Phases, quiet
 from headwater.mesh.products import Mesh, ResolvedProduct
+from headwater.ports.kafka import KafkaBroker
 from headwater.ports.protocol import Broker
+from headwater.processing.alone import require_alone, require_none_on_faust
 from headwater.processing.flow_file import load_flow
+from headwater.processing.reset import reset
 from headwater.processing.runners.flink import compile_sql
-from headwater.processing.runners.flink_reach import held, java_settings, job_name, reach_of, schemas_of, settle
+from headwater.processing.runners.flink_reach import fence, held, java_settings, job_name, reach_of, schemas_of, settle
 from headwater.processing.runners.flink_tables import Reach, Where
 from headwater.processing.runners.kafka import derived_plans
-from headwater.processing.standing import standing
 from headwater.schemas.registry import Registry
-from headwater.timeline.clock import Clock
+from headwater.schemas.registry_http import HttpRegistry
+from headwater.timeline.clock import Clock, SystemClock
 from headwater.timeline.instant import Instant
 
 _IDLE_MICROSECONDS = 500_000
@@ -66,18 +69,19 @@ class FlinkRun:
         schemas = schemas_of(self._graph, self._mesh, self._registry)
         return compile_sql(self._graph, schemas, where, tick=int(self._mesh.file.tick))
 
-    def require_idle(self, clock: Clock) -> None:
-        """Raise `CallerFault` HW-P243 while a worker of `headwater run` has the product: two would say all twice."""
+    def take_over(self, clock: Clock) -> None:
+        """Make sure that nobody else writes the product: no other runner, and no job that was left behind.
+
+        `headwater run` makes its state anew afterwards and holds all it says against the topic. Raises `CallerFault`
+        HW-P172 or HW-P213 while another runner is at work.
+        """
         (plan,) = derived_plans(self._mesh, [str(self.product.name)])
-        places = standing(self.product, plan, self._broker, clock=clock).places
-        at_work = [place for place in places if place.slot is not None and place.state != "failed"]
-        if at_work:
-            raise CallerFault(
-                f"{self.product.name} is processed by headwater run",
-                code="HW-P243",
-                detail=f"a worker of slot {at_work[0].slot} said so within the last half minute",
-                hint="stop that first, and wait for half a minute",
-            )
+        if plan.stages[-1].changelog:
+            reset(plan, self._broker, clock=clock)
+        else:
+            require_alone([plan], self._broker, clock)
+            require_none_on_faust([plan], self._broker, clock)
+        fence(self._graph, self._broker)
 
     def run(
         self,
@@ -97,7 +101,9 @@ class FlinkRun:
         folder, log = data_folder / "flink" / name, data_folder / "logs" / f"flink-{name}.log"
         with phases(f"{name} on Flink, up to {Instant(reach.through).iso()}"):
             if gateway:
-                ended = run_there(gateway, statements, job_settings(), stopped=stopped)
+                ended = run_there(
+                    gateway, statements, job_settings(), record=folder.parent / f"{name}.session", stopped=stopped
+                )
             else:
                 settings = {**local_settings(), **job_settings()}
                 ended = run_job(statements, settings, folder=folder, log=log, stopped=stopped)
@@ -107,12 +113,24 @@ class FlinkRun:
         return Done(written, Instant(reach.through))
 
 
+def runs_of(mesh: Mesh, products: Sequence[str], environment: Environment) -> list[FlinkRun]:
+    """The derived products of these names, or all, taken over; one that Flink cannot say is refused before any is."""
+    clock = SystemClock()
+    broker, registry = KafkaBroker(environment.kafka, clock=clock), HttpRegistry(environment.registry_url)
+    names = [str(plan.product) for plan in derived_plans(mesh, products)]
+    runs = [FlinkRun(mesh, name, environment, broker, registry) for name in names]
+    for run in runs:
+        run.statements(None)
+    for run in runs:
+        run.take_over(clock)
+    return runs
+
+
 def keep_up(
     runs: Sequence[FlinkRun],
     data_folder: Path,
     *,
     gateway: str = "",
-    clock: Clock,
     stopped: Callable[[], bool],
     tell: Callable[[FlinkRun, Done], None],
 ) -> None:
@@ -120,6 +138,7 @@ def keep_up(
 
     A job whose inputs have no marks yet is waited for. Each job computes the whole history of its product.
     """
+    clock = SystemClock()
     while not stopped():
         idle = True
         for run in runs:

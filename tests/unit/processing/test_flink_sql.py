@@ -20,6 +20,7 @@ from headwater.processing.flow import (
     count,
     count_distinct,
     first,
+    last,
     maximum,
     minimum,
     source,
@@ -73,6 +74,7 @@ FOLD = graph_of(
             known=count("minutes"),
             sum=total("minutes"),
             least=minimum("minutes"),
+            mean=average("minutes"),
             last=maximum("flight_id"),
             flights=count_distinct("flight_id"),
         )
@@ -84,6 +86,7 @@ FOLD = graph_of(
         known="long",
         sum=NULLABLE,
         least=NULLABLE,
+        mean=["null", "double"],
         last=["null", "string"],
         flights="long",
         word="string",
@@ -274,13 +277,13 @@ REFUSED: Mapping[str, tuple[Graph, str, str]] = {
         "HW-P241",
         "'legs' of flights.departures",
     ),
-    "average": (
+    "last": (
         graph_of(
-            lambda stream: stream.aggregate(by=["origin"], window=whole(), n=average("minutes")),
-            facts(n=["null", "double"]),
+            lambda stream: stream.aggregate(by=["origin"], window=whole(), n=last("flight_id")),
+            facts(n=["null", "string"]),
         ),
         "HW-P242",
-        "the measure average of integer",
+        "the measure last of string",
     ),
     "first": (
         graph_of(lambda stream: stream.aggregate(by=["origin"], window=whole(), n=first("minutes")), facts(n=NULLABLE)),

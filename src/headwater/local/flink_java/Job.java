@@ -10,11 +10,12 @@ import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.table.api.TableResult;
 
-/** Runs a file of SQL statements, each ended by a zero byte, in a cluster within this process, to the job's end. */
+/** Runs a file of SQL statements, each ended by a zero byte, in a cluster within this process, to the job's end or that of its input. */
 public final class Job {
   private Job() {}
 
   public static void main(String[] arguments) throws Exception {
+    endWithWhoeverStartedThis();
     Properties settings = new Properties();
     try (var reader = Files.newBufferedReader(Path.of(arguments[0]))) {
       settings.load(reader);
@@ -34,5 +35,21 @@ public final class Job {
       }
     }
     result.await();
+  }
+
+  /** A job that outlived the command that started it could publish beside the next one. */
+  private static void endWithWhoeverStartedThis() {
+    Thread watch =
+        new Thread(
+            () -> {
+              try {
+                while (System.in.read() >= 0) {}
+              } catch (java.io.IOException gone) {
+                // as good as closed
+              }
+              Runtime.getRuntime().halt(143);
+            });
+    watch.setDaemon(true);
+    watch.start();
   }
 }

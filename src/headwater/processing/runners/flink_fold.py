@@ -75,6 +75,8 @@ def results(step: Aggregate) -> Mapping[str, str]:
     made = {one: name(one) for one in step.by} | {"valid_from": name(START), "valid_to": end}
     for called, measure in step.measures:
         made[called] = name(MEMBERS if measure.field is None else called)
+        if measure.function == "average":
+            made[called] = f"hw_divide({name(called)}, {name(f'~given_{called}')})"
     return made
 
 
@@ -118,6 +120,8 @@ def _accumulators(called: str, measure: Measure, field: FieldType | None, line: 
     if measure.function in ("minimum", "maximum", "count_distinct") and field.kind in _VALUES:
         of = "distinct" if measure.function == "count_distinct" else measure.function
         return {called: f"hw_{_VALUES[field.kind]}_{of}({value}, {name(SIGN)}) OVER `w`"}
+    if measure.function == "average" and field.kind == "integer":
+        return {called: f"hw_long_total({value}, {name(SIGN)}) OVER `w`", f"~given_{called}": counted}
     if measure.function == "total" and field.kind == "integer":
         return {called: f"hw_long_total({value}, {name(SIGN)}) OVER `w`"}
     raise Inexpressible(f"the measure {measure.function} of {field.required().text()}", line)

@@ -124,6 +124,16 @@ def settle(product: ResolvedProduct, broker: Broker, registry: Registry, through
     return sum(one.unmarked for one in known.values())
 
 
+def fence(graph: Graph, broker: Broker) -> None:
+    """End what an earlier job of this product may still have open: from here on it can publish nothing.
+
+    Call it before asking what the product holds. It takes the transactional id of the first writer that Flink makes.
+    """
+    sink = broker.sink(f"{job_name(graph)}-0-1")
+    sink.open()
+    sink.close()
+
+
 def job_name(graph: Graph) -> str:
     """The prefix of a job's transactions, of one product and major."""
     return f"{naming.topic(graph.output.product, graph.output.major)}-flink"

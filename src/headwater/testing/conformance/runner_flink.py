@@ -1,0 +1,42 @@
+"""The flink runner on trial: `headwater run --runner flink`, one job after another, killed and started again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headwater.naming import ProductName
+from headwater.processing.flow_file import load_flow
+from headwater.processing.runners.flink import refusals
+from headwater.testing.conformance.runner_processes import RunnerProcess
+from headwater.testing.conformance.runner_trial import Running, Trial
+
+REFUSED = frozenset(
+    {
+        *("FACT_JOIN", "JOIN", "JOIN_AND_FOLD", "EVENTS", "FOLDED_PAIRS", "PAIRED"),
+        *("FOLDED", "JOINED", "SCALARS"),
+        *("FILTERED_STATES", "OWN_STATES", "STATES"),
+        *("FACTS", "UNITED"),
+        *("FIRST_AND_LAST", "FIRST_OF_FACTS", "OWN_FOLDS"),
+        "HOPPING_PEAKS",
+    }
+)
+"""Joins, explode, latest, unions that are not folded, three measures, two aggregates one after the other."""
+
+
+@dataclass
+class FlinkOnTrial:
+    """Each job in a process of its own, or by a gateway where one is named by its address."""
+
+    name: str = "flink"
+    gateway: str = ""
+    refused: frozenset[str] = REFUSED
+
+    def refusal(self, trial: Trial, product: ProductName) -> str:
+        """What the compiler says of it, with its place."""
+        return "; ".join(one.render() for one in refusals(load_flow(trial.mesh, product)))
+
+    def start(self, trial: Trial, products: Sequence[ProductName]) -> Running:
+        """All of them, in one process that runs their jobs in turn."""
+        options = ["--gateway", self.gateway] if self.gateway else []
+        return RunnerProcess(trial, ["run", *map(str, products), *options, "--runner", "flink"])
