@@ -59,7 +59,7 @@ HAPPENINGS = {
     "faust.lag": "how far a Faust application is behind in a topic, about once a second: product, topic, records",
     "faust.stalled": (
         "a Faust application stands still without an error, and its process ends to be started again; what is the "
-        "loop, a stage or an agent of the user's own: product, what, where, lag, seconds, code"
+        "loop, the group, a stage or an agent of the user's own: product, what, where, lag, seconds, code"
     ),
     "consumer.waiting": "a consumer cannot go on for now and tries again; nothing is lost: consumer, code, reason",
     "consumer.committed": (

@@ -141,6 +141,27 @@ def test_killed_between_produce_and_commit_it_repeats_itself_to_the_byte(product
 
 @pytest.mark.slow
 @pytest.mark.long
+def test_workers_share_the_partitions_and_take_over_those_of_one_that_dies(product: Product) -> None:
+    """Each with a disk of its own: what comes over is restored from the changelog."""
+    batches = random_batches(SEED + 4, batches=40, size=8)
+    workers = [product.start("faust", "--no-supervise", "--slot", str(slot)) for slot in (0, 1)]
+    product.small.feed(batches[:10], last=False)
+    product.wait_for(batches[9])
+    os.killpg(workers[0].pid, signal.SIGKILL)
+    product.small.feed(batches[10:20], last=False)
+    product.wait_for(batches[19])
+    workers.append(product.start("faust", "--no-supervise", "--slot", "2"))
+    for batch in batches[20:30]:
+        product.small.feed([batch], last=False)
+    product.wait_for(batches[29])
+    os.killpg(workers[1].pid, signal.SIGKILL)
+    product.small.feed(batches[30:])
+    product.wait_for(batches[-1], last=True)
+    assert product.small.decoded() == product.small.expected(batches)
+
+
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_live_product_moves_to_faust_and_back(product: Product) -> None:
     batches = random_batches(SEED + 1, batches=30, size=8)
     for number, runner in enumerate(("kafka", "faust", "kafka")):
@@ -214,8 +235,8 @@ def test_agents_timers_and_views_of_ones_own_run_beside_the_product(product: Pro
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize("hang", ["await asyncio.Event().wait()", "time.sleep(3600)"])
-def test_a_saboteur_that_never_returns_is_an_alarm_and_a_restart(product: Product, hang: str) -> None:
+@pytest.mark.parametrize(("what", "hang"), [("agent", "await asyncio.Event().wait()"), ("loop", "time.sleep(3600)")])
+def test_a_saboteur_that_never_returns_is_an_alarm_and_a_restart(product: Product, what: str, hang: str) -> None:
     """An agent that holds its message, and one that holds the whole loop. What the product publishes is complete all
     the same, a life of the worker after the other.
     """
@@ -224,12 +245,13 @@ def test_a_saboteur_that_never_returns_is_an_alarm_and_a_restart(product: Produc
     file.write_text(text + HANGING.format(topic=product.small.product.output.topic, hang=hang))
     batches = random_batches(SEED + 3, batches=12, size=8)
     product.small.feed(batches[:6], last=False)
-    alone = product.start("faust", "--no-supervise", "--app", str(file), "--stall-seconds", "5")
+    said = f"the {what} stands still"
+    alone = product.start("faust", "--no-supervise", "--app", str(file), "--stall-seconds", "10")
     assert alone.wait(90) == STALLED_EXIT, product.said()
-    assert product.said().count("HW-P216") == 1
-    process = product.start("faust", "--app", str(file), "--stall-seconds", "5")
+    assert product.said().count(said) == 1
+    process = product.start("faust", "--app", str(file), "--stall-seconds", "10")
     product.small.feed(batches[6:])
-    wait_until(lambda: product.said().count("HW-P216") >= 3, seconds=90)  # started again, and it stalls again
+    wait_until(lambda: product.said().count(said) >= 3, seconds=90)  # started again, and it stalls again
     assert process.poll() is None, product.said()
     process.terminate()
     process.wait(20)

@@ -312,8 +312,8 @@ METRICS = (
         ("product", "what"),
         "faust.stalled",
         "",
-        "How often a Faust application stood still without an error and was ended: its loop, a stage, an agent of the "
-        "user's own. Each is an alarm.",
+        "How often a Faust application stood still without an error and was ended: its loop, its group, a stage, an "
+        "agent of the user's own. Each is an alarm.",
     ),
     Metric(
         "headwater_stage_copied_entries_total",

@@ -58,10 +58,7 @@ class RocksStates:
         if _damage_mark(folder).exists():
             shutil.rmtree(folder, ignore_errors=True)
             _damage_mark(folder).unlink()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise disk_refuses(folder, error.strerror or "") from None
+        make_folder(folder)
         self._database = self._opened()
 
     def task(self, partition: int) -> RocksStore:
@@ -235,6 +232,14 @@ class RocksStore:
             detail=str(error),
             hint="nothing: it is rebuilt from the changelog; should it come again, look at the disk",
         )
+
+
+def make_folder(folder: Path) -> None:
+    """A folder for state, with those above it. Raises `Unreachable` HW-P035 where the disk refuses."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_refuses(folder, error.strerror or "") from None
 
 
 def disk_refuses(folder: Path, why: str) -> Unreachable:

@@ -29,14 +29,24 @@ class Scene:
     oldest: dict[TopicPartition, int] = field(default_factory=dict)
     heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     metrics: PrometheusListener = field(default_factory=PrometheusListener)
+    shared: bool = True
 
     def __post_init__(self) -> None:
         self.seen = Seen(self.clock.monotonic())
-        watched = Watched(
-            "a.b", self.seen, self._ask, lambda: self.stands, lambda places: self.ends, lambda error: None
-        )
+        watched = self.watched(lambda places: self.ends)
         hooks = Hooks([lambda *told: self.heard.append(told), self.metrics])
         self.watch = FaustWatch(watched, hooks=hooks, clock=self.clock, stall_seconds=STALL_SECONDS)
+
+    def watched(self, ends: Any) -> Watched:
+        return Watched(
+            "a.b",
+            self.seen,
+            ask=self._ask,
+            shared=lambda: self.shared,
+            stands=lambda: self.stands,
+            ends=ends,
+            stopped=lambda error: None,
+        )
 
     def _ask(self) -> None:
         if not self.deaf:
@@ -61,12 +71,14 @@ def test_what_has_read_all_there_is_may_stand() -> None:
     assert scene.alarms() == []
 
 
-@pytest.mark.parametrize("what", ["loop", "stage", "agent"])
+@pytest.mark.parametrize("what", ["loop", "group", "stage", "agent"])
 def test_what_stands_too_long_is_an_alarm(what: str) -> None:
     scene = Scene()
     assert scene.look(10) is None
     if what == "loop":
         scene.deaf = True
+    elif what == "group":
+        scene.shared = False
     elif what == "stage":
         scene.ends[INPUT] = 9
     else:
@@ -91,8 +103,7 @@ def test_a_broker_that_is_away_is_no_fault_of_the_application() -> None:
     def away(places: list[TopicPartition]) -> dict[TopicPartition, int]:
         raise Unreachable("away", code="HW-R001")
 
-    watched = Watched("a.b", scene.seen, scene._ask, lambda: scene.stands, away, lambda error: None)
-    scene.watch = FaustWatch(watched, hooks=Hooks(), clock=scene.clock, stall_seconds=STALL_SECONDS)
+    scene.watch = FaustWatch(scene.watched(away), hooks=Hooks(), clock=scene.clock, stall_seconds=STALL_SECONDS)
     assert scene.look(200) is None
 
 

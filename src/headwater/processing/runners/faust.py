@@ -23,6 +23,7 @@ from headwater.processing.runners.faust_intake import STALE, Intake
 from headwater.processing.runners.faust_watch import STALLED_EXIT, FaustWatch, Seen, Watched
 from headwater.processing.runners.faust_writing import PartitionCheckpoint, StageBroker
 from headwater.processing.runners.kafka import KafkaRunner
+from headwater.processing.state_rocksdb import make_folder
 from headwater.processing.steps import Plan, Stage
 from headwater.processing.surroundings import Surroundings
 from headwater.processing.task import topics_of
@@ -114,29 +115,35 @@ class FaustProducts:
 
         if app.conf.processing_guarantee == ProcessingGuarantee.EXACTLY_ONCE:
             raise exactly_once_refused(self._names)
+        make_folder(self._around.folder)  # in which Faust makes its own
         transport = Transport(app.conf.broker_consumer, app)
         transport.intake = self._intake
+        transport.booting = lambda: self._boot(app)
         app.transport = transport
         product = self
 
         class Stages(Service):  # type: ignore[misc]
             async def on_start(self) -> None:
-                product._start(app, asyncio.get_running_loop())
+                product._start()
 
             async def on_stop(self) -> None:
                 await asyncio.get_running_loop().run_in_executor(None, product._stop)
 
         app.service(Stages)
 
-    def _start(self, app: Any, loop: asyncio.AbstractEventLoop) -> None:
-        around = self._around
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="stages", daemon=True)
         self._thread.start()
+
+    def _boot(self, app: Any) -> None:
+        """In Faust's loop, before it has joined its group: what keeps it from joining is watched too."""
+        around, loop = self._around, asyncio.get_running_loop()
         self._seen.beat = around.clock.monotonic()
         watched = Watched(
             self._names,
             self._seen,
             ask=lambda: _asked(loop, self._pulse(app)),
+            shared=lambda: self._intake.shared,
             stands=self._intake.stands,
             ends=around.broker.stable_ends,
             stopped=self._stalled,

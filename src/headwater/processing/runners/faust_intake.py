@@ -25,6 +25,7 @@ class Intake:
         self.topics = frozenset(topics)
         self._sources: list[StageSource] = []
         self._assigned: tuple[TopicPartition, ...] = ()
+        self.shared = False  # whether the group has said who has what
         self._moved: set[TopicPartition] = set()  # Faust has moved its consumer by itself
         self._rewinding = False
         self._numbers: dict[TopicPartition, int] = {}
@@ -43,9 +44,16 @@ class Intake:
             if source in self._sources:
                 self._sources.remove(source)
 
-    def assigned(self, places: Iterable[TopicPartition]) -> None:
-        """The group has shared its partitions: these are ours, and no others. None while it shares them anew."""
+    def revoked(self) -> None:
+        """The group shares its partitions anew: until it has, none is ours."""
         with self.changed:
+            self.assigned(())
+            self.shared = False
+
+    def assigned(self, places: Iterable[TopicPartition]) -> None:
+        """The group has shared its partitions: these are ours, and no others."""
+        with self.changed:
+            self.shared = True
             self._assigned = tuple(place for place in places if place.topic in self.topics)
             self._moved = set(self._assigned)
             for source in self._sources:

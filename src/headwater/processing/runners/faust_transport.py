@@ -8,7 +8,7 @@ set to what their transactions have committed, whatever Faust has acknowledged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -22,14 +22,17 @@ FETCH_WAIT_MS = 100
 
 
 class Transport(driver.Transport):  # type: ignore[misc]  # Faust is not there when types are checked
-    """What an application takes its consumer from. `intake` is set before it starts."""
+    """What an application takes its consumer from. `intake` and `booting` are set before it starts; that is called in
+    its loop, before it joins its group.
+    """
 
     intake: Intake
+    booting: Callable[[], None]
 
-    @property
-    def Consumer(self) -> Any:  # noqa: N802  # Faust's name for it
-        """Makes the consumer."""
-        return lambda *args, **options: Consumer(self.intake, *args, **options)
+    def create_consumer(self, callback: Any, **options: Any) -> Any:
+        """The one consumer of the application."""
+        self.booting()
+        return Consumer(self.intake, self, callback=callback, loop=self.loop, **options)
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
@@ -44,7 +47,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """All of them: Faust shares eagerly."""
-        self.intake.assigned(())
+        self.intake.revoked()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:

@@ -1,8 +1,9 @@
 """A watch over a Faust application, from outside its loop: a silent stop raises an alarm and ends the process.
 
-Three things may stop without an error: the loop, held by something that never gives it back; a stage, of whose input
-nothing comes though there is more; and an agent of the user's own, whose oldest message is never acknowledged. None of
-them can be mended from within, since what would mend it may be what hangs.
+Four things may stop without an error: the loop, held by what never gives it back; the group, which Faust's client was
+seen to give up for good while the broker was not sure of itself; a stage, of whose input nothing comes though there is
+more; and an agent of the user's own, whose oldest message is never acknowledged. None of them can be mended from
+within, since what would mend it may be what hangs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from headwater.timeline.clock import Clock
 
 STALLED_EXIT = 75  # sysexits' "temporary failure": whoever started the process starts it again
 LOOK_SECONDS = 1.0
+NOWHERE = TopicPartition("", 0)
 
 
 @dataclass(slots=True)
@@ -33,13 +35,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """An application under watch. `ask` makes its loop write into `seen`; `stands` is how far its stages came, and
-    `ends` how far they could. `stopped` is called once, with the error that tells what stands.
+    """An application under watch. `ask` makes its loop write into `seen`; `shared` is whether its group has said who
+    has which partitions, `stands` how far its stages came, and `ends` how far they could. `stopped` is called once,
+    with the error that tells what stands.
     """
 
     product: str
     seen: Seen
     ask: Callable[[], None]
+    shared: Callable[[], bool]
     stands: Callable[[], Mapping[TopicPartition, int]]
     ends: Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
     stopped: Callable[[HeadwaterError], None]
@@ -71,7 +75,7 @@ class FaustWatch:
         now = self._clock.monotonic()
         silent = now - self._seen.beat
         if silent >= self._limit:
-            return self._stall("loop", TopicPartition("", 0), 0, silent)
+            return self._stall("loop", NOWHERE, 0, silent)
         stands = dict(self._watched.stands())
         try:
             ends = self._watched.ends(list(stands)) if stands else {}
@@ -83,6 +87,7 @@ class FaustWatch:
             self._hooks.announce("faust.lag", product=self._product, topic=topic, records=records)
         waiting = {(place, "stage"): stands[place] for place, lag in lags.items() if lag}
         waiting |= {(place, "agent"): offset for place, offset in self._seen.oldest.items()}
+        waiting |= {} if self._watched.shared() else {(NOWHERE, "group"): 0}
         before, self._since = self._since, {}
         for about, offset in waiting.items():
             at, since = before.get(about, (offset, now))
@@ -108,6 +113,7 @@ class FaustWatch:
         )
         said = {
             "loop": "Faust's loop does not answer: something in it never gives control back",
+            "group": "its group does not say who has which partitions",
             "stage": f"nothing comes of {where} though {lag} offsets wait",
             "agent": f"an agent of your own holds the oldest message of {where} and does not acknowledge it",
         }[what]
