@@ -18,6 +18,7 @@ REFERENCE = ROOT / "docs" / "reference"
 SUBJECTS = {
     "C": "Contracts",
     "D": "Plan and apply",
+    "I": "Tables of the lake",
     "K": "Command line",
     "L": "Local stack",
     "N": "Names",

@@ -72,6 +72,11 @@ HAPPENINGS = {
         "second: product, records, percent"
     ),
     "index.waiting": "a server's index cannot go on for now and tries again; nothing is lost: code, reason",
+    "lake.committed": "a table of the lake has more of its topic: table, records, files, unreadable, seconds",
+    "lake.waiting": "a writer of the lake cannot go on for now and tries again; nothing is lost: table, code, reason",
+    "lake.failed": (
+        "a writer of the lake ended, for a reason that waiting does not mend: table, code, reason, hint, others"
+    ),
     "producer.rebuilt": "the guarded producer took a new epoch: transactional_id, reason",
 }
 

@@ -87,6 +87,18 @@ def current_topic(product: ProductName, major: int) -> str:
     return f"{topic(product, major)}.current"
 
 
+def lake_table(product: ProductName, major: int) -> str:
+    """The table of a product's major in the lake, or of a further output of it, in the namespace of its domain.
+
+    >>> lake_table(ProductName("flights", "departures"), 1)
+    'flights.departures_v1'
+    >>> lake_table(ProductName("flights", "departures", "alerts"), 1)
+    'flights.departures__alerts_v1'
+    """
+    name = f"{product.product}__{product.output}" if product.output else product.product
+    return f"{product.domain}.{name}_v{major}"
+
+
 def quarantine_topic(product: ProductName, major: int) -> str:
     """Where what cannot be published or processed goes, whole; one for all outputs of a product."""
     return f"{topic(product.whole, major)}.quarantine"

@@ -142,6 +142,7 @@ def environment_of(settings: Settings, mesh_file: MeshFile) -> Environment:
         registry_url=_fill(environment.registry_url),
         databases=_filled(environment.databases),
         connect_url=_fill(environment.connect_url),
+        lake=_filled(environment.lake) or _lake_of(settings),
     )
 
 
@@ -160,7 +161,14 @@ def local_environment(settings: Settings, databases: tuple[str, ...], *, name: s
         },
         local_stack=True,
         connect_url=f"http://127.0.0.1:{ports.connect}",
+        lake=_lake_of(settings),
     )
+
+
+def _lake_of(settings: Settings) -> dict[str, str]:
+    """Tables in a folder, and SQLite to find them by."""
+    data = settings.data_folder
+    return {"type": "sql", "uri": f"sqlite:///{data / 'lake.db'}", "warehouse": f"file://{data / 'lake'}"}
 
 
 def _nearest_mesh(start: Path) -> Path:

@@ -34,7 +34,7 @@ def command(
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
     journal = Journal(settings.data_folder, mesh.file.name, settings.environment, clock=clock)
-    with journal.held(), reach(environment, sources_of(mesh), clock=clock) as parts:
+    with journal.held(), reach(environment, sources_of(mesh), clock=clock, mesh=mesh) as parts:
         if journal.interrupted is not None:
             console.err().print(journal.interrupted.sentence(), markup=False)
         only = [ProductName.parse(name) for name in products or ()]

@@ -100,7 +100,7 @@ def _apply(settings: Settings, mesh: Mesh, clock: Clock) -> None:
 
     journal = Journal(settings.data_folder, mesh.file.name, settings.environment, clock=clock)
     environment = environment_of(settings, mesh.file)
-    with journal.held(), reach(environment, sources_of(mesh), clock=clock) as parts:
+    with journal.held(), reach(environment, sources_of(mesh), clock=clock, mesh=mesh) as parts:
         apply(pending(mesh, parts, journal.applied), parts, journal)
 
 

@@ -39,6 +39,7 @@ COMMANDS = (
     "query",
     "serve",
     "token",
+    "lake",
 )
 EXIT_FAULT = 70
 _ROOM = "make room on that disk, then run the same command again"

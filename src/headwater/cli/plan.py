@@ -36,7 +36,7 @@ def command(
     settings, clock = load_settings(), SystemClock()
     mesh = load_mesh(settings.mesh_folder)
     journal = Journal(settings.data_folder, mesh.file.name, settings.environment, clock=clock)
-    with reach(environment_of(settings, mesh.file), sources_of(mesh), clock=clock) as parts:
+    with reach(environment_of(settings, mesh.file), sources_of(mesh), clock=clock, mesh=mesh) as parts:
         only = [ProductName.parse(name) for name in products or ()]
         found = pending(mesh, parts, journal.applied, only=only).difference
     if output == "json":

@@ -23,6 +23,9 @@ def command(
     wait: Annotated[float, typer.Option("--wait", min=0, max=3600, help="Wait so long to be settled, seconds.")] = 0.0,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Rows of a SELECT at most.")] = 10_000,
     seconds: Annotated[float, typer.Option("--seconds", min=1, max=3600, help="A SELECT is stopped then.")] = 60.0,
+    port: Annotated[
+        Literal["topic", "lake"], typer.Option("--port", help="Where to read: the topic, or the table in the lake.")
+    ] = "topic",
     output: Annotated[Literal["text", "json"], typer.Option("--output", help="How to print a record.")] = "text",
 ) -> None:
     """Say what is true in a product at a moment, as it was known at a moment; or what a SELECT finds in products.
@@ -39,10 +42,19 @@ def command(
 
     if any(sign.isspace() for sign in asked.strip()):
         query_sql.show(
-            asked, valid, recorded, key=key, history=history, limit=limit, seconds=seconds, wait=wait, output=output
+            asked,
+            valid,
+            recorded,
+            key=key,
+            history=history,
+            limit=limit,
+            seconds=seconds,
+            wait=wait,
+            port=port,
+            output=output,
         )
         return
-    with open_product(asked) as opened:
+    with open_product(asked, port=port) as opened:
         moment, asked_key = _moment(recorded), _key(opened.product, key or [])
 
         def ask() -> Table:
@@ -51,7 +63,7 @@ def command(
             return opened.as_of(valid=valid, recorded=moment, key=asked_key)
 
         answer = query_sql.until_settled(ask, wait)
-        convert = writer(opened.product.output.schema)
+        convert = writer(opened.schema)
         for row in answer.rows:
             console.record(convert(row), output)
     console.err().print(answer.firmness(), markup=False)

@@ -26,6 +26,7 @@ def show(
     limit: int,
     seconds: float,
     wait: float,
+    port: Literal["topic", "lake"],
     output: Literal["text", "json"],
 ) -> None:
     """Run it, print its rows, and say how firm they are."""
@@ -41,7 +42,7 @@ def show(
             hint="WHERE names keys; history('domain.product') is every record of a product",
         )
     bounds = Bounds(seconds=seconds, rows=limit)
-    found = until_settled(lambda: query(text, valid=valid, recorded=recorded, bounds=bounds), wait)
+    found = until_settled(lambda: query(text, valid=valid, recorded=recorded, bounds=bounds, port=port), wait)
     for row in plain_rows(found.rows):
         console.record(row, output)
     console.err().print(found.firmness(), markup=False)

@@ -21,6 +21,7 @@ class Environment:
     databases: Mapping[str, str] = field(default_factory=dict)
     local_stack: bool = False
     connect_url: str = ""  # Kafka Connect's, for sources of the Debezium lane
+    lake: Mapping[str, str] = field(default_factory=dict)  # PyIceberg's settings of the lake's catalogue
 
 
 # A slot lost on a Friday is mended on a Monday, with days to spare.

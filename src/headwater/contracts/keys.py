@@ -240,6 +240,14 @@ _ENVIRONMENT = Record(
             Text("an address", "https://connect.example.org", r"\S+", length_limit=2000),
             "Kafka Connect's REST interface, for outboxes of the Debezium lane.",
         ),
+        "lake": Key(
+            MapOf(
+                Text("a setting of PyIceberg", "warehouse", r"[a-z][a-z0-9_.-]*"),
+                Text("a value", "s3://lake/tables", length_limit=2000),
+            ),
+            "PyIceberg's settings of the lake's catalogue: type (sql or rest), uri, warehouse, and of its storage; "
+            "${VARIABLE} is filled in. Default: SQLite and files in the data folder.",
+        ),
     },
 )
 

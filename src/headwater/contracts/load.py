@@ -257,13 +257,14 @@ def _environment(name: str, values: dict[str, Any]) -> Environment:
         databases=values.get("databases", {}),
         local_stack="stack" in values,
         connect_url=values.get("connect", ""),
+        lake=values.get("lake", {}),
     )
 
 
 def _environment_complete(path: str, values: dict[str, Any], databases: tuple[str, ...], reading: Reading) -> None:
     place = reading.places[path]
     if "stack" in values:
-        for name in ("kafka", "registry", "databases", "connect"):
+        for name in ("kafka", "registry", "databases", "connect", "lake"):
             if name in values:
                 why, fix = "the addresses of `headwater up` are known", f"remove {name}, or stack"
                 at = f"{path}.{name}"

@@ -15,6 +15,7 @@ FILES: Final = MappingProxyType(
     {
         "C": "contracts.toml",
         "D": "deploy.toml",
+        "I": "lake.toml",
         "K": "commands.toml",
         "L": "local.toml",
         "N": "naming.toml",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headwater.outbox.source import source_steps
 from headwater.outbox.store import SourceAdmin
 from headwater.plan.desired import Desired
 from headwater.plan.resource import Source, Subject
+from headwater.ports.lake.table import Tables
 from headwater.ports.protocol import Broker
 from headwater.ports.record import TopicDescription
 from headwater.schemas.registry import RegisteredSchema, Registry
@@ -16,11 +17,21 @@ from headwater.schemas.registry import RegisteredSchema, Registry
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The running mesh, as far as `apply` may reach it. `sources` are by the source's name."""
+    """The running mesh, as far as `apply` may reach it. `sources` are by the source's name.
+
+    `lake` is there where a product has a table in it.
+    """
 
     broker: Broker
     registry: Registry
     sources: Mapping[str, SourceAdmin]
+    lake: Tables | None = None
+
+    @property
+    def tables(self) -> Tables:
+        """The lake's; asked for only where a product is in it."""
+        assert self.lake is not None, "the lake was not reached"
+        return self.lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +45,8 @@ class SubjectState:
 
 @dataclass(frozen=True, slots=True)
 class Actual:
-    """What is there of what is desired. `missing` are the steps that each outbox source still needs, as sentences.
+    """What is there of what is desired. `missing` are the steps that each outbox source still needs, as sentences,
+    `tableless` those of each table of the lake.
 
     `unwanted` are topics that were applied once, are still there, and that nothing asks for any more.
     """
@@ -43,6 +55,7 @@ class Actual:
     subjects: Mapping[str, SubjectState]
     missing: Mapping[str, tuple[str, ...]]
     unwanted: tuple[str, ...] = ()
+    tableless: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_actual(desired: Desired, parts: Parts, *, once: Collection[str] = ()) -> Actual:
@@ -63,7 +76,8 @@ def read_actual(desired: Desired, parts: Parts, *, once: Collection[str] = ()) -
         for resource in desired.resources
         if isinstance(resource, Source)
     }
-    return Actual(topics, subjects, missing, tuple(sorted(set(there) - set(wanted))))
+    tableless = {name: parts.tables.missing(product) for name, product in desired.tables.items()}
+    return Actual(topics, subjects, missing, tuple(sorted(set(there) - set(wanted))), tableless)
 
 
 def _subject(subject: Subject, registry: Registry, known: frozenset[str]) -> SubjectState:

@@ -12,7 +12,7 @@ from headwater.outbox.source import ensure_source
 from headwater.plan.actual import Parts, read_actual
 from headwater.plan.desired import Desired, desired
 from headwater.plan.journal import Journal
-from headwater.plan.resource import TOPIC, Source, Subject, Topic
+from headwater.plan.resource import TOPIC, Source, Subject, Table, Topic
 from headwater.plan.stages import Applied, Difference, Stage, difference
 from headwater.plan.state_forms import form_refusals
 from headwater.ports.record import TopicDescription
@@ -93,3 +93,5 @@ def _do(stage: Stage, wanted: Desired, parts: Parts) -> None:
             parts.registry.register(resource.name, resource.schema)
     elif isinstance(resource, Source):
         ensure_source(wanted.sources[resource.name], parts.sources[resource.name], parts.broker)
+    elif isinstance(resource, Table):
+        parts.tables.ensure(wanted.tables[resource.name])

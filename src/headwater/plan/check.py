@@ -22,7 +22,7 @@ from headwater.processing.examples import example_findings
 from headwater.processing.flow_file import JudgedFlow, judge_flow, unread
 from headwater.processing.runners.faust_eject import APP_FILE, check_app
 
-_LATER = ("lake", "sql")  # ports that contracts may name and nothing serves yet
+_LATER = ("sql",)  # ports that contracts may name and nothing serves yet
 _RANK = {"info": 0, "warning": 1, "error": 2}
 
 

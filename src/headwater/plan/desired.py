@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headwater import naming
 from headwater.contracts.load import PRODUCT_FILE
@@ -12,7 +12,7 @@ from headwater.naming import ProductName
 from headwater.outbox.debezium import CAPTURE_TOPIC_SETTINGS
 from headwater.outbox.source import OutboxSource, sources_of
 from headwater.outbox.validation import validation_of
-from headwater.plan.resource import Holds, Resource, Source, Subject, Topic
+from headwater.plan.resource import Holds, Resource, Source, Subject, Table, Topic
 from headwater.processing.steps import Plan, internal_topics
 from headwater.timeline.instant import Duration
 
@@ -28,6 +28,7 @@ class Desired:
 
     resources: tuple[Resource, ...]
     sources: Mapping[str, OutboxSource]
+    tables: Mapping[str, ResolvedProduct] = field(default_factory=dict)
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -43,11 +44,17 @@ class Desired:
 def desired(mesh: Mesh, plans: Mapping[ProductName, Plan], only: Collection[ProductName] = ()) -> Desired:
     """What must be there for the products of `only`, or for all; `plans` are those of the derived products."""
     resources: list[Resource] = []
+    tables: dict[str, ResolvedProduct] = {}
     for product in mesh.in_order():
         if not only or product.name in only:
             resources += [topic for one in product.each for topic in _topics(one)]
             resources += _internal(product, plans)
             resources += _subjects(product)
+            for one in product.each:
+                if "lake" in one.output.output.ports:
+                    table = _table(one)
+                    resources.append(table)
+                    tables[table.name] = one
     sources = {
         source.name: source
         for source in sources_of(mesh)
@@ -57,7 +64,7 @@ def desired(mesh: Mesh, plans: Mapping[ProductName, Plan], only: Collection[Prod
         if source.lane == "debezium":
             resources.append(_capture(source))
         resources.append(_source(source))
-    return Desired(tuple(resources), sources)
+    return Desired(tuple(resources), sources, tables)
 
 
 def _topics(product: ResolvedProduct) -> list[Topic]:
@@ -110,6 +117,11 @@ def _subjects(product: ResolvedProduct) -> list[Subject]:
         Subject(output.subject, output.schema, str(output.output.compatibility), str(product.name), _file(product))
         for output in product.outputs
     ]
+
+
+def _table(product: ResolvedProduct) -> Table:
+    name = naming.lake_table(product.name, product.major)
+    return Table(name, f"{product.output.schema.fingerprint:016x}", str(product.name.whole), _file(product))
 
 
 def _capture(source: OutboxSource) -> Topic:

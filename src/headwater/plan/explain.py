@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headwater.plan.resource import Source, Subject, Topic
+from headwater.plan.resource import Source, Subject, Table, Topic
 from headwater.plan.stages import Change, Difference, Stage
 
 PLAN_VERSION = 1
@@ -35,6 +35,8 @@ def sentence(stage: Stage) -> str:
         if stage.action == "level":
             return f"registry: set the level of {resource.name} to {resource.level}"
         return f"registry: register {resource.schema.name} under {resource.name}"
+    if isinstance(resource, Table):
+        return f"lake: prepare the table {resource.name}"
     return f"PostgreSQL: prepare the outbox {resource.table} in {resource.database}"
 
 
@@ -72,7 +74,7 @@ def stage_json(stage: Stage) -> dict[str, object]:
     resource = stage.resource
     return {
         "action": stage.action,
-        "kind": {Topic: "topic", Subject: "subject", Source: "outbox"}[type(resource)],
+        "kind": {Topic: "topic", Subject: "subject", Source: "outbox", Table: "table"}[type(resource)],
         "name": resource.name,
         "products": list(resource.products) if isinstance(resource, Source) else [resource.product],
         "reason": stage.reason,

@@ -7,19 +7,26 @@ from contextlib import ExitStack, contextmanager
 
 from headwater.contracts.environment import Environment
 from headwater.errors import CallerFault
+from headwater.mesh.products import Mesh
 from headwater.outbox.capture_admin import PostgresTableAdmin
 from headwater.outbox.source import OutboxSource
 from headwater.outbox.source_postgres import PostgresAdmin
 from headwater.outbox.store import SourceAdmin
 from headwater.plan.actual import Parts
 from headwater.ports.kafka import KafkaBroker
+from headwater.ports.lake.opening import open_lake
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.timeline.clock import Clock
 
 
 @contextmanager
-def reach(environment: Environment, sources: tuple[OutboxSource, ...], *, clock: Clock) -> Iterator[Parts]:
-    """The parts of an environment, closed at the end; raises `Unreachable` for one that does not answer."""
+def reach(
+    environment: Environment, sources: tuple[OutboxSource, ...], *, clock: Clock, mesh: Mesh | None = None
+) -> Iterator[Parts]:
+    """The parts of an environment, closed at the end; raises `Unreachable` for one that does not answer.
+
+    The lake is among them where a product of `mesh` is in it.
+    """
     with ExitStack() as closing:
         broker = KafkaBroker(environment.kafka, clock=clock)
         closing.callback(broker.close)
@@ -30,7 +37,10 @@ def reach(environment: Environment, sources: tuple[OutboxSource, ...], *, clock:
             admin = _admin(_address(environment, source), source)
             closing.callback(admin.close)
             admins[source.name] = admin
-        yield Parts(broker, registry, admins)
+        in_lake = mesh is not None and any(
+            "lake" in one.output.ports for product in mesh.products.values() for one in product.outputs
+        )
+        yield Parts(broker, registry, admins, open_lake(environment.lake) if in_lake else None)
 
 
 def _admin(address: str, source: OutboxSource) -> PostgresAdmin:

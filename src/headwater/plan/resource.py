@@ -77,4 +77,23 @@ class Source:
         return {"products": " ".join(self.products), "checks": self.checks}
 
 
-Resource = Topic | Subject | Source
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the lake; its columns follow from the schema that has this fingerprint."""
+
+    name: str
+    fingerprint: str
+    product: str
+    file: str
+
+    @property
+    def id(self) -> str:
+        """What the resource is called in journals and messages."""
+        return f"table {self.name}"
+
+    def applied(self) -> Mapping[str, str]:
+        """What is remembered of it once it is as it should be."""
+        return {"fingerprint": self.fingerprint}
+
+
+Resource = Topic | Subject | Source | Table

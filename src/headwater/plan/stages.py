@@ -13,7 +13,7 @@ from typing import Literal
 from headwater.errors import Finding
 from headwater.plan.actual import Actual, SubjectState
 from headwater.plan.desired import Desired
-from headwater.plan.resource import Resource, Source, Subject, Topic
+from headwater.plan.resource import Resource, Source, Subject, Table, Topic
 from headwater.ports.record import TopicDescription
 from headwater.schemas.evolution import Step, judge
 
@@ -140,6 +140,15 @@ class _Comparison:
             why = step.sentence(label)
             self.refusals.append(Finding("HW-D008", "error", subject.file, 0, 0, subject.id, message, why, fix))
 
+    def table(self, table: Table, missing: tuple[str, ...]) -> None:
+        if missing:
+            remembered = self.applied.get(table.id)
+            same = remembered is not None and dict(remembered) == dict(table.applied())
+            if same:
+                self._drift("HW-D018", table, "the table is not as it was applied", "; ".join(missing))
+            reason: Reason = "missing" if remembered is None else "drift" if same else "contract"
+            self.stages.append(Stage("prepare", table, reason, steps=missing))
+
     def source(self, source: Source, missing: tuple[str, ...]) -> None:
         if missing:
             remembered = self.applied.get(source.id)
@@ -172,6 +181,8 @@ def difference(desired: Desired, actual: Actual, applied: Applied) -> Difference
             comparison.topic(resource, actual.topics.get(resource.name))
         elif isinstance(resource, Subject):
             comparison.subject(resource, actual.subjects[resource.name])
+        elif isinstance(resource, Table):
+            comparison.table(resource, actual.tableless[resource.name])
         else:
             comparison.source(resource, actual.missing[resource.name])
         if len(comparison.stages) + len(comparison.refusals) > before:

@@ -76,6 +76,19 @@ def branch_writer(avro_type: AvroType) -> Converter:
     return _Writers().of(avro_type)
 
 
+def branch_reader(avro_type: AvroType) -> Converter:
+    """The way back from `branch_writer`; raises `Misfit` HW-S040 for JSON that is no value of the type."""
+    convert = _Readers().of(avro_type)
+
+    def read(value: Any) -> Any:
+        try:
+            return convert(value)
+        except Wrong as wrong:
+            raise Misfit("a value of a union does not fit", code="HW-S040", detail=wrong.what) from None
+
+    return read
+
+
 @lru_cache(maxsize=1024)
 def _encoder(schema: Schema) -> Callable[[Any], bytes]:
     return compile_encoder(schema.type, schema.name)

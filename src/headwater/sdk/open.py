@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 from headwater.errors import CallerFault
 from headwater.mesh.load import load_mesh
@@ -12,9 +13,11 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.ports.answers import Answer, Question, TopicAnswers
 from headwater.ports.feed import Feed, Feeds
 from headwater.ports.kafka import KafkaBroker
+from headwater.ports.lake.answers import LakeAnswers
 from headwater.ports.protocol import Broker
 from headwater.schemas.registry import Registry
 from headwater.schemas.registry_http import HttpRegistry
+from headwater.sdk.lake import lake_answers
 from headwater.sdk.table import Table, table_of
 from headwater.settings import environment_of, load_settings
 from headwater.timeline.instant import Instant
@@ -30,10 +33,19 @@ class OpenProduct:
     of the key fields, or the value itself where there is one key field.
     """
 
-    def __init__(self, product: ResolvedProduct, broker: Broker, registry: Registry, *, tick: int) -> None:
+    def __init__(
+        self,
+        product: ResolvedProduct,
+        broker: Broker,
+        registry: Registry,
+        *,
+        tick: int,
+        lake: LakeAnswers | None = None,
+    ) -> None:
         self.product = product
+        self.schema = product.output.schema if lake is None else lake.schema
         self._broker = broker
-        self._answers = TopicAnswers(broker, registry, product, tick=tick)
+        self._answers = lake or TopicAnswers(broker, registry, product, tick=tick)
         self._feeds = Feeds(broker, registry, product)
 
     def as_of(self, *, valid: Moment | None = None, recorded: Moment | None = None, key: Key | None = None) -> Table:
@@ -43,7 +55,7 @@ class OpenProduct:
         instants in microseconds. `answer.settled` says whether the same question has this answer for ever;
         `answer.to_arrow()`, `to_pandas()` and `to_polars()` give it as columns.
         """
-        answer = self._answers.as_of(Question(_instant(valid), _instant(recorded), self._key(key)))
+        answer = self._answers.as_of(Question(instant_of(valid), instant_of(recorded), self._key(key)))
         return self._table(answer)
 
     async def as_of_async(
@@ -54,7 +66,7 @@ class OpenProduct:
 
     def history(self, key: Key | None = None, *, recorded: Moment | None = None) -> Table:
         """Every record of a key, or of all, as it was published: what was said, and how it was corrected."""
-        return self._table(self._answers.history(Question(None, _instant(recorded), self._key(key))))
+        return self._table(self._answers.history(Question(None, instant_of(recorded), self._key(key))))
 
     async def history_async(self, key: Key | None = None, *, recorded: Moment | None = None) -> Table:
         """As `history`, beside an event loop."""
@@ -75,8 +87,8 @@ class OpenProduct:
         No record is missing between the two, and none is in both. Left out, the moment is the newest settled one.
         Raises `CallerFault` HW-R021 where it is not settled yet.
         """
-        answer, feed = self._feeds.bootstrap(_instant(recorded))
-        return self._table(answer), feed
+        answer, feed = self._feeds.bootstrap(instant_of(recorded))
+        return table_of(answer, self.product.output.schema), feed
 
     async def bootstrap_async(self, *, recorded: Moment | None = None) -> tuple[Table, Feed]:
         """As `bootstrap`, beside an event loop."""
@@ -93,7 +105,7 @@ class OpenProduct:
         self.close()
 
     def _table(self, answer: Answer) -> Table:
-        return table_of(answer, self.product.output.schema)
+        return table_of(answer, self.schema)
 
     def _key(self, key: Key | None) -> tuple[object, ...] | None:
         if key is None:
@@ -110,12 +122,15 @@ class OpenProduct:
         return tuple(values[name] for name in names)
 
 
-def open(name: str) -> OpenProduct:
+def open(name: str, *, port: Literal["topic", "lake"] = "topic") -> OpenProduct:
     """A product of the mesh of the settings (`HEADWATER_MESH`, else the nearest `mesh.yaml` upward), to be read.
 
         with headwater.open("airports.hourly_punctuality") as product:
             answer = product.as_of(valid="2013-01-05T14:00Z", recorded="2013-01-05T16:00Z", key="JFK")
             print(answer.rows, answer.settled)
+
+    With `port="lake"` answers and histories come from the product's table, up to where it has read the topic; feeds and
+    snapshots that go on as feeds come from the topic by every port.
 
     Raises `CallerFault` where the mesh has no such product, `Unreachable` where its broker or registry is away.
     """
@@ -124,10 +139,12 @@ def open(name: str) -> OpenProduct:
     product = mesh.product(name)
     environment = environment_of(settings, mesh.file)
     broker = KafkaBroker(environment.kafka)
-    return OpenProduct(product, broker, HttpRegistry(environment.registry_url), tick=mesh.file.tick)
+    lake = lake_answers(product, environment) if port == "lake" else None
+    return OpenProduct(product, broker, HttpRegistry(environment.registry_url), tick=mesh.file.tick, lake=lake)
 
 
-def _instant(moment: Moment | None) -> Instant | None:
+def instant_of(moment: Moment | None) -> Instant | None:
+    """A moment as it was given, as an instant."""
     if moment is None or isinstance(moment, Instant):
         return moment
     if isinstance(moment, datetime):

@@ -7,17 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pyarrow as pa
 
 from headwater.errors import CallerFault, Fault
 from headwater.mesh.load import load_mesh
-from headwater.ports.answers import Answer, firm
+from headwater.ports.answers import Answer, Question, firm
 from headwater.ports.kafka import KafkaBroker
 from headwater.schemas.arrow import arrow_table, plain_rows
 from headwater.schemas.avro import Schema
 from headwater.schemas.registry_http import HttpRegistry
-from headwater.sdk.open import Moment, OpenProduct
+from headwater.sdk.lake import Lazy, read_lake
+from headwater.sdk.open import Moment, OpenProduct, instant_of
 from headwater.sdk.sql_filters import key_of
 from headwater.sdk.sql_text import Asked, Query, read_query
 from headwater.sdk.table import SHOWN_ROWS, Frames, html_table
@@ -25,8 +27,8 @@ from headwater.settings import environment_of, load_settings
 from headwater.timeline.instant import Instant
 
 _CELL = "headwater.sdk.sql_cell"
-Read = Callable[[Asked], tuple[Answer, Schema | pa.Table]]
-"""What is known of a product: the answer with the schema of its rows, or with its rows as a table."""
+Read = Callable[[Asked], tuple[Answer, Schema | pa.Table] | Lazy]
+"""What is known of a product: the answer with the schema of its rows, or with its rows as a table; or files to scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,12 @@ class Result(Frames):
 
 
 def query(
-    text: str, *, valid: Moment | None = None, recorded: Moment | None = None, bounds: Bounds | None = None
+    text: str,
+    *,
+    valid: Moment | None = None,
+    recorded: Moment | None = None,
+    bounds: Bounds | None = None,
+    port: Literal["topic", "lake"] = "topic",
 ) -> Result:
     """What one SELECT finds in the products of the mesh of the settings, in DuckDB's dialect.
 
@@ -79,6 +86,7 @@ def query(
 
     A product's name is the product as of `valid` and `recorded`, which mean whenever and now where they are left out;
     `as_of('name', valid => …, recorded => …)` is it as of others, `history('name')` every record of it.
+    With `port="lake"` the query runs over the files of the products' tables, and reads what it needs of them.
     Raises `CallerFault` HW-K064 for what a query may not say, HW-K065 where it fails, HW-K066 where it takes too long.
     """
     settings = load_settings()
@@ -89,7 +97,10 @@ def query(
     broker = KafkaBroker(environment.kafka)
     registry = HttpRegistry(environment.registry_url)
 
-    def read(one: Asked) -> tuple[Answer, Schema]:
+    def read(one: Asked) -> tuple[Answer, Schema] | Lazy:
+        if port == "lake":
+            asked_at = Question(instant_of(one.valid or valid), instant_of(one.recorded or recorded))
+            return read_lake(products[one.product], environment, asked_at, history=one.history)
         product = OpenProduct(products[one.product], broker, registry, tick=mesh.file.tick)
         until, output = one.recorded if one.recorded is not None else recorded, product.product.output
         asked_key = key_of(output, one.equal)
@@ -107,11 +118,12 @@ def query(
 
 def run(asked: Query, read: Read, bounds: Bounds) -> Result:
     """Run a query over what `read` has for each product that it asks for."""
-    tables: dict[tuple[str, str], pa.Table] = {}
+    tables: dict[tuple[str, str], pa.Table | Lazy] = {}
     settled_to, settled = None, True
     for one in asked.asked:
-        answer, rows = read(one)
-        tables[one.table] = rows if isinstance(rows, pa.Table) else arrow_table(rows, answer.rows)
+        found = read(one)
+        answer = found if isinstance(found, Lazy) else found[0]
+        tables[one.table] = found if isinstance(found, Lazy) else _table(*found)
         settled = settled and answer.settled
         settled_to = answer.settled_to if settled_to is None else min(settled_to, answer.settled_to)
     assert settled_to is not None
@@ -119,10 +131,17 @@ def run(asked: Query, read: Read, bounds: Bounds) -> Result:
     return Result(rows.slice(0, bounds.rows), settled_to, settled, rows.num_rows > bounds.rows)
 
 
-def _run(text: str, tables: Mapping[tuple[str, str], pa.Table], bounds: Bounds) -> pa.Table:
-    streams = [(schema, table, _stream(rows)) for (schema, table), rows in tables.items()]
+def _table(answer: Answer, rows: Schema | pa.Table) -> pa.Table:
+    return rows if isinstance(rows, pa.Table) else arrow_table(rows, answer.rows)
+
+
+def _run(text: str, tables: Mapping[tuple[str, str], pa.Table | Lazy], bounds: Bounds) -> pa.Table:
+    streams = [(*place, _stream(rows)) for place, rows in tables.items() if not isinstance(rows, Lazy)]
+    lazy = {place: rows for place, rows in tables.items() if isinstance(rows, Lazy)}
     head = {
         "text": text,
+        "views": [(*place, one.sql) for place, one in lazy.items()],
+        "paths": sorted({path for one in lazy.values() for path in one.paths}),
         "tables": [(schema, table, len(stream)) for schema, table, stream in streams],
         "memory_megabytes": bounds.memory_megabytes,
         "seconds": bounds.seconds,

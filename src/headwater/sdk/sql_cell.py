@@ -1,8 +1,9 @@
 """The cell that a query runs in: a process of its own, with DuckDB, its tables, and nothing else.
 
-It reads its work from stdin, writes its answer to stdout, and ends. It cannot open files or sockets by SQL, its memory
-and time are bounded, and whoever started it kills it at the deadline: DuckDB was seen to ignore an interrupt for
-seconds. Started as `python -m headwater.sdk.sql_cell` by `headwater.sdk.query`.
+It reads its work from stdin, writes its answer to stdout, and ends. It cannot open sockets by SQL, nor files but those
+of the tables that it was given (`ports/lake`), which it can only read. Its memory and time are bounded, and whoever
+started it kills it at the deadline: DuckDB was seen to ignore an interrupt for seconds. Started as
+`python -m headwater.sdk.sql_cell` by `headwater.sdk.query`.
 """
 
 from __future__ import annotations
@@ -32,18 +33,23 @@ def serve(work: BinaryIO, answer: BinaryIO) -> None:
     asked = json.loads(work.readline())
     _bound(asked["memory_megabytes"], asked["seconds"])
     options = {
-        "enable_external_access": "false",
         "memory_limit": f"{asked['memory_megabytes']}MB",
         "temp_directory": "",  # nothing is spilled to files: what does not fit is refused
         "threads": "1",
     }
     try:
         with duckdb.connect(":memory:", config=options) as connection:
+            paths = ", ".join("'" + path.replace("'", "''") + "'" for path in asked["paths"])
+            connection.execute(f"SET allowed_paths = [{paths}]")
+            connection.execute("SET enable_external_access = false")
             for (schema, table), rows in _tables(work, asked["tables"]):
                 connection.register("given", rows)
                 connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
                 connection.execute(f'CREATE TABLE "{schema}"."{table}" AS SELECT * FROM given')
                 connection.unregister("given")
+            for schema, table, sql in asked["views"]:
+                connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+                connection.execute(f'CREATE VIEW "{schema}"."{table}" AS {sql}')
             for setting in _SETTINGS:
                 connection.execute(f"SET {setting}")
             found = connection.execute(asked["text"]).to_arrow_reader(10_000)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import urllib.parse
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.unit.ports.http.serving import HTTP, Site
 from tests.unit.ports.index.kept import MemoryStores
-from tests.unit.ports.test_answers import KEYS, PARTITIONS, World, level, order
+from tests.unit.ports.test_answers import KEYS, PARTITIONS, TICK, World, level, order
 
+from headwater.hooks import Hooks
 from headwater.ports.answers import Question
 from headwater.ports.index.answers import IndexAnswers
+from headwater.ports.lake.answers import LakeAnswers
+from headwater.ports.lake.catalog_iceberg import IcebergLake, open_catalog
+from headwater.ports.lake.writer import Around, LakeOptions, LakeWriter
 from headwater.schemas.arrow import plain
 from headwater.schemas.payload import writer
+from headwater.sdk.lake import read_source
 from headwater.sdk.query import Bounds, run
 from headwater.sdk.sql_text import read_query
 from headwater.sdk.table import Table
@@ -27,6 +36,7 @@ from headwater.testing.strategies import event_histories, fact_histories
 from headwater.timeline.instant import Instant
 
 Record = dict[str, Any]
+EVERY = 10  # of the lake's questions: each opens the table, its files and a database
 FEW = settings(max_examples=4, derandomize=True, deadline=None)
 EVENTS = event_histories({"n": st.integers(0, 9)}, key="k", length=30)
 FACTS = fact_histories({"count": st.integers(0, 9)}, key="p", keys=KEYS, length=20)
@@ -88,17 +98,15 @@ class Sql:
 
     def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
         text = " UNION ALL ".join(self._select(number, one) for number, one in enumerate(questions))
-        schema = self.world.product.output.schema
-
-        def read(one: Any) -> Any:
-            valid, recorded = (None if at is None else Instant.parse(at) for at in (one.valid, one.recorded))
-            question, answers = Question(valid, recorded), self.world.answers
-            return answers.history(question) if one.history else answers.as_of(question), schema
-
         found: list[list[Row]] = [[] for _ in questions]
-        for row in run(read_query(text), read, Bounds(seconds=60)).rows.to_pylist():
+        for row in run(read_query(text), self.read, Bounds(seconds=60)).rows.to_pylist():
             found[row.pop("question")].append(plain(row))
         return found
+
+    def read(self, one: Any) -> Any:
+        valid, recorded = (None if at is None else Instant.parse(at) for at in (one.valid, one.recorded))
+        question, answers = Question(valid, recorded), self.world.answers
+        return answers.history(question) if one.history else answers.as_of(question), self.world.product.output.schema
 
     def _select(self, number: int, one: Asked) -> str:
         names = self.world.product.output.output.key
@@ -166,13 +174,108 @@ class ColumnsOfIndex:
 PORTS: list[Callable[[World], Port]] = [Sdk, Columns, Sql, Http, HttpOfIndex, ColumnsOfIndex]
 
 
+class Lake:
+    """A table beside the topic, filled before each answer."""
+
+    def __init__(self, world: World) -> None:
+        self.world, name = world, tempfile.mkdtemp(prefix="lake")
+        weakref.finalize(self, shutil.rmtree, name)
+        self.lake = IcebergLake(open_catalog({"uri": f"sqlite:///{name}/c.db", "warehouse": f"file://{name}/t"}))
+        self.lake.ensure(world.product)
+
+    def fill(self) -> None:
+        around = Around(self.world.broker, self.world.registry, TICK, self.world.clock, Hooks())
+        table = self.lake.table(self.world.product)
+        LakeWriter(self.world.product, table, around, LakeOptions(until_end=True)).run(lambda: False)
+
+
+class Stored(Lake):
+    """`headwater.open(…, port="lake")`."""
+
+    def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
+        self.fill()
+        answers = LakeAnswers(self.world.product, self.lake.source(self.world.product))
+        convert = writer(answers.schema)
+        return [
+            [convert(row) for row in (answers.history if one.history else answers.as_of)(
+                Question(moment(one.valid), moment(one.recorded), one.key)).rows]
+            for one in questions
+        ]  # fmt: skip
+
+
+class Scanned(Sql, Lake):
+    """`headwater.query(…, port="lake")`: all questions in one SELECT over the table's files."""
+
+    def __init__(self, world: World) -> None:
+        Lake.__init__(self, world)
+
+    def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
+        self.fill()
+        return super().answers(questions)
+
+    def read(self, one: Any) -> Any:
+        valid, recorded = (None if at is None else Instant.parse(at) for at in (one.valid, one.recorded))
+        source = self.lake.source(self.world.product)
+        return read_source(self.world.product, source, Question(valid, recorded), history=one.history)
+
+
+class Raw(Lake):
+    """Without Headwater: the files in DuckDB, by the statements of docs/concepts/lake.md; facts whenever are left to
+    the others."""
+
+    def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
+        self.fill()
+        tasks = self.lake.table(self.world.product).load().scan().plan_files()
+        files = [task.file.file_path.removeprefix("file://") for task in tasks]
+        return [self._rows(one, files) for one in questions]
+
+    def _rows(self, one: Asked, files: list[str]) -> list[Row]:
+        names, shape = self.world.product.output.output.key, self.world.product.output.shape
+        if not files:
+            return []
+        fields = [field.name for field in self.world.product.output.schema.fields]
+        where = " AND ".join(
+            [f"recorded_at <= make_timestamptz({one.recorded})" if one.recorded is not None else "true"]
+            + [f"{name} = '{value}'" for name, value in zip(names, one.key or (), strict=False)]
+        )
+        rows = f"SELECT * FROM read_parquet({files}, union_by_name = true) WHERE {where}"
+        if one.history:
+            sql = rows
+        elif shape == "event":
+            sql = (
+                f"SELECT * FROM ({rows} QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1) "
+                "WHERE kind <> 'retract'"
+            )
+            sql += f" AND occurred_at <= make_timestamptz({one.valid})" if one.valid is not None else ""
+        elif one.valid is not None:
+            at = f"make_timestamptz({one.valid})"
+            sql = (
+                f"SELECT * FROM ({rows} AND valid_from <= {at} AND coalesce(valid_to > {at}, true) "
+                f"QUALIFY row_number() OVER (PARTITION BY {', '.join(names)} ORDER BY headwater_offset DESC) = 1) "
+                "WHERE kind <> 'retract'"
+            )
+        else:
+            answers = LakeAnswers(self.world.product, self.lake.source(self.world.product))
+            convert = writer(answers.schema)
+            return [convert(row) for row in answers.as_of(Question(None, moment(one.recorded), one.key)).rows]
+        connection = duckdb.connect()
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.execute(f"SELECT {', '.join(fields)} FROM ({sql})").to_arrow_table()
+        return [plain(row) for row in found.to_pylist()]
+
+
+LAKE: list[Callable[[World], Port]] = [Stored, Scanned, Raw]
+
+
 def ask(world: World, told: Told, questions: list[Asked], port: Port) -> None:
     convert = writer(world.product.output.schema)
     for one, rows in zip(questions, port.answers(questions), strict=True):
         assert in_order(rows) == in_order(map(convert, expected(told, one))), (type(port).__name__, one)
 
 
-def check(world: World, records: list[Record], shape: Any, seed: int, ports: Sequence[Callable[[World], Port]]) -> None:
+def check(
+    world: World, records: list[Record], shape: Any, seed: int, ports: Sequence[Callable[[World], Port]], every: int = 1
+) -> None:
     """What is written first is settled: what is asked of it then is asked again when all the rest is there."""
     key = world.product.output.output.key
     cut = seed % (len(records) + 1)
@@ -183,12 +286,12 @@ def check(world: World, records: list[Record], shape: Any, seed: int, ports: Seq
     made = [port(world) for port in ports]
     final = a_hundred(Told(first, key, shape), seed, until=settled or 0)
     for port in made:
-        ask(world, Told(first, key, shape), final, port)
+        ask(world, Told(first, key, shape), final[::every], port)
     world.write(*later)
     whole = Told(records, key, shape)
     again = [*final[:20], *a_hundred(whole, seed + 1)]
     for port in made:
-        ask(world, whole, again, port)
+        ask(world, whole, again[::every], port)
 
 
 @FEW
@@ -201,6 +304,20 @@ def test_of_events(history: list[Record], seed: int) -> None:
 @given(FACTS, st.integers(0, 1_000))
 def test_of_facts(history: list[Record], seed: int) -> None:
     check(World(stock_facts(partitions=PARTITIONS, ports=HTTP)), [level(one) for one in history], "fact", seed, PORTS)
+
+
+@pytest.mark.slow
+@FEW
+@given(EVENTS, st.integers(0, 1_000))
+def test_of_events_in_the_lake(history: list[Record], seed: int) -> None:
+    check(World(order_events(partitions=PARTITIONS)), [order(one) for one in history], "event", seed, LAKE, EVERY)
+
+
+@pytest.mark.slow
+@FEW
+@given(FACTS, st.integers(0, 1_000))
+def test_of_facts_in_the_lake(history: list[Record], seed: int) -> None:
+    check(World(stock_facts(partitions=PARTITIONS)), [level(one) for one in history], "fact", seed, LAKE, EVERY)
 
 
 @pytest.mark.parametrize("saboteur", [Forgetful, Generous])

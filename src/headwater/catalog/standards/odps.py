@@ -104,6 +104,8 @@ def _outputs(product: ResolvedProduct, contract: str, inputs: list[JsonObject]) 
             own = {"topic": output.topic, "subject": output.subject, **own}
         elif kind == "current":
             own = {"topic": naming.current_topic(product.name, product.major), **own}
+        elif kind == "lake":
+            own = {"table": naming.lake_table(product.name, product.major), **own}
         port["customProperties"] = _own(own)
         ports.append(port)
     return ports

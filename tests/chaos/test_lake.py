@@ -1,0 +1,59 @@
+"""L1 to L5 and L7, short: writers of the lake that are killed, frozen, deafened and overtaken; their saboteurs too."""
+
+from __future__ import annotations
+
+import pytest
+from tests.chaos import l1, l2, l3, l4, l5, l7
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
+SEED = 20130521
+
+
+def test_a_killed_writer_leaves_each_record_once() -> None:
+    result = l1.run(trials=4, seed=SEED)
+    assert result["passed"] and result["kills"] >= 3, result
+
+
+def test_a_frozen_writer_is_refused() -> None:
+    result = l2.run(trials=1, seed=SEED)
+    assert result["passed"], result
+
+
+def test_a_topic_made_anew_or_cut_is_refused() -> None:
+    result = l3.run(trials=2, seed=SEED)
+    assert result["passed"], result
+
+
+def test_maintenance_beside_a_writer_changes_nothing() -> None:
+    result = l4.run(trials=2, seed=SEED)
+    assert result["passed"], result
+
+
+def test_lost_answers_change_nothing() -> None:
+    result = l5.run(trials=2, seed=SEED)
+    assert result["passed"], result
+
+
+def test_what_is_personal_is_nowhere() -> None:
+    result = l7.run(trials=1, seed=SEED)
+    assert result["passed"], result
+    assert l7.run(trials=1, seed=SEED, saboteur="open")["against"] == ["nothing_personal"]
+
+
+def test_retries_of_the_library_are_found_out() -> None:
+    assert "duplicates" in l2.run(trials=1, seed=SEED, saboteur="unfenced")["against"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("program", "saboteur", "trials", "against"),
+    [
+        (l1, "careless", 8, "duplicates"),
+        (l3, "lying", 2, "loud"),
+        (l4, "topmost", 2, "duplicates"),
+        (l5, "repeating", 4, "duplicates"),
+    ],
+)
+def test_saboteurs_are_found_out(program: object, saboteur: str, trials: int, against: str) -> None:
+    result = program.run(trials=trials, seed=SEED, saboteur=saboteur)  # type: ignore[attr-defined]
+    assert against in result["against"], result
