@@ -36,7 +36,8 @@ from headwater.testing.strategies import event_histories, fact_histories
 from headwater.timeline.instant import Instant
 
 Record = dict[str, Any]
-EVERY = 10  # of the lake's questions: each opens the table, its files and a database
+EVERY = 20  # of the lake's questions: each opens the table, its files and a database
+LEAST = settings(max_examples=2, derandomize=True, deadline=None)
 FEW = settings(max_examples=4, derandomize=True, deadline=None)
 EVENTS = event_histories({"n": st.integers(0, 9)}, key="k", length=30)
 FACTS = fact_histories({"count": st.integers(0, 9)}, key="p", keys=KEYS, length=20)
@@ -174,14 +175,24 @@ class ColumnsOfIndex:
 PORTS: list[Callable[[World], Port]] = [Sdk, Columns, Sql, Http, HttpOfIndex, ColumnsOfIndex]
 
 
+LAKES: weakref.WeakKeyDictionary[World, IcebergLake] = weakref.WeakKeyDictionary()
+
+
+def lake_of(world: World) -> IcebergLake:
+    """The lake beside a world's topic, one for all ports that are asked."""
+    if world not in LAKES:
+        name = tempfile.mkdtemp(prefix="lake")
+        weakref.finalize(world, shutil.rmtree, name)
+        LAKES[world] = IcebergLake(open_catalog({"uri": f"sqlite:///{name}/c.db", "warehouse": f"file://{name}/t"}))
+        LAKES[world].ensure(world.product)
+    return LAKES[world]
+
+
 class Lake:
     """A table beside the topic, filled before each answer."""
 
     def __init__(self, world: World) -> None:
-        self.world, name = world, tempfile.mkdtemp(prefix="lake")
-        weakref.finalize(self, shutil.rmtree, name)
-        self.lake = IcebergLake(open_catalog({"uri": f"sqlite:///{name}/c.db", "warehouse": f"file://{name}/t"}))
-        self.lake.ensure(world.product)
+        self.world, self.lake = world, lake_of(world)
 
     def fill(self) -> None:
         around = Around(self.world.broker, self.world.registry, TICK, self.world.clock, Hooks())
@@ -307,14 +318,14 @@ def test_of_facts(history: list[Record], seed: int) -> None:
 
 
 @pytest.mark.slow
-@FEW
+@LEAST
 @given(EVENTS, st.integers(0, 1_000))
 def test_of_events_in_the_lake(history: list[Record], seed: int) -> None:
     check(World(order_events(partitions=PARTITIONS)), [order(one) for one in history], "event", seed, LAKE, EVERY)
 
 
 @pytest.mark.slow
-@FEW
+@LEAST
 @given(FACTS, st.integers(0, 1_000))
 def test_of_facts_in_the_lake(history: list[Record], seed: int) -> None:
     check(World(stock_facts(partitions=PARTITIONS)), [level(one) for one in history], "fact", seed, LAKE, EVERY)
