@@ -102,7 +102,7 @@ def test_each_record_of_the_topic_is_in_the_table_once_and_any_engine_reads_it(r
         assert died.returncode == -9
     road.run(*fill)
     road.run(*fill)  # nothing is new
-    table = load_catalog("any", type="sql", uri=f"sqlite:///{road.folder}/lake.db").load_table(f"{road.name}_v1")
+    table = load_catalog("headwater", type="sql", uri=f"sqlite:///{road.folder}/lake.db").load_table(f"{road.name}_v1")
     frame = pl.scan_iceberg(table).collect()
     assert frame.height == FLIGHTS * 2
     assert frame.select("headwater_topic_id", "headwater_partition", "headwater_offset").n_unique() == FLIGHTS * 2
