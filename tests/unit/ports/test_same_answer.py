@@ -262,8 +262,9 @@ class Raw(Lake):
             at = f"make_timestamptz({one.valid})"
             key = ", ".join(names)
             sql = (
-                f"SELECT * FROM ({rows} AND valid_from <= {at} AND coalesce(valid_to > {at}, true) QUALIFY row_number() "
-                f"OVER (PARTITION BY {key}, valid_from, valid_to ORDER BY revision DESC, headwater_offset) = 1) QUALIFY "
+                f"SELECT * FROM ({rows} AND valid_from <= {at} AND coalesce(valid_to > {at}, true) QUALIFY "
+                f"row_number() OVER (PARTITION BY {key}, valid_from, valid_to ORDER BY revision DESC, "
+                "headwater_offset) = 1) QUALIFY "
                 f"row_number() OVER (PARTITION BY {key} ORDER BY headwater_offset DESC) = 1 AND kind <> 'retract'"
             )
         else:
