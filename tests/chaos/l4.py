@@ -22,10 +22,12 @@ def run(*, trials: int = 2, seed: int = 1, saboteur: str = "") -> dict[str, Any]
     with lakes.shore() as folder:
         for trial in counted("L4", trials):
             process = lakes.start(Life(folder, seed, (trial + 1) * GROWTH, table=saboteur, batch=15))
+            before = lakes.lake(folder).table(PRODUCT).look().head
             while process.is_alive():
-                tended += lakes.tend(folder, strays=60_000_000).files_before
+                if lakes.lake(folder).table(PRODUCT).look().head != before:  # the writer has found its place
+                    tended += lakes.tend(folder, strays=60_000_000).files_before
                 time.sleep(chance.uniform(0.0, 0.1))
-            well = well and lakes.end(process) == 0
+            well = lakes.end(process) == 0 and well
             table = lakes.lake(folder).table(PRODUCT).load()
             with table.transaction() as transaction, transaction.update_snapshot().fast_append():
                 pass  # a snapshot of somebody else's, on top
