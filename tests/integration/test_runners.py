@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import uuid
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headwater.local.launch import start_stack
 from headwater.ports.kafka import KafkaBroker
 from headwater.schemas.registry_http import HttpRegistry
+from headwater.testing.conformance.runner_flink import FlinkOnTrial
 from headwater.testing.conformance.runner_memory import MemoryOnTrial
 from headwater.testing.conformance.runner_processes import ProcessOnTrial
 from headwater.testing.conformance.runner_trial import RunnerOnTrial, Trial
@@ -27,12 +28,12 @@ NAMED = os.environ.get("HEADWATER_RUNNER", "")
 SEEDS = (3, 5) if NAMED else (3,)
 
 
-def on_trial(name: str) -> RunnerOnTrial:
+def on_trial(name: str, stack: Stack) -> RunnerOnTrial:
     if name == "memory":
         return MemoryOnTrial()
     if name == "flink":
-        runner: RunnerOnTrial = importlib.import_module("headwater.testing.conformance.runner_flink").FlinkOnTrial()
-        return runner
+        start_stack(stack.local, extra=("flink",))
+        return FlinkOnTrial(gateway=stack.local.flink_url)
     return ProcessOnTrial(name)
 
 
@@ -45,4 +46,4 @@ def test_a_runner_makes_what_the_oracle_says(stack: Stack, tmp_path: Path, name:
     registry, nonce = HttpRegistry(stack.registry_url), f"q{uuid.uuid4().hex[:8]}"
     histories = drawn(cases, number)
     trial = Trial.made(tmp_path, broker, registry, cases, histories, nonce, stack.environment())
-    assert run_trial(on_trial(name), trial, number=number) == []
+    assert run_trial(on_trial(name, stack), trial, number=number) == []
