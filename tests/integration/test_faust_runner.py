@@ -246,12 +246,14 @@ def test_a_saboteur_that_never_returns_is_an_alarm_and_a_restart(product: Produc
     batches = random_batches(SEED + 3, batches=12, size=8)
     product.small.feed(batches[:6], last=False)
     said = f"the {what} stands still"
-    alone = product.start("faust", "--no-supervise", "--app", str(file), "--stall-seconds", "10")
-    assert alone.wait(90) == STALLED_EXIT, product.said()
-    assert product.said().count(said) == 1
-    process = product.start("faust", "--app", str(file), "--stall-seconds", "10")
+    options = ("--app", str(file), "--stall-seconds", "15")
+    alone = product.start("faust", "--no-supervise", *options)
+    assert alone.wait(120) == STALLED_EXIT, product.said()
+    assert "HW-P216" in product.said()
+    process = product.start("faust", *options)
     product.small.feed(batches[6:])
-    wait_until(lambda: product.said().count(said) >= 3, seconds=90)  # started again, and it stalls again
+    # Of more than one life. A machine that is starved of CPU may raise others of the alarms beside it.
+    wait_until(lambda: product.said().count("HW-P216") >= 3 and said in product.said(), seconds=240)
     assert process.poll() is None, product.said()
     process.terminate()
     process.wait(20)
