@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from headwater.errors import CallerFault
 from headwater.mesh.load import load_mesh
@@ -13,14 +13,15 @@ from headwater.mesh.products import ResolvedProduct
 from headwater.ports.answers import Answer, Question, TopicAnswers
 from headwater.ports.feed import Feed, Feeds
 from headwater.ports.kafka import KafkaBroker
-from headwater.ports.lake.answers import LakeAnswers
 from headwater.ports.protocol import Broker
 from headwater.schemas.registry import Registry
 from headwater.schemas.registry_http import HttpRegistry
-from headwater.sdk.lake import lake_answers
 from headwater.sdk.table import Table, table_of
 from headwater.settings import environment_of, load_settings
 from headwater.timeline.instant import Instant
+
+if TYPE_CHECKING:
+    from headwater.ports.lake.answers import LakeAnswers
 
 Moment = str | int | datetime | Instant
 Key = str | int | Mapping[str, object]
@@ -139,7 +140,11 @@ def open(name: str, *, port: Literal["topic", "lake"] = "topic") -> OpenProduct:
     product = mesh.product(name)
     environment = environment_of(settings, mesh.file)
     broker = KafkaBroker(environment.kafka)
-    lake = lake_answers(product, environment) if port == "lake" else None
+    lake = None
+    if port == "lake":
+        from headwater.sdk.lake import lake_answers  # and Arrow with it
+
+        lake = lake_answers(product, environment)
     return OpenProduct(product, broker, HttpRegistry(environment.registry_url), tick=mesh.file.tick, lake=lake)
 
 

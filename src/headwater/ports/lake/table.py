@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Protocol
 
 from headwater.mesh.products import ResolvedProduct
 from headwater.ports.lake.commit import Append, Committer, Landed, Look, Overtaken, Step
 from headwater.ports.lake.progress import Progress, Seen
 from headwater.ports.lake.refusals import overtaken, undecided
+
+if TYPE_CHECKING:  # plan and apply read this too, and wait for no columns
+    import pyarrow as pa
 
 TOPIC_ID, PARTITION, OFFSET = "headwater_topic_id", "headwater_partition", "headwater_offset"
 PLACE = (TOPIC_ID, PARTITION, OFFSET)  # the columns that say where a row comes from
