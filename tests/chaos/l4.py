@@ -28,6 +28,7 @@ def run(*, trials: int = 2, seed: int = 1, saboteur: str = "") -> dict[str, Any]
                     tended += lakes.tend(folder, strays=60_000_000).files_before
                 time.sleep(chance.uniform(0.0, 0.1))
             well = lakes.end(process) == 0 and well
+            tended += lakes.tend(folder, strays=60_000_000).files_before  # what a quick writer left
             table = lakes.lake(folder).table(PRODUCT).load()
             with table.transaction() as transaction, transaction.update_snapshot().fast_append():
                 pass  # a snapshot of somebody else's, on top
