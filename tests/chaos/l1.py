@@ -31,8 +31,8 @@ def run(*, trials: int = 4, seed: int = 1, saboteur: str = "") -> dict[str, Any]
                 time.sleep(chance.uniform(0.0, 0.6))
                 process.kill()
             killed += lakes.end(process) == -9
-        last = Life(folder, seed, trials * GROWTH, table="")
-        well = lakes.end(lakes.start(last)) == 0
+        last = Life(folder, seed, trials * GROWTH, batch=1_000)  # what the killed ones have left
+        well = lakes.end(lakes.start(last), 120.0) == 0
         counts = lakes.judge(folder, seed, trials * GROWTH)
         before, named = lakes.stored(folder), len(lakes.files(folder))
         lakes.tend(folder)
