@@ -11,9 +11,9 @@ import base64
 import binascii
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headwater.errors import CallerFault, Misfit
 from headwater.mesh.products import ResolvedProduct
@@ -26,6 +26,7 @@ from headwater.ports.reading import places_of, read_to_end
 from headwater.ports.record import Fetched, Message, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.schemas.registry import Registry
+from headwater.schemas.unsure import Unsure
 from headwater.timeline.bitemporal import Record
 from headwater.timeline.instant import Instant
 
@@ -77,7 +78,7 @@ class Feed:
             while self._waiting:
                 message = self._waiting.popleft()
                 self._offsets[message.partition] = message.offset + 1
-                record = self._read(message)
+                record = self._read(message.value)
                 if record is not None:
                     return record
             items = self._opened().poll(_AT_ONCE, wait)
@@ -97,23 +98,47 @@ class Feed:
         from headwater.ports.tables import tables
         from headwater.schemas.arrow import arrow_schema
 
+        found: list[pa.Table] = []
+        for values in self._values(limit, wait):
+            some, unread = tables(self._schema, self._records, values)
+            self.unreadable += unread
+            found.append(self._beyond(some))
+        schema = arrow_schema(self._view.schema(self._schema))
+        return pa.concat_tables([one.select(schema.names) for one in found]) if found else schema.empty_table()
+
+    def shown(self, limit: int, wait: float = 0.0) -> list[dict[str, Any]]:
+        """The same as rows of JSON."""
+        from headwater.ports.tables import table_of
+        from headwater.schemas.arrow import arrow_schema, plain_rows
+        from headwater.schemas.payload import writer
+
+        schema = self._view.schema(self._schema)
+        names, convert = arrow_schema(schema).names, writer(schema)
+        found: list[dict[str, Any]] = []
+        for values in self._values(limit, wait):
+            try:
+                some = table_of(self._schema, self._records.columns(values))
+            except Unsure:
+                records = [self._read(value) for value in values]
+                found += [convert(record) for record in records if record is not None]
+            else:
+                found += plain_rows(self._beyond(some).select(names))
+        return found
+
+    def _values(self, limit: int, wait: float) -> Iterator[Sequence[bytes | None]]:
+        """Values that come together, up to so many; the place moves on behind what is taken."""
         if self._view.keeps is not None:
             raise TypeError("which records a view keeps is asked record by record")
-        found: list[pa.Table] = []
-        left = limit
+        left, waits = limit, wait
         while left > 0 and not self._closed:
-            fetched = self._fetched(min(left, _COLUMNS_AT_ONCE), 0.0 if found else wait)
+            fetched = self._fetched(min(left, _COLUMNS_AT_ONCE), waits)
             if not fetched:
                 break
             for one in fetched:
-                some, unread = tables(self._schema, self._records, one.values)
-                self.unreadable += unread
                 self._offsets[one.partition] = one.offsets[-1] + 1
                 left -= len(one)
-                found.append(self._beyond(some))
-        shown = self._view.schema(self._schema)
-        names = arrow_schema(shown).names
-        return pa.concat_tables([one.select(names) for one in found]) if found else arrow_schema(shown).empty_table()
+                yield one.values
+            waits = 0.0
 
     def _fetched(self, limit: int, wait: float) -> list[Fetched]:
         """What `poll` has left over, then what comes."""
@@ -167,9 +192,9 @@ class Feed:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self, message: Message) -> Record | None:
+    def _read(self, value: bytes | None) -> Record | None:
         try:
-            record = self._records.read(message.value)
+            record = self._records.read(value)
         except Misfit:
             self.unreadable += 1
             return None

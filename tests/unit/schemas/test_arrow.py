@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from headwater.schemas.arrow import arrow_schema, arrow_table
+from headwater.errors import CallerFault
+from headwater.schemas.arrow import arrow_schema, arrow_table, plain, plain_rows
 from headwater.schemas.avro import Schema, parse
 from headwater.schemas.codec import RowCodec
 from headwater.schemas.payload import to_json
@@ -125,3 +126,34 @@ def test_a_column_says_whether_it_may_be_null() -> None:
 
 def test_no_records_are_a_table_with_all_columns() -> None:
     assert arrow_table(schema_of("long", "string"), []).to_pydict() == {"f0": [], "f1": []}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([0, 1, None, -62_135_596_800_000_000, 253_402_300_799_999_999], pa.timestamp("us", "UTC")),
+        pa.array([None, None], pa.timestamp("us", "UTC")),
+        pa.array([], pa.timestamp("us", "UTC")),
+        pa.array([1, None], pa.timestamp("us")),
+        pa.array([1, None], pa.timestamp("ms", "UTC")),
+        pa.array([1, None], pa.timestamp("us", "Europe/Berlin")),
+        pa.array([1, None], pa.date32()),
+        pa.array([b"a", None]),
+        pa.array([1.5, None]),
+        pa.array(["é", None]),
+        pa.array([[{"a": 1, "b": ["x"]}], None, []]),
+        pa.array([[{"at": 1}]], pa.list_(pa.struct([("at", pa.timestamp("us", "UTC"))]))),
+        pa.array([Decimal("1.50")]),
+        pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())),
+    ],
+)
+def test_rows_of_json_are_what_each_value_is_by_itself(column: pa.Array) -> None:
+    rows = plain_rows(pa.table({"x": column}))
+    assert rows == [{"x": plain(value)} for value in column.to_pylist()]
+
+
+@pytest.mark.parametrize("at", [-62_135_596_800_000_001, 253_402_300_800_000_000, (1 << 63) - 1])
+def test_an_instant_that_no_calendar_has_is_refused(at: int) -> None:
+    with pytest.raises(CallerFault) as refused:
+        plain_rows(pa.table({"x": pa.array([0, at], pa.timestamp("us", "UTC"))}))
+    assert refused.value.code == "HW-R043"

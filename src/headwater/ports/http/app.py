@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlencode
 
 import pyarrow as pa
@@ -22,8 +22,8 @@ from headwater.errors import CallerFault, HeadwaterError
 from headwater.ports.http.ask import AS_OF, FEED, HISTORY, SNAPSHOT, Ask, ask_of
 from headwater.ports.http.asking import only, parameters, said_by
 from headwater.ports.http.cursors import Cursors
-from headwater.ports.http.following import Following
-from headwater.ports.http.forms import COLUMNS, FORMS, as_json, form_of, records_as, table_as
+from headwater.ports.http.following import Following, Piece
+from headwater.ports.http.forms import COLUMNS, FORMS, as_json, form_of, records_as, rows_as, table_as
 from headwater.ports.http.limits import Gate, Limits
 from headwater.ports.http.openapi import describe, summary
 from headwater.ports.http.pages import Page, Pages
@@ -186,7 +186,7 @@ class HttpPort:
         place = {"after": piece.cursor, "limit": ask.limit, "wait": f"{ask.wait or 20:g}"}
         link = f"{path}?{urlencode(place | ({'format': ask.format} if ask.format else {}))}"
         about = {"product": str(served.product.name), "cursor": piece.cursor, "next": link}
-        body = await asyncio.to_thread(records_as, form, served.schema, piece.records, about)
+        body = await asyncio.to_thread(_piece_as, form, served, piece, about)
         headers = {
             "headwater-cursor": piece.cursor,
             "headwater-unreadable": str(piece.unreadable),
@@ -228,6 +228,12 @@ class HttpPort:
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
+
+
+def _piece_as(form: str, served: Served, piece: Piece, about: dict[str, Any]) -> bytes:
+    if piece.shown:
+        return rows_as(form, [field.name for field in served.schema.fields], piece.records, about)
+    return records_as(form, served.schema, piece.records, about)
 
 
 def _said(served: Served, ask: Ask, path: str, form: str, page: Page) -> tuple[Page, Response]:

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -37,11 +37,12 @@ _BEAT_SECONDS = 15.0  # of an event stream without events, so that proxies leave
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some records of a feed, and the cursor behind the last of them."""
+    """Some records of a feed, and the cursor behind the last of them; as JSON has them where they are `shown`."""
 
     records: list[Record] | pa.Table
     cursor: str
     unreadable: int
+    shown: bool
 
 
 class Following:
@@ -55,9 +56,10 @@ class Following:
     async def piece(self, served: Served, ask: Ask, *, columns: bool = False) -> Piece:
         """What follows `ask.after`, up to `ask.limit` records; waits up to `ask.wait` seconds for the first.
 
-        As a table where columns are wanted, and the reader may see every record.
+        As a table where columns are wanted, or as rows of JSON, if the reader may see every record: many in one step.
         """
-        take = _take_columns if columns and served.view.keeps is None else _take
+        many = served.view.keeps is None
+        take = _take if not many else _take_columns if columns else _take_shown
         feed = await _beside(lambda: self._open(served, ask.after))
         loop = asyncio.get_running_loop()
         until = loop.time() + ask.wait
@@ -71,7 +73,7 @@ class Following:
             feed.close()
             raise
         cursor = self._cursors.write("feed", served.topic, [feed.cursor])
-        piece = Piece(records, cursor, feed.unreadable)
+        piece = Piece(records, cursor, feed.unreadable, many and not columns)
         self._keep((served.topic, served.view, cursor), feed)
         return piece
 
@@ -139,6 +141,10 @@ def _take(feed: Feed, limit: int) -> list[Record]:
 
 def _take_columns(feed: Feed, limit: int) -> pa.Table:
     return feed.table(limit, 0.01)
+
+
+def _take_shown(feed: Feed, limit: int) -> list[Any]:
+    return feed.shown(limit, 0.01)
 
 
 def _take_each(feed: Feed, limit: int) -> list[tuple[Record, str]]:

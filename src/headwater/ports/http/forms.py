@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ FORMS = {
     "parquet": "application/vnd.apache.parquet",
 }
 COLUMNS = ("arrow", "parquet")
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
@@ -71,7 +72,7 @@ def records_as(form: str, schema: Schema, records: Sequence[Record] | pa.Table, 
     if form in COLUMNS:
         return table_as(form, arrow_table(schema, records), about)
     convert = writer(schema)
-    return _rows(form, [field.name for field in schema.fields], [convert(one) for one in records], about)
+    return rows_as(form, [field.name for field in schema.fields], [convert(one) for one in records], about)
 
 
 def table_as(form: str, table: pa.Table, about: dict[str, Any]) -> bytes:
@@ -85,12 +86,13 @@ def table_as(form: str, table: pa.Table, about: dict[str, Any]) -> bytes:
         sink = pa.BufferOutputStream()
         parquet.write_table(table, sink, compression="zstd")
         return bytes(sink.getvalue())
-    return _rows(form, table.column_names, plain_rows(table), about)
+    return rows_as(form, table.column_names, plain_rows(table), about)
 
 
-def _rows(form: str, names: Sequence[str], rows: list[dict[str, Any]], about: dict[str, Any]) -> bytes:
+def rows_as(form: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]], about: dict[str, Any]) -> bytes:
+    """Rows as JSON has them in a form; not in one of columns."""
     if form == "json":
-        return as_json({**about, "records": rows})
+        return as_json({**about, "records": list(rows)})
     if form == "ndjson":
         return b"".join(as_json(row) + b"\n" for row in rows)
     text = io.StringIO()
@@ -112,7 +114,7 @@ def _cell(value: Any) -> Any:
 def as_json(value: Any) -> bytes:
     """Compact JSON. It has no number for what is not finite: that is text, `"NaN"` or `"-inf"`."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _JSON.encode(value).encode()
     except ValueError:
         return as_json(_finite(value))
 
