@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,7 +99,7 @@ class Feed:
         from headwater.schemas.arrow import arrow_schema
 
         found: list[pa.Table] = []
-        for values in self._values(limit, wait):
+        for values in self._values(limit, wait, lambda: any(len(one) for one in found)):
             some, unread = tables(self._schema, self._records, values)
             self.unreadable += unread
             found.append(self._beyond(some))
@@ -115,22 +115,27 @@ class Feed:
         schema = self._view.schema(self._schema)
         names, convert = arrow_schema(schema).names, writer(schema)
         found: list[dict[str, Any]] = []
-        for values in self._values(limit, wait):
+        for values in self._values(limit, wait, lambda: bool(found)):
             try:
                 some = table_of(self._schema, self._records.columns(values))
             except Unsure:
                 records = [self._read(value) for value in values]
-                found += [convert(record) for record in records if record is not None]
+                found.extend(convert(record) for record in records if record is not None)
             else:
-                found += plain_rows(self._beyond(some).select(names))
+                found.extend(plain_rows(self._beyond(some).select(names)))
         return found
 
-    def _values(self, limit: int, wait: float) -> Iterator[Sequence[bytes | None]]:
-        """Values that come together, up to so many; the place moves on behind what is taken."""
+    def _values(self, limit: int, wait: float, found: Callable[[], bool]) -> Iterator[Sequence[bytes | None]]:
+        """Values that come together, up to so many, and on until something is `found` in them or none are left; the
+        place moves on behind what is taken."""
         if self._view.keeps is not None:
             raise TypeError("which records a view keeps is asked record by record")
         left, waits = limit, wait
-        while left > 0 and not self._closed:
+        while not self._closed:
+            if left <= 0:
+                if found():
+                    break
+                left = limit  # all that there was is known to the reader already
             fetched = self._fetched(min(left, _COLUMNS_AT_ONCE), waits)
             if not fetched:
                 break
@@ -146,7 +151,11 @@ class Feed:
             taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
             runs = groupby(taken, lambda message: message.partition)
             return [Fetched.of(list(run)) for _, run in runs]
-        return [item for item in self._opened().fetch(limit, wait) if isinstance(item, Fetched)]
+        while items := self._opened().fetch(limit, wait):
+            found = [item for item in items if isinstance(item, Fetched)]
+            if found:
+                return found
+        return []
 
     def _opened(self) -> Reader:
         if self._reader is None:

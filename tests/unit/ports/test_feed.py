@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.ports.test_answers import FIRST, PARTITIONS, World, order
 
 from headwater.errors import CallerFault
-from headwater.ports.feed import Feeds
+from headwater.ports.feed import Feeds, Place, encode_cursor
 from headwater.schemas.arrow import plain
 from headwater.schemas.payload import writer
 from headwater.testing.oracles import events_as_of
@@ -184,3 +184,15 @@ def test_the_same_beside_an_event_loop() -> None:
         return [[row["count"] for row in answer.rows], new, [row["count"] for row in now.rows], len(every.rows)]
 
     assert asyncio.run(read()) == [[1], [2], [2], 2]
+
+
+def test_a_piece_is_empty_only_where_nothing_is_left() -> None:
+    """Not where ends of partitions came first, nor where the first records are known to the reader already."""
+    world = World(order_events(partitions=PARTITIONS))
+    for number in range(4):
+        world.write({**FIRST, "event_id": f"e{number}", "recorded_at": 20 + number})
+    place = Place(dict.fromkeys(range(PARTITIONS), 0), Instant(22))
+    for columns in (True, False):
+        with feeds(world).tail(encode_cursor(world.product.output.topic, place)) as feed:
+            found = feed.table(1).to_pylist() if columns else feed.shown(1)
+            assert [record["event_id"] for record in found] == ["e3"]
