@@ -25,8 +25,7 @@ from headwater.processing.runners.faust_intake import Intake
 from headwater.processing.runners.faust_source import StageSource
 from headwater.processing.runners.faust_writing import PartitionCheckpoint, PartitionSinks, StageBroker
 from headwater.processing.stage_worker import StageWorker
-from headwater.processing.steps import Stage
-from headwater.processing.task import topics_of
+from headwater.processing.steps import Stage, topics_of
 from headwater.testing.broker_mesh import BrokerMesh, random_batches
 from headwater.testing.faust_memory import FaustInMemory
 from headwater.timeline.clock import ManualClock

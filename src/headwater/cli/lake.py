@@ -99,7 +99,6 @@ def maintain(
     """
     from headwater.cli import console
     from headwater.mesh.load import load_mesh
-    from headwater.ports.lake.maintain_iceberg import Kept, Maintenance
     from headwater.ports.lake.opening import open_lake
     from headwater.settings import environment_of, load_settings
     from headwater.timeline.clock import SystemClock
@@ -108,6 +107,8 @@ def maintain(
     settings, clock = load_settings(), SystemClock()
     mesh = load_mesh(settings.mesh_folder)
     lake = open_lake(environment_of(settings, mesh.file).lake)
+    from headwater.ports.lake.maintain_iceberg import Kept, Maintenance  # once it is known that PyIceberg is there
+
     for product in _chosen(mesh, products or []):
         kept = Kept(Duration.parse(snapshots), product.output.output.retention, Duration.parse(strays))
         table = lake.table(product)

@@ -25,9 +25,9 @@ from headwater.processing.standby import Standby
 from headwater.processing.state import MemoryStore
 from headwater.processing.state_form import judge_form, require_form
 from headwater.processing.state_rocksdb import RocksStates, RocksStore
-from headwater.processing.steps import FORM_KEY, Plan, Stage
+from headwater.processing.steps import FORM_KEY, Plan, Stage, topics_of
 from headwater.processing.surroundings import Account, Surroundings
-from headwater.processing.task import StagePartition, Work, topics_of
+from headwater.processing.task import StagePartition, Work
 from headwater.processing.warming import Warming
 
 POLL_MESSAGES = 10_000

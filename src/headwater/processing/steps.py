@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from headwater import naming
 from headwater.naming import ProductName
 from headwater.ports.record import TopicDescription
 
@@ -87,6 +88,22 @@ class Plan:
     major: int
     stages: tuple[Stage, ...]
     runners: tuple[Runner, ...]
+
+
+def progress_of(stage_input: StageInput) -> str:
+    """The progress topic beside a product input.
+
+    >>> progress_of(StageInput("a.b.v1", "changes", 1, (), ProductName("a", "b"), 1, None))
+    'a.b.v1.progress'
+    """
+    assert stage_input.product is not None
+    return naming.progress_topic(stage_input.product, stage_input.major)
+
+
+def topics_of(stage: Stage) -> list[str]:
+    """Every topic that a stage reads: its inputs, and the progress topics beside those that are products."""
+    topics = [stage_input.topic for stage_input in stage.inputs]
+    return topics + [progress_of(stage_input) for stage_input in stage.inputs if stage_input.product is not None]
 
 
 def internal_topics(plan: Plan) -> list[TopicDescription]:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from headwater import naming
 from headwater.errors import Misfit
 from headwater.ports.progress import decode_mark
 from headwater.ports.record import TRACEPARENT, EndOfPartition, Fetched, Message, TopicPartition
@@ -23,7 +22,7 @@ from headwater.processing.engine import Commit, Task
 from headwater.processing.records import Letter
 from headwater.processing.replay import Written
 from headwater.processing.state_rocksdb import Position, RocksStore
-from headwater.processing.steps import FORM_KEY, Stage, StageInput
+from headwater.processing.steps import FORM_KEY, Stage, progress_of
 from headwater.schemas.unsure import Unsure
 
 
@@ -55,22 +54,6 @@ class _Marks:
         while self.pending and self.pending[0][0] <= self.position:
             _, through, self.given_at = self.pending.pop(0)
         return through
-
-
-def progress_of(stage_input: StageInput) -> str:
-    """The progress topic beside a product input.
-
-    >>> progress_of(StageInput("a.b.v1", "changes", 1, (), naming.ProductName("a", "b"), 1, None))
-    'a.b.v1.progress'
-    """
-    assert stage_input.product is not None
-    return naming.progress_topic(stage_input.product, stage_input.major)
-
-
-def topics_of(stage: Stage) -> list[str]:
-    """Every topic that a stage reads: its inputs, and the progress topics beside those that are products."""
-    topics = [stage_input.topic for stage_input in stage.inputs]
-    return topics + [progress_of(stage_input) for stage_input in stage.inputs if stage_input.product is not None]
 
 
 class StagePartition:

@@ -11,7 +11,7 @@ from headwater.naming import ProductName
 from headwater.plan.check import check
 from headwater.processing.flow_file import load_plan
 from headwater.processing.runners.faust_eject import APP_FILE, app_text, check_app
-from headwater.processing.task import topics_of
+from headwater.processing.steps import topics_of
 from headwater.testing.small_mesh import write, write_small_mesh
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -24,9 +24,8 @@ from headwater.processing.runners.faust_watch import STALLED_EXIT, FaustWatch, S
 from headwater.processing.runners.faust_writing import PartitionCheckpoint, StageBroker
 from headwater.processing.runners.kafka import KafkaRunner
 from headwater.processing.state_rocksdb import make_folder
-from headwater.processing.steps import Plan, Stage
+from headwater.processing.steps import Plan, Stage, topics_of
 from headwater.processing.surroundings import Surroundings
-from headwater.processing.task import topics_of
 
 TAKE_MESSAGES = 1_000
 TAKE_SECONDS = 0.1

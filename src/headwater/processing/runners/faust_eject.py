@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 
 from headwater.errors import Finding
-from headwater.processing.steps import Plan
-from headwater.processing.task import topics_of
+from headwater.processing.steps import Plan, topics_of
 
 APP_FILE = "faust_app.py"
 

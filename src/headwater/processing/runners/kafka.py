@@ -18,9 +18,8 @@ from headwater.processing.controls import Controls
 from headwater.processing.flow_file import load_plan
 from headwater.processing.reports import Reports
 from headwater.processing.stage_worker import StageWorker
-from headwater.processing.steps import Plan, Stage
+from headwater.processing.steps import Plan, Stage, topics_of
 from headwater.processing.surroundings import Account, Surroundings
-from headwater.processing.task import topics_of
 
 WAIT_SECONDS = 0.05
 LISTEN_SECONDS = 0.2  # how soon a command is heard
