@@ -88,7 +88,7 @@ def test_flink_says_of_the_flights_what_the_recomputation_says(running: Mesh, st
         assert reach is not None
         done = run.run(reach, tmp_path, gateway=stack.local.flink_url)
         made = log(running.broker, twin.output.topic)
-        assert done is not None and done.records == len(made) > 1_000
+        assert done is not None and done.records == len(made) > 400
         assert made == log(running.broker, mesh.product(name).output.topic)
         found, expected = verify.COMPARISONS[name](verify.newest(running.broker, twin), ROWS, SEED_DEFAULT)
         assert len(expected) > 100
