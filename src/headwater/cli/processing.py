@@ -103,7 +103,8 @@ def reset(
     if not yes:
         typer.confirm(f"forget the state of {product} and make it anew from its inputs?", abort=True)
     made = forget(plan, broker, clock=SystemClock())
-    console.out(f"forgot the state of {product}: {len(made)} internal topics made anew; headwater run rebuilds it")
+    what = f"the state of {product}: {len(made)} internal topics made anew" if made else f"how far {product} is"
+    console.out(f"forgot {what}; headwater run makes it anew, held against what is published")
 
 
 @app.command()

@@ -14,7 +14,6 @@ from headwater.local.stack import Phases, quiet
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.protocol import Broker
-from headwater.processing.alone import require_alone, require_none_on_faust
 from headwater.processing.flow_file import load_flow
 from headwater.processing.reset import reset
 from headwater.processing.runners.flink import compile_sql
@@ -76,11 +75,7 @@ class FlinkRun:
         HW-P172 or HW-P213 while another runner is at work.
         """
         (plan,) = derived_plans(self._mesh, [str(self.product.name)])
-        if plan.stages[-1].changelog:
-            reset(plan, self._broker, clock=clock)
-        else:
-            require_alone([plan], self._broker, clock)
-            require_none_on_faust([plan], self._broker, clock)
+        reset(plan, self._broker, clock=clock)
         fence(self._graph, self._broker)
 
     def run(

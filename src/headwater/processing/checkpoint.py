@@ -62,8 +62,9 @@ class Checkpoint:
         ends = sink.flush()
         reached("stage.after_outputs")
         self._marks(works, ends)
-        offsets = {place: offset for work in works for place, offset in work.offsets.items()}
-        self.send_offsets(offsets, source)
+        offsets = {place: offset for work in works if self._may_pass(work) for place, offset in work.offsets.items()}
+        if offsets:
+            self.send_offsets(offsets, source)
         reached("stage.after_offsets")
         reached("stage.before_commit")
         self._in_time()  # the broker aborts it at its next look, some seconds on: readers need not wait for that
@@ -77,6 +78,10 @@ class Checkpoint:
             reached("stage.in_store")
         reached("stage.after_store")
         return written
+
+    def _may_pass(self, work: Work) -> bool:
+        """Whether progress may be kept: of a stage without state not while its log still says what it makes."""
+        return bool(self._targets.stage.changelog) or not any(output.silent for output in work.owner.outputs)
 
     def send_offsets(self, offsets: Mapping[TopicPartition, int], source: GroupSource) -> None:
         """Progress is part of the transaction."""
@@ -102,7 +107,7 @@ class Checkpoint:
                 headers=message.headers,
             )
         for writer, output in zip(self._targets.writers, outputs, strict=True):
-            if output.replay is not None:
+            if output.replay is not None and stage.changelog:
                 commit.changes.append((said_key(writer.output), output.replay.said))
         if commit.changes:
             timestamp = max(0, commit.through or 0) // 1_000

@@ -18,7 +18,7 @@ from headwater.processing.checkpoint import Targets
 from headwater.processing.engine import new_task
 from headwater.processing.handed_over import HandedOver
 from headwater.processing.holding import Holding
-from headwater.processing.made_anew import replay_of
+from headwater.processing.made_anew import replay_of, replay_without_state
 from headwater.processing.restoring import Restore
 from headwater.processing.showing import Partitions, Showing
 from headwater.processing.standby import Standby
@@ -39,10 +39,14 @@ REST_MICROSECONDS_MAX = 200_000
 
 @dataclass(slots=True)
 class _Awaiting:
-    """A partition whose state is on its way: from where it is read, where it writes, and what came all the same."""
+    """A partition whose state is on its way: from where it is read, where it writes, and what came all the same.
+
+    `begins`: the group has committed nothing of one of its inputs, so that this is read from where it begins.
+    """
 
     offsets: Mapping[TopicPartition, int]
     output_ends: tuple[int, ...]
+    begins: bool
     early: list[Fetched | EndOfPartition] = field(default_factory=list)
 
 
@@ -202,11 +206,12 @@ class Incarnation:
         unknown = [place for place in partitions if place not in committed]
         offsets = {**committed, **_unknown(stage, broker, stores, unknown)}
         self._stands.update(offsets)
-        ends = self._output_ends(numbers)
+        ends, inputs = self._output_ends(numbers), {stage_input.topic for stage_input in stage.inputs}
         self._source.pause([place for place in partitions if self._standing or place.partition in behind])
         for number in numbers:
             read_from = {place: offset for place, offset in offsets.items() if place.partition == number}
-            awaiting = _Awaiting(read_from, tuple(end.get(number, 0) for end in ends))
+            begins = any(place.partition == number and place.topic in inputs for place in unknown)
+            awaiting = _Awaiting(read_from, tuple(end.get(number, 0) for end in ends), begins)
             if number in behind:
                 self._awaiting[number] = awaiting
             else:
@@ -366,7 +371,11 @@ class Incarnation:
         )
         for writer, output, end in zip(self._targets.writers, owner.outputs, awaiting.output_ends, strict=True):
             place = TopicPartition(writer.topic, number)
-            output.end, output.replay = end, replay_of(self._around.broker, stage, writer.output, place, store, end)
+            output.end = end
+            if store is not None:
+                output.replay = replay_of(self._around.broker, stage, writer.output, place, store, end)
+            elif awaiting.begins:
+                output.replay = replay_without_state(self._around.broker, stage, place, end)
         if store is not None and (position := store.position) is not None:
             owner.stands_at(position)
             self._checkpoint.stands_at(number, position.changelog)

@@ -18,16 +18,10 @@ LOOK_MICROSECONDS = 500_000
 def reset(plan: Plan, broker: Broker, *, clock: Clock) -> Sequence[str]:
     """Delete the offsets of its stages' groups, and make its changelogs and rekey topics anew; the topics' names.
 
-    Raises `CallerFault` HW-P172 or HW-P213 while a runner processes the product, HW-P173 where
-    its inputs or its own log no longer begin at their first record, HW-P174 where it keeps no state. Cut off anywhere,
-    it is called again: a runner does not start while a topic is missing.
+    One that only maps and filters has offsets alone to forget. Raises `CallerFault` HW-P172 or HW-P213 while a runner
+    processes the product, HW-P173 where its inputs or its own log no longer begin at their first record. Cut off
+    anywhere, it is called again: a runner does not start while a topic is missing.
     """
-    if not plan.stages[-1].changelog:
-        raise CallerFault(
-            f"{plan.product} keeps no state: there is nothing to reset",
-            code="HW-P174",
-            hint="a changed flow of this kind goes on from where the last one stood",
-        )
     inputs = [(one.topic, stage.partitions) for stage in plan.stages for one in stage.inputs if one.product is not None]
     outputs = [(output.topic, output.partitions) for output in plan.stages[-1].outputs]
     require_whole([*inputs, *outputs], broker)
