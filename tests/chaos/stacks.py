@@ -19,7 +19,7 @@ from headwater.local.ports import free_base
 from headwater.local.stack import LocalStack
 from headwater.settings import LocalPorts
 
-PORT_BASE_FIRST = 39890
+PORT_BASE_FIRST = 19890  # below those that a kernel gives to connections
 ANSWERS_SECONDS = 60.0
 
 

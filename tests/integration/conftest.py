@@ -1,13 +1,13 @@
 """The real stack for integration tests: one Kafka, PostgreSQL and registry per test run, by the project's own launcher.
 
-The fixture `stack` starts them in a temporary folder on the first free block of ports from 39090 on, and stops them at
+The fixture `stack` starts them in a temporary folder on the first free block of ports from 19090 on, and stops them at
 the end, also after failures. It fails, and never skips, where the stack does not start: green must not come from
 looking away.
 
 To start once and run tests many times, keep a stack and name it in `HEADWATER_TEST_STACK`:
 
-    HEADWATER_DATA=/var/tmp/mine HEADWATER_PORT_BASE=39490 headwater up
-    echo '{"data_folder": "/var/tmp/mine", "port_base": 39490}' > /var/tmp/mine.json
+    HEADWATER_DATA=/var/tmp/mine HEADWATER_PORT_BASE=19490 headwater up
+    echo '{"data_folder": "/var/tmp/mine", "port_base": 19490}' > /var/tmp/mine.json
     HEADWATER_TEST_STACK=/var/tmp/mine.json pytest tests/integration
 
 It is then not stopped here, and what earlier runs left in it is still there: tests must use names of their own
@@ -37,7 +37,7 @@ from headwater.local.processes import log_tail, recorded
 from headwater.local.stack import LocalStack
 from headwater.settings import LocalPorts
 
-PORT_BASE_FIRST = 39090
+PORT_BASE_FIRST = 19090  # below those that a kernel gives to connections: parts that start later find theirs free
 SOURCES = Path(__file__).parents[2] / "src"
 
 

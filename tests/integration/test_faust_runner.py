@@ -214,7 +214,7 @@ def test_agents_timers_and_views_of_ones_own_run_beside_the_product(product: Pro
         "from collections import Counter\nfrom typing import Any\n" + written[written.index("import faust") :] + own
     )
     batches = random_batches(SEED + 2, batches=10, size=8)
-    port = free_base(40_090)
+    port = free_base(24_090)
     process = product.start("faust", "--no-supervise", "--app", str(file), "--web-port", str(port))
     product.small.feed(batches)
     product.wait_for(batches[-1], last=True)

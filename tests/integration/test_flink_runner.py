@@ -190,7 +190,7 @@ def test_a_record_that_no_job_can_take_ends_it_and_nothing_is_said(made: Made, s
 
 
 def test_a_gateway_that_is_away_is_said(tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{free_base(45_000)}"
+    url = f"http://127.0.0.1:{free_base(25_000)}"
     with pytest.raises(Unreachable) as away:
         run_there(url, ["SELECT 1"], {}, record=tmp_path / "session")
     assert away.value.code == "HW-P250"

@@ -110,7 +110,7 @@ def test_a_jar_that_the_first_mirror_lacks_comes_from_the_second(serve, tmp_path
 
 
 def test_a_mirror_that_is_away_is_one_message_with_the_setting(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HEADWATER_MAVEN", f"http://127.0.0.1:{free_base(42090)}")
+    monkeypatch.setenv("HEADWATER_MAVEN", f"http://127.0.0.1:{free_base(22090)}")
     with pytest.raises(Unreachable) as caught:
         fetch([JAR], tmp_path)
     assert caught.value.code == "HW-L021"

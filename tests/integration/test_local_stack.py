@@ -77,7 +77,7 @@ class Machine:
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("closed")
     folder.chmod(0o700)
-    machine = Machine(folder, free_base(40090))
+    machine = Machine(folder, free_base(20090))
     yield machine
     stop_stack(machine.local)
 
@@ -145,7 +145,7 @@ def test_a_half_started_stack_is_completed(machine: Machine) -> None:
 
 def test_another_block_of_ports_is_refused_while_the_stack_runs(machine: Machine) -> None:
     machine.up()
-    refused = machine.run("up", HEADWATER_PORT_BASE=str(free_base(41090)))
+    refused = machine.run("up", HEADWATER_PORT_BASE=str(free_base(21090)))
     assert refused.returncode == 2
     assert f"HEADWATER_PORT_BASE={machine.local.ports.base}" in refused.stderr
 
@@ -190,7 +190,7 @@ def test_down_stops_what_runs_beside_the_stack_and_nothing_else(machine: Machine
     stranger = subprocess.Popen(sleeper)
     try:
         assert machine.parts()["relay"]["state"] == "running"
-        done = machine.run("down", HEADWATER_PORT_BASE=str(free_base(41090)))
+        done = machine.run("down", HEADWATER_PORT_BASE=str(free_base(21090)))
         assert done.stdout.startswith("stopped: relay, ")
         assert done.stdout.strip().endswith("kafka")
         assert not relay.alive

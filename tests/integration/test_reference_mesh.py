@@ -237,7 +237,7 @@ def test_a_snapshot_and_its_tail_are_the_whole_history_of_a_product_that_lives(s
 @pytest.mark.slow
 def test_over_http_the_answers_are_those_of_the_command(stack, running):
     """Another process serves, another client asks: pages, SQL, and a snapshot with the feed behind it."""
-    name, port = "airports.hourly_punctuality", free_base(43_090)
+    name, port = "airports.hourly_punctuality", free_base(23_090)
     base = f"http://127.0.0.1:{port}"
     server = serving(running, port)
 

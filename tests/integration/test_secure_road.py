@@ -46,7 +46,7 @@ from headwater.timeline.clock import SystemClock
 
 pytestmark = pytest.mark.slow
 
-PORT_BASE_FIRST = 38690
+PORT_BASE_FIRST = 18690
 DATABASE = "operations"
 TABLE = "public.outbox"
 SOURCE = naming.source(DATABASE, TABLE)

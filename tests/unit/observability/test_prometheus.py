@@ -20,7 +20,17 @@ def test_names_follow_prometheus() -> None:
         assert re.fullmatch(r"headwater_[a-z_]+", metric.name)
         if metric.kind == "gauge":
             assert metric.name.endswith(
-                ("_bytes", "_rows", "_seconds", "_readable", "_partitions", "_entries", "_inputs", "_paused")
+                (
+                    "_bytes",
+                    "_rows",
+                    "_records",
+                    "_seconds",
+                    "_readable",
+                    "_partitions",
+                    "_entries",
+                    "_inputs",
+                    "_paused",
+                )
             )
         else:
             assert metric.name.endswith("_total" if metric.kind == "counter" else "_seconds")
