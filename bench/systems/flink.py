@@ -72,7 +72,8 @@ class Flink:
 
     def settings(self) -> dict[str, Any]:
         """The engine's settings, beside the JVM's and the query."""
-        shown = {name: value for name, value in self._engine().items() if not name.endswith((".directory", ".dir"))}
+        paths = (".directory", ".dir", ".dirs")
+        shown = {name: value for name, value in self._engine().items() if not name.endswith(paths)}
         java = find_java()
         return {**shown, "jvm": " ".join(JVM_FLAGS), "java": java.version, "sql": self._job.sql.query, **self._sink()}
 
@@ -154,7 +155,7 @@ class Flink:
             "execution.checkpointing.interval": f"{CHECKPOINT_MS}ms",
             "execution.checkpointing.incremental": "false" if heap else "true",
             "execution.checkpointing.dir": f"file://{self._state}/checkpoints",
-            "io.tmp.dirs": self._state,
+            "io.tmp.dirs": str(self._state),
             "pipeline.object-reuse": "true",
             "rest.port": 0,
             **(batches if self._job.sql.key else {}),

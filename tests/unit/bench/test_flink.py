@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bench.flink_queries import FLINK
 from bench.history import TAKEN_BACK, History, Said
 from bench.last_bids import newest
 from bench.nexmark import NexmarkLog
+from bench.oracle import Verdict
 from bench.queries import QUERIES, said
 from bench.sellers import QUERIES as SELLERS
+from bench.stack import Stack
+from bench.systems.flink import Flink, Job
 
 from headwater.local.flink import SERVICES, without_clusters
 
@@ -28,6 +32,13 @@ def test_a_query_reads_its_tables_and_is_kept_by_columns_of_its_output(name: str
     written = {column.split()[0] for column in sql.output.split(", ")}
     assert {sql.partition_by, *sql.key} <= written
     assert {f"in{number}" for number in range(len(sql.columns))} == set(re.findall(r"\bin\d\b", sql.query))
+
+
+def test_what_a_run_is_described_by_can_be_written_and_names_no_folder() -> None:
+    job = Job("q1", {}, FLINK["q1"], lambda messages: Verdict("", 0))
+    stack, nothing = Stack(), cast("Any", None)
+    described = json.dumps(Flink(stack, nothing, job).settings())
+    assert "rocksdb" in described and str(stack.work_folder) not in described
 
 
 def test_services_for_clusters_are_left_out_and_nothing_else_is(tmp_path: Path) -> None:
