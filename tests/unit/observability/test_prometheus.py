@@ -15,23 +15,17 @@ def test_metrics_are_made_of_what_is_announced_and_of_fields_that_it_has() -> No
         assert {*metric.labels, metric.amount} - {""} <= set(said), metric.name
 
 
+UNITS = (
+    "_bytes", "_rows", "_records", "_seconds", "_readable", "_unreadable", "_partitions", "_entries", "_inputs",
+    "_paused",
+)  # fmt: skip
+
+
 def test_names_follow_prometheus() -> None:
     for metric in METRICS:
         assert re.fullmatch(r"headwater_[a-z_]+", metric.name)
         if metric.kind == "gauge":
-            assert metric.name.endswith(
-                (
-                    "_bytes",
-                    "_rows",
-                    "_records",
-                    "_seconds",
-                    "_readable",
-                    "_partitions",
-                    "_entries",
-                    "_inputs",
-                    "_paused",
-                )
-            )
+            assert metric.name.endswith(UNITS), metric.name
         else:
             assert metric.name.endswith("_total" if metric.kind == "counter" else "_seconds")
 
