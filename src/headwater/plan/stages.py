@@ -141,22 +141,19 @@ class _Comparison:
             self.refusals.append(Finding("HW-D008", "error", subject.file, 0, 0, subject.id, message, why, fix))
 
     def table(self, table: Table, missing: tuple[str, ...]) -> None:
-        if missing:
-            remembered = self.applied.get(table.id)
-            same = remembered is not None and dict(remembered) == dict(table.applied())
-            if same:
-                self._drift("HW-D018", table, "the table is not as it was applied", "; ".join(missing))
-            reason: Reason = "missing" if remembered is None else "drift" if same else "contract"
-            self.stages.append(Stage("prepare", table, reason, steps=missing))
+        self._prepare(table, missing, "HW-D018", "the table is not as it was applied")
 
     def source(self, source: Source, missing: tuple[str, ...]) -> None:
+        self._prepare(source, missing, "HW-D009", "parts of the outbox are gone")
+
+    def _prepare(self, part: Table | Source, missing: tuple[str, ...], code: str, drifted: str) -> None:
         if missing:
-            remembered = self.applied.get(source.id)
-            same = remembered is not None and dict(remembered) == dict(source.applied())
+            remembered = self.applied.get(part.id)
+            same = remembered is not None and dict(remembered) == dict(part.applied())
             if same:
-                self._drift("HW-D009", source, "parts of the outbox are gone", "; ".join(missing))
+                self._drift(code, part, drifted, "; ".join(missing))
             reason: Reason = "missing" if remembered is None else "drift" if same else "contract"
-            self.stages.append(Stage("prepare", source, reason, steps=missing))
+            self.stages.append(Stage("prepare", part, reason, steps=missing))
 
     def unwanted(self, names: tuple[str, ...]) -> None:
         for name in names:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from headwater import naming
-from headwater.errors import CallerFault, HeadwaterError
+from headwater.errors import HeadwaterError
 from headwater.mesh.products import ResolvedProduct
 from headwater.ports.keys import key_bytes
 from headwater.ports.quarantine import Origin, QuarantineClass, Stage, quarantine_headers
 from headwater.ports.record import Header, Message
 from headwater.processing.blocks import OutputBlock
+from headwater.processing.registered import require_registered
 from headwater.schemas.codec import RowCodec, frame
 from headwater.schemas.column_bodies import RecordColumns, writable
 from headwater.schemas.registry import Registry
@@ -42,15 +43,7 @@ class RecordWriter:
     """
 
     def __init__(self, registry: Registry, product: ResolvedProduct) -> None:
-        output = product.output
-        registered = registry.find(output.subject, output.schema)
-        if registered is None:
-            raise CallerFault(
-                f"the schema of {product.name} is not registered under {output.subject}",
-                code="HW-P021",
-                detail="a runner registers nothing",
-                hint="headwater apply",
-            )
+        output, registered = product.output, require_registered(registry, product)
         self.output = product.name.output  # empty for a product's first output
         self.topic = output.topic
         self.progress = naming.progress_topic(product.name, product.major)

@@ -12,7 +12,7 @@ from headwater.plan.desired import desired
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.record import TopicDescription, TopicPartition
 from headwater.processing.replay import Replay
-from headwater.testing.broker_mesh import BrokerMesh, random_batches, write_renamed_mesh
+from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, write_renamed_mesh
 from headwater.testing.small_mesh import DEPARTURE_SCHEMA, FILES, write
 from headwater.timeline.clock import ManualClock
 
@@ -54,6 +54,20 @@ def forget(passing: BrokerMesh) -> None:
     assert passing.broker.forget_group(passing.plan.stages[0].group)
 
 
+def stopped_often(passing: BrokerMesh, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """Forget, feed on, and begin again and again in small steps; all that was fed."""
+    batches = random_batches(7, batches=40, size=5)
+    passing.feed(batches[:30], last=False)
+    work(passing, folder)
+    forget(passing)
+    passing.feed(batches[30:])
+    monkeypatch.setattr("headwater.processing.incarnation.POLL_MESSAGES", 3)
+    monkeypatch.setattr("headwater.processing.stage_worker.COMMIT_MESSAGES", 3)
+    for turn in range(12):
+        work(passing, folder, polls=2 + turn)
+    return batches
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_what_was_said_is_not_said_again_and_what_is_new_is(passing: BrokerMesh, tmp_path: Path, seed: int) -> None:
     batches = random_batches(seed, batches=30, size=6)
@@ -70,15 +84,7 @@ def test_what_was_said_is_not_said_again_and_what_is_new_is(passing: BrokerMesh,
 def test_it_may_be_stopped_at_any_time_before_it_has_caught_up(
     passing: BrokerMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = random_batches(7, batches=40, size=5)
-    passing.feed(batches[:30], last=False)
-    work(passing, tmp_path / "state")
-    forget(passing)
-    passing.feed(batches[30:])
-    monkeypatch.setattr("headwater.processing.incarnation.POLL_MESSAGES", 3)
-    monkeypatch.setattr("headwater.processing.stage_worker.COMMIT_MESSAGES", 3)
-    for turn in range(12):
-        work(passing, tmp_path / "state", polls=2 + turn)
+    batches = stopped_often(passing, tmp_path / "state", monkeypatch)
     monkeypatch.undo()
     work(passing, tmp_path / "state")
     assert passing.decoded() == passing.expected(batches)
@@ -115,15 +121,7 @@ def test_progress_that_is_kept_too_early_is_found_out(
     passing: BrokerMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The saboteur: what lies between the progress and the end of the log would be said again."""
-    batches = random_batches(7, batches=40, size=5)
-    passing.feed(batches[:30], last=False)
-    work(passing, tmp_path / "state")
-    forget(passing)
-    passing.feed(batches[30:])
     monkeypatch.setattr("headwater.processing.checkpoint.Checkpoint._may_pass", lambda self, work: True)
-    monkeypatch.setattr("headwater.processing.incarnation.POLL_MESSAGES", 3)
-    monkeypatch.setattr("headwater.processing.stage_worker.COMMIT_MESSAGES", 3)
-    for turn in range(12):
-        work(passing, tmp_path / "state", polls=2 + turn)
+    batches = stopped_often(passing, tmp_path / "state", monkeypatch)
     work(passing, tmp_path / "state", polls=300)
     assert passing.decoded() != passing.expected(batches)

@@ -125,32 +125,35 @@ class Pages:
                 self._rows -= len(rows)
 
     def _write(self, served: Served, asked: _Asked) -> str:
-        question, after = asked.question, asked.after
-        place = [
-            question.valid_at,
-            question.recorded_at,
-            list(question.key) if question.key is not None else None,
-            sorted((question.ends or {}).items()),
-            asked.history,
-            asked.tail,
-            list(after) if after is not None else None,
-        ]
-        return self._cursors.write("page", served.topic, place)
+        after = list(asked.after) if asked.after is not None else None
+        return self._cursors.write("page", served.topic, [*placed(asked.question), asked.history, asked.tail, after])
 
     def _read(self, served: Served, text: str, *, history: bool) -> _Asked:
         place = self._cursors.read("page", served.topic, text)
         if place[0] == "index":
             raise refused("it was given by a server with an index")
-        valid, recorded, key, ends, of_history, tail, after = place
+        *question, of_history, tail, after = place
         if of_history is not history:
             raise refused("it belongs to something else")
-        question = Question(
-            None if valid is None else Instant(valid),
-            None if recorded is None else Instant(recorded),
-            None if key is None else tuple(key),
-            dict(ends),
-        )
-        return _Asked(question, history, tail, (after[0], after[1]) if after is not None else None)
+        return _Asked(question_of(*question), history, tail, (after[0], after[1]) if after is not None else None)
+
+
+def placed(question: Question) -> list[Any]:
+    """A question as a cursor carries it."""
+    key = list(question.key) if question.key is not None else None
+    return [question.valid_at, question.recorded_at, key, sorted((question.ends or {}).items())]
+
+
+def question_of(
+    valid: int | None, recorded: int | None, key: list[Any] | None, ends: list[tuple[int, int]]
+) -> Question:
+    """The question that a cursor carries."""
+    return Question(
+        None if valid is None else Instant(valid),
+        None if recorded is None else Instant(recorded),
+        None if key is None else tuple(key),
+        dict(ends),
+    )
 
 
 def _sign(record: Record, key: Sequence[str], history: bool) -> str:

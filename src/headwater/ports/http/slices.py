@@ -13,10 +13,9 @@ from headwater.ports.answers import Question
 from headwater.ports.http.ask import Ask
 from headwater.ports.http.cursors import Cursors, refused
 from headwater.ports.http.forms import COLUMNS
-from headwater.ports.http.pages import Page
+from headwater.ports.http.pages import Page, placed, question_of
 from headwater.ports.http.served import Served
 from headwater.ports.index.answers import After, IndexAnswers
-from headwater.timeline.instant import Instant
 
 _KIND = "index"
 
@@ -62,12 +61,13 @@ class Slices:
         return Page(found.rows, found.answer, asked.question.recorded_at, following, asked.tail)
 
     def _write(self, served: Served, asked: _Asked) -> str:
-        question, after = asked.question, asked.after
+        after = asked.after
         assert after is not None
+        *said, ends = placed(asked.question)
         place = [
             _KIND,
-            [question.valid_at, question.recorded_at, list(question.key) if question.key is not None else None],
-            sorted((question.ends or {}).items()),
+            said,
+            ends,
             asked.history,
             asked.tail,
             [after.partition, base64.b64encode(after.stem).decode(), after.sign],
@@ -81,13 +81,9 @@ class Slices:
         (valid, recorded, key), ends, of_history, tail, (partition, stem, sign) = place
         if of_history is not history:
             raise refused("it belongs to something else")
-        question = Question(
-            None if valid is None else Instant(valid),
-            None if recorded is None else Instant(recorded),
-            None if key is None else tuple(key),
-            dict(ends),
+        return _Asked(
+            question_of(valid, recorded, key, ends), history, tail, After(partition, base64.b64decode(stem), sign)
         )
-        return _Asked(question, history, tail, After(partition, base64.b64decode(stem), sign))
 
 
 def _answers(served: Served) -> IndexAnswers:

@@ -20,6 +20,7 @@ from headwater.ports.reading import places_of, read_to_end
 from headwater.ports.record import Message, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.processing.graph import Graph, stateful
+from headwater.processing.registered import require_registered
 from headwater.processing.runners.flink import Schemas
 from headwater.processing.runners.flink_tables import Reach
 from headwater.schemas.registry import Registry
@@ -52,14 +53,7 @@ def schemas_of(graph: Graph, mesh: Mesh, registry: Registry) -> Schemas:
             detail="a record and its newest value are written in one transaction, and a Flink job writes one topic",
             hint="run it with headwater run, or leave the port out",
         )
-    registered = registry.find(output.subject, output.schema)
-    if registered is None:
-        raise CallerFault(
-            f"the schema of {product.name} is not registered under {output.subject}",
-            code="HW-P021",
-            detail="a runner registers nothing",
-            hint="headwater apply",
-        )
+    registered = require_registered(registry, product)
     inputs = [mesh.product(port.product).output.schema.inlined for port in graph.inputs]
     return Schemas(inputs, output.schema.inlined, registered.id)
 
