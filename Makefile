@@ -22,8 +22,8 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(RUN_MARK): $(BIN)/python pyproject.toml
-	@echo "… installing Headwater and the local stack's wheels (about 30 s)"
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[local]'
+	@echo "… installing Headwater and the local stack's wheels (about 40 s)"
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[local,lake,sql]'
 	@touch $@
 
 $(DEV_MARK): $(BIN)/python pyproject.toml

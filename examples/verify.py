@@ -1,7 +1,8 @@
 """Compare the derived products with a plain recomputation: `python -m examples.verify --rows 20000` after a demo.
 
-Reads each product's topic from its beginning, keeps the newest record of each identity, and compares. Prints what was
-compared; exit code 1, with the first differences, where something differs.
+Reads each product's topic from its beginning, keeps the newest record of each identity, and compares; with `--lake` its
+table in the lake, by an engine that knows nothing of Headwater. Prints what was compared; exit code 1, with the first
+differences, where something differs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from examples.services.reports import SEED_DEFAULT
 
 from headwater.mesh.load import load_mesh
 from headwater.mesh.products import ResolvedProduct
+from headwater.naming import lake_table
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.protocol import Broker
 from headwater.ports.record import EndOfPartition, TopicPartition
@@ -34,14 +36,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the derived products with a plain recomputation.")
     parser.add_argument("--rows", default="20000", help="how many flights were replayed, or all")
     parser.add_argument("--seed", type=int, default=SEED_DEFAULT, help="the seed of the replay")
+    parser.add_argument("--lake", action="store_true", help="read the tables of the lake, instead of the topics")
     options = parser.parse_args()
     rows = None if options.rows == "all" else int(options.rows)
     settings = load_settings()
     mesh = load_mesh(settings.mesh_folder)
-    broker = KafkaBroker(environment_of(settings, mesh.file).kafka)
+    environment = environment_of(settings, mesh.file)
+    broker = KafkaBroker(environment.kafka)
     wrong = 0
     for name, compare in COMPARISONS.items():
-        found, expected = compare(newest(broker, mesh.product(name)), rows, options.seed)
+        product = mesh.product(name)
+        read = newest_of_lake(environment.lake, product) if options.lake else newest(broker, product)
+        found, expected = compare(read, rows, options.seed)
         differences = differing(found, expected)
         verdict = "equal" if not differences else f"{len(differences):,} DIFFER"
         print(f"{name}: {len(expected):,} recomputed, {len(found):,} found, {verdict}", flush=True)
@@ -59,6 +65,15 @@ def newest(broker: Broker, product: ResolvedProduct) -> list[Record]:
     for record in records(broker, product):
         last[identity(record)] = record
     return [record for record in last.values() if record["kind"] != "retract"]
+
+
+def newest_of_lake(settings: Mapping[str, str], product: ResolvedProduct) -> list[Record]:
+    """The same out of the product's table: Headwater says its name alone."""
+    from examples import in_the_lake  # with libraries that who reads topics does not need
+
+    output = product.output
+    identity = ["event_id"] if output.shape == "event" else [*output.output.key, "valid_from", "valid_to"]
+    return in_the_lake.newest(settings, lake_table(product.name, product.major), identity)
 
 
 def records(broker: Broker, product: ResolvedProduct) -> Iterator[Record]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from headwater.cli.demo_lake import Filled
+    from headwater.contracts.environment import Environment
     from headwater.local.seed import Replayed
     from headwater.local.stack import LocalStack
     from headwater.local.tally import Count, Tally
@@ -24,6 +28,7 @@ STALLED_SECONDS = 120  # without one record or mark more
 COLUMNS = ("product", "records in", "records out", "corrections", "quarantined", "p50 ms", "p99 ms", "events/s")
 TRY_NEXT = (
     "headwater tail airports.hourly_punctuality --limit 5 --output json",
+    "headwater query airports.hourly_punctuality --key origin=JFK --valid 2013-01-01T14:00:00Z --port lake",
     "headwater status",
     "headwater down",
 )
@@ -43,10 +48,10 @@ def command(
     """Replay New York's flights of 2013 through seven data products, and print what came of it.
 
     Starts the local stack, applies the mesh, starts relay and runner, and lets four services report what happened.
-    Everything stays up afterwards. Run again, it passes over what was reported before and goes on with what was not;
-    with --fresh it begins anew.
+    In the end it fills the tables of the lake. Everything stays up. Run again, it passes over what was reported before
+    and goes on with what was not; with --fresh it begins anew.
     """
-    from headwater.cli import console
+    from headwater.cli import console, demo_lake
     from headwater.local.launch import start_stack, stop_stack
     from headwater.local.seed import end_services, start_services
     from headwater.local.stack import local_stack
@@ -85,9 +90,11 @@ def command(
         end_services(stack)
         tally.close()
         broker.close()
+    with console.phase("the lake: tables filled from the topics"):
+        filled = demo_lake.fill(mesh, environment, clock)
     seconds = (clock.monotonic() - began_at) / 1_000_000
     results = [_result(product, tally, replayed) for product in mesh.in_order()]
-    _show(results, stack, output=output, rows=rows, seed=seed, seconds=seconds)
+    _show(results, stack, filled, environment, output=output, rows=rows, seed=seed, seconds=seconds)
 
 
 def _apply(settings: Settings, mesh: Mesh, clock: Clock) -> None:
@@ -206,9 +213,18 @@ def _milliseconds(count: Count, share: float) -> int | None:
 
 
 def _show(
-    results: Sequence[dict[str, Any]], stack: LocalStack, *, output: str, rows: str, seed: int, seconds: float
+    results: Sequence[dict[str, Any]],
+    stack: LocalStack,
+    filled: Sequence[Filled],
+    environment: Environment,
+    *,
+    output: str,
+    rows: str,
+    seed: int,
+    seconds: float,
 ) -> None:
     from headwater.cli import console
+    from headwater.cli.demo_lake import read_alone
     from headwater.local.seed import DATABASE
 
     addresses = {
@@ -216,6 +232,7 @@ def _show(
         "schema registry": stack.registry_url,
         "PostgreSQL": stack.postgres_address(DATABASE),
     }
+    alone = _as_typed(read_alone(filled, environment), "python") if filled else ""
     if output == "json":
         console.print_json_line(
             {
@@ -223,6 +240,7 @@ def _show(
                 "seed": seed,
                 "seconds": round(seconds, 1),
                 "products": list(results),
+                "lake": [asdict(one) for one in filled],
                 "addresses": addresses,
                 "try_next": [_as_typed(line) for line in TRY_NEXT],
             }
@@ -232,19 +250,23 @@ def _show(
     console.out(f"latency is from the commit in PostgreSQL to the record being readable; {seconds:.0f} s in all")
     for name, address in addresses.items():
         console.out(f"  {name:<16} {address}")
+    for one in filled:
+        console.out(f"  {one.table:<32} {one.records:>9,} records in the lake, settled up to {one.settled_to or '-'}")
     console.out("try next:")
     for line in TRY_NEXT:
         console.out(f"  {_as_typed(line)}")
+    if alone:
+        console.out("the lake without Headwater, by PyIceberg and DuckDB (headwater lake run fills it on):")
+        console.out(f"  {alone}")
 
 
-def _as_typed(line: str) -> str:
+def _as_typed(line: str, program: str = "headwater") -> str:
     """A command as it works in the caller's shell: by its path where the virtual environment is not active."""
     import os
     import shutil
-    import sys
     from pathlib import Path
 
-    if shutil.which("headwater"):
+    if shutil.which(program) and shutil.which("headwater"):
         return line
     path = os.path.relpath(Path(sys.executable).parent, Path.cwd())
     return f"{path}/{line}"
