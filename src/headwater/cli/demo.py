@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from headwater.cli.demo_lake import Filled
     from headwater.contracts.environment import Environment
+    from headwater.local.lake import Filled
     from headwater.local.seed import Replayed
     from headwater.local.stack import LocalStack
     from headwater.local.tally import Count, Tally
@@ -51,7 +51,8 @@ def command(
     In the end it fills the tables of the lake. Everything stays up. Run again, it passes over what was reported before
     and goes on with what was not; with --fresh it begins anew.
     """
-    from headwater.cli import console, demo_lake
+    from headwater.cli import console
+    from headwater.local.lake import fill
     from headwater.local.launch import start_stack, stop_stack
     from headwater.local.seed import end_services, start_services
     from headwater.local.stack import local_stack
@@ -91,7 +92,7 @@ def command(
         tally.close()
         broker.close()
     with console.phase("the lake: tables filled from the topics"):
-        filled = demo_lake.fill(mesh, environment, clock)
+        filled = fill(mesh, environment, clock)
     seconds = (clock.monotonic() - began_at) / 1_000_000
     results = [_result(product, tally, replayed) for product in mesh.in_order()]
     _show(results, stack, filled, environment, output=output, rows=rows, seed=seed, seconds=seconds)
@@ -224,7 +225,7 @@ def _show(
     seconds: float,
 ) -> None:
     from headwater.cli import console
-    from headwater.cli.demo_lake import read_alone
+    from headwater.local.lake import read_alone
     from headwater.local.seed import DATABASE
 
     addresses = {

@@ -13,9 +13,9 @@ import pytest
 from pyiceberg.catalog import load_catalog
 
 from headwater.cli.demo import command
-from headwater.cli.demo_lake import Filled, of_the_lake, read_alone
 from headwater.contracts.environment import Environment
 from headwater.errors import CallerFault
+from headwater.local.lake import Filled, of_the_lake, read_alone
 from headwater.mesh.load import load_mesh
 from headwater.testing.small_mesh import write, write_small_mesh
 
