@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +11,8 @@ import typer
 from headwater.cli.console import Seldom
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from headwater.contracts.environment import Environment
     from headwater.local.flink_run import Done, FlinkRun
     from headwater.mesh.products import Mesh
@@ -54,9 +56,13 @@ def command(
         ),
     ] = 0,
     runner: Annotated[
-        Literal["kafka", "faust", "flink"],
-        typer.Option("--runner", help="By itself, in a Faust application (extra: faust), as Flink jobs (extra flink)."),
-    ] = "kafka",
+        Literal["kafka", "faust", "flink"] | None,
+        typer.Option(
+            "--runner",
+            help="kafka: by itself; faust: in a Faust application (extra faust); flink: as Flink jobs (extra flink). "
+            "Default: what the contracts of the products named say, else kafka.",
+        ),
+    ] = None,
     app: Annotated[
         Path | None,
         typer.Option(
@@ -78,40 +84,46 @@ def command(
         bool, typer.Option("--supervise/--no-supervise", help="faust: start a worker that stands still again.")
     ] = True,
 ) -> None:
-    """Run the flows of all derived products, or of those named, until SIGTERM or Ctrl-C.
+    """Run the flows of all derived products of a runner, or of those named, until SIGTERM or Ctrl-C.
 
+    A contract names its product's runner. Those of other runners are passed over and told; --runner wins over a
+    contract only where the product is named.
     Exactly once: kill it at any moment and start it again. It creates nothing; what is missing it names and refuses.
     More workers than partitions would stand idle. A product that cannot go on ends with its reason, the others go on;
     the exit code is that of the first. A product may be stopped under one runner and started under the other.
     """
-    import contextlib
-    import gc
-    import signal
-
     from headwater.cli import console
     from headwater.hooks import Hooks, arm
     from headwater.mesh.load import load_mesh
     from headwater.observability.prometheus import PrometheusListener
     from headwater.ports.kafka import KafkaBroker
-    from headwater.processing.alone import require_none_on_faust
-    from headwater.processing.runners.kafka import KafkaRunner, derived_plans
+    from headwater.processing.runners.chosen import choose
     from headwater.processing.surroundings import Surroundings
     from headwater.schemas.registry_http import HttpRegistry
     from headwater.settings import environment_of, load_settings
     from headwater.timeline.clock import SystemClock
 
     settings, clock = load_settings(), SystemClock()
-    on_faust = runner == "faust"
-    if (workers > 1 and runner != "flink") or (on_faust and supervise):
-        options = [*(products or []), "--metrics-port", str(metrics_port), *(["--standby"] if standby else [])]
+    progress, mesh = console.err(), load_mesh(settings.mesh_folder)
+    chosen = choose(mesh, products or [], runner)
+    names, on_faust = chosen.products, chosen.runner == "faust"
+    for line in chosen.told():
+        progress.print(line, markup=False)
+    if (workers > 1 and chosen.runner != "flink") or (on_faust and supervise):
+        options = [
+            *names,
+            "--runner",
+            chosen.runner,
+            "--metrics-port",
+            str(metrics_port),
+            *(["--standby"] if standby else []),
+        ]
         options += ["--transaction-seconds", str(transaction_seconds), "--held-mb", str(held_mb)]
         options += _options_of_faust(standby, stall_seconds, web_port, app) if on_faust else []
         raise typer.Exit(_run_workers(options, range(slot, slot + workers)))
-    mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
-    progress = console.err()
-    if runner == "flink":
-        _run_flink(products or [], mesh, environment, settings.data_folder, gateway)
+    if chosen.runner == "flink":
+        _run_flink(names, mesh, environment, settings.data_folder, gateway)
         return
 
     metrics = PrometheusListener()
@@ -132,15 +144,26 @@ def command(
         failpoint=arm(settings.failpoint),
     )
     if on_faust:
-        _run_faust(products or [], around, stall_seconds, web_port + slot if web_port else 0, app)
+        _run_faust(names, around, stall_seconds, web_port + slot if web_port else 0, app)
         return
-    plans = derived_plans(mesh, products or [])
-    require_none_on_faust(plans, around.broker, clock)
+    _run_kafka(names, around, progress)
+
+
+def _run_kafka(names: Sequence[str], around: Surroundings, progress: Console) -> None:
+    """By itself: a thread for each stage."""
+    import contextlib
+    import gc
+    import signal
+
+    from headwater.processing.alone import require_none_on_faust
+    from headwater.processing.runners.kafka import KafkaRunner, derived_plans
+
+    plans = derived_plans(around.mesh, names)
+    require_none_on_faust(plans, around.broker, around.clock)
     running = KafkaRunner(plans, around)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: running.stop())
-    names = ", ".join(str(plan.product) for plan in plans)
-    progress.print(f"running {names}: {len(running.accounts)} stages; SIGTERM or Ctrl-C stops", markup=False)
+    progress.print(f"running {', '.join(names)}: {len(running.accounts)} stages; SIGTERM or Ctrl-C stops", markup=False)
     # Rows are tuples in plain containers, without cycles: looking for cycles among them cost a third of the time.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
@@ -150,7 +173,7 @@ def command(
         progress.print(f"{name}: {account.records} records in {account.commits} commits", markup=False)
 
 
-def _run_flink(products: list[str], mesh: Mesh, environment: Environment, folder: Path, gateway: str) -> None:
+def _run_flink(products: Sequence[str], mesh: Mesh, environment: Environment, folder: Path, gateway: str) -> None:
     """A job for each product whenever its inputs settle more, until SIGTERM or Ctrl-C."""
     import signal
 
@@ -183,8 +206,6 @@ def _options_of_faust(standby: bool, stall_seconds: int, web_port: int, app: Pat
         )
     own = ["--app", str(app)] if app else []
     return [
-        "--runner",
-        "faust",
         "--no-supervise",
         "--stall-seconds",
         str(stall_seconds),
@@ -194,7 +215,9 @@ def _options_of_faust(standby: bool, stall_seconds: int, web_port: int, app: Pat
     ]
 
 
-def _run_faust(products: list[str], around: Surroundings, stall_seconds: int, web_port: int, app: Path | None) -> None:
+def _run_faust(
+    products: Sequence[str], around: Surroundings, stall_seconds: int, web_port: int, app: Path | None
+) -> None:
     """The application that is named, else that beside the flow of a product that is run alone, else a plain one."""
     from headwater.errors import CallerFault
     from headwater.processing.runners.faust_eject import APP_FILE

@@ -12,7 +12,8 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def product_schema() -> dict[str, Any]:
-    """Of `product.yaml`; knows also that source-aligned products have an outbox or a captured table, the others inputs.
+    """Of `product.yaml`; knows also that source-aligned products have an outbox or a captured table, the others inputs,
+    and maybe a runner.
 
     >>> product_schema()["properties"]["type"]["enum"]
     ['source-aligned', 'aggregate', 'consumer-aligned']
@@ -23,7 +24,7 @@ def product_schema() -> dict[str, Any]:
         "if": aligned,
         "then": {
             "oneOf": [{"required": ["outbox"]}, {"required": ["capture"]}],
-            "not": {"required": ["inputs"]},
+            "not": {"anyOf": [{"required": ["inputs"]}, {"required": ["runner"]}]},
         },
         "else": {
             "required": ["inputs"],

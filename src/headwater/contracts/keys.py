@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from headwater.contracts.product import PARTITIONS_DEFAULT, Compatibility, ProductType
+from headwater.contracts.product import PARTITIONS_DEFAULT, RUNNER_DEFAULT, RUNNERS, Compatibility, ProductType
 from headwater.contracts.shape import Choice, Setting, Text, Whole, nearest
 from headwater.contracts.shape_collection import Key, ListOf, MapOf, Record
 
@@ -175,6 +175,11 @@ PRODUCT = Record(
                 64,
             ),
             "The products that this one is made from; a source-aligned product has none.",
+        ),
+        "runner": Key(
+            Choice(RUNNERS),
+            "What runs the flow: headwater run by itself, a Faust application, or Flink jobs. The records are the "
+            f"same. Default: {RUNNER_DEFAULT}.",
         ),
         "outbox": Key(
             Record(

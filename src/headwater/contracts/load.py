@@ -15,6 +15,7 @@ from headwater.contracts.consumer import Consumer
 from headwater.contracts.environment import OUTBOX_RETENTION_DEFAULT, Environment, MeshFile
 from headwater.contracts.examples import EXAMPLES, Example, examples_of
 from headwater.contracts.product import (
+    RUNNER_DEFAULT,
     Capture,
     Compatibility,
     Input,
@@ -146,6 +147,10 @@ def _product(values: dict[str, Any], reading: Reading, folder: str) -> Product:
         reading.find(
             "HW-C032", "inputs", reading.places["inputs"], "a source-aligned product has no inputs", why=why, fix=fix
         )
+    if aligned and "runner" in values:
+        why, fix = "a relay brings its records in: there is no flow to run", "remove runner"
+        message = "a source-aligned product has no runner"
+        reading.find("HW-P280", "runner", reading.places["runner"], message, why=why, fix=fix)
     if not aligned and "inputs" not in values:
         why, fix = "it is made from other products", "add inputs: [{product: ..., major: 1}]"
         reading.find("HW-C033", "inputs", place, f"a product of type {values['type']} needs inputs", why=why, fix=fix)
@@ -176,6 +181,7 @@ def _product(values: dict[str, Any], reading: Reading, folder: str) -> Product:
         outputs=outputs,
         folder=folder,
         capture=Capture(**values["capture"]) if "capture" in values else None,
+        runner=values.get("runner", RUNNER_DEFAULT),
     )
 
 

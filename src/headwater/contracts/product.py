@@ -13,6 +13,9 @@ from headwater.timeline.instant import Duration
 
 PARTITIONS_DEFAULT = 4  # changed only with a new major
 Lane = Literal["native", "debezium"]  # what reads an outbox table: the relay itself, or Debezium for it
+Runner = Literal["kafka", "faust", "flink"]  # what runs a flow
+RUNNERS: tuple[Runner, ...] = ("kafka", "faust", "flink")
+RUNNER_DEFAULT: Runner = "kafka"
 
 
 class ProductType(StrEnum):
@@ -157,7 +160,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A data product. `folder` is its place in the mesh, with `/`: `streams/airports/hourly_punctuality`."""
+    """A data product. `folder` is its place in the mesh, with `/`: `streams/airports/hourly_punctuality`.
+
+    `runner` is what runs a derived product's flow, no part of what is promised: every runner makes the same records.
+    """
 
     name: ProductName
     version: Version
@@ -169,6 +175,7 @@ class Product:
     outputs: tuple[Output, ...]
     folder: str
     capture: Capture | None = None
+    runner: Runner = RUNNER_DEFAULT
 
     @property
     def major(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from headwater.contracts.product import Runner
 from headwater.outbox.source import source_steps
 from headwater.outbox.store import SourceAdmin
 from headwater.plan.desired import Desired
@@ -12,6 +13,7 @@ from headwater.plan.resource import Source, Subject
 from headwater.ports.lake.table import Tables
 from headwater.ports.protocol import Broker
 from headwater.ports.record import TopicDescription
+from headwater.processing.runners.chosen import holder
 from headwater.schemas.registry import RegisteredSchema, Registry
 
 
@@ -19,13 +21,15 @@ from headwater.schemas.registry import RegisteredSchema, Registry
 class Parts:
     """The running mesh, as far as `apply` may reach it. `sources` are by the source's name.
 
-    `lake` is there where a product has a table in it.
+    `lake` is there where a product has a table in it. `kafka` are the settings of the environment's client, of which
+    a runner with another client may not know all.
     """
 
     broker: Broker
     registry: Registry
     sources: Mapping[str, SourceAdmin]
     lake: Tables | None = None
+    kafka: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tables(self) -> Tables:
@@ -48,7 +52,8 @@ class Actual:
     """What is there of what is desired. `missing` are the steps that each outbox source still needs, as sentences,
     `tableless` those of each table of the lake.
 
-    `unwanted` are topics that were applied once, are still there, and that nothing asks for any more.
+    `at_work` are the runners that have products now. `unwanted` are topics that were applied once, are still there, and
+    that nothing asks for any more.
     """
 
     topics: Mapping[str, TopicDescription]
@@ -56,6 +61,7 @@ class Actual:
     missing: Mapping[str, tuple[str, ...]]
     unwanted: tuple[str, ...] = ()
     tableless: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    at_work: Mapping[str, Runner] = field(default_factory=dict)
 
 
 def read_actual(desired: Desired, parts: Parts, *, once: Collection[str] = ()) -> Actual:
@@ -77,7 +83,10 @@ def read_actual(desired: Desired, parts: Parts, *, once: Collection[str] = ()) -
         if isinstance(resource, Source)
     }
     tableless = {name: parts.tables.missing(product) for name, product in desired.tables.items()}
-    return Actual(topics, subjects, missing, tuple(sorted(set(there) - set(wanted))), tableless)
+    busy = parts.broker.groups() if desired.runners else ()
+    held = {one.name: holder(one.topic, one.groups, busy) for one in desired.runners}
+    at_work = {name: runner for name, runner in held.items() if runner is not None}
+    return Actual(topics, subjects, missing, tuple(sorted(set(there) - set(wanted))), tableless, at_work)
 
 
 def _subject(subject: Subject, registry: Registry, known: frozenset[str]) -> SubjectState:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from headwater.errors import Fault, InvalidFiles
+from headwater.contracts.product import RUNNER_DEFAULT
+from headwater.errors import Fault, Finding, InvalidFiles
 from headwater.mesh.products import Mesh
 from headwater.naming import ProductName
 from headwater.outbox.source import ensure_source
 from headwater.plan.actual import Parts, read_actual
 from headwater.plan.desired import Desired, desired
 from headwater.plan.journal import Journal
-from headwater.plan.resource import TOPIC, Source, Subject, Table, Topic
+from headwater.plan.resource import TOPIC, RunnerOf, Source, Subject, Table, Topic
 from headwater.plan.stages import Applied, Difference, Stage, difference
 from headwater.plan.state_forms import form_refusals
 from headwater.ports.record import TopicDescription
-from headwater.processing.flow_file import load_plan
+from headwater.processing.flow_file import load_flow, load_plan
+from headwater.processing.runners.refused import cluster_refusals, runner_refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def pending(mesh: Mesh, parts: Parts, applied: Applied, *, only: Collection[Prod
     # Of a part of the mesh nobody can say what the rest no longer asks for.
     once = [] if only else [name.removeprefix(TOPIC) for name in applied if name.startswith(TOPIC)]
     found = difference(wanted, read_actual(wanted, parts, once=once), applied)
-    refusals = (*found.refusals, *form_refusals(mesh, plans, parts.broker))
+    refusals = (*found.refusals, *form_refusals(mesh, plans, parts.broker), *_runner_refusals(mesh, plans, parts))
     return Pending(wanted, replace(found, refusals=refusals))
 
 
@@ -75,7 +77,17 @@ def apply(
                 detail="the deed was done, and reading it back shows something else",
                 hint="see who else changes it, then headwater plan",
             )
-    journal.end(found.desired.resources)
+    journal.end([*found.desired.resources, *found.desired.runners])
+
+
+def _runner_refusals(mesh: Mesh, plans: Collection[ProductName], parts: Parts) -> list[Finding]:
+    """Why products cannot run on the runners that their contracts name."""
+    found: list[Finding] = []
+    for product in (mesh.product(name) for name in plans):
+        if product.product.runner != RUNNER_DEFAULT:
+            found += runner_refusals(product, load_flow(mesh, product.name))
+            found += cluster_refusals(product, parts.kafka)
+    return found
 
 
 def _do(stage: Stage, wanted: Desired, parts: Parts) -> None:
@@ -93,5 +105,7 @@ def _do(stage: Stage, wanted: Desired, parts: Parts) -> None:
             parts.registry.register(resource.name, resource.schema)
     elif isinstance(resource, Source):
         ensure_source(wanted.sources[resource.name], parts.sources[resource.name], parts.broker)
+    elif isinstance(resource, RunnerOf):
+        pass  # who starts the runner moves the product; the journal notes what it is to be
     elif isinstance(resource, Table):
         parts.tables.ensure(wanted.tables[resource.name])

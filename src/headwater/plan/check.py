@@ -21,6 +21,7 @@ from headwater.plan.touched import touched
 from headwater.processing.examples import example_findings
 from headwater.processing.flow_file import JudgedFlow, judge_flow, unread
 from headwater.processing.runners.faust_eject import APP_FILE, check_app
+from headwater.processing.runners.refused import runner_refusals
 
 _LATER = ("sql",)  # ports that contracts may name and nothing serves yet
 _RANK = {"info": 0, "warning": 1, "error": 2}
@@ -132,6 +133,8 @@ def _flow_findings(read: Survey, flows: dict[ProductName, JudgedFlow]) -> list[F
         findings += judged.findings
         if judged.graph is None:
             continue
+        if read.mesh is not None:
+            findings += runner_refusals(read.mesh.product(name), judged.graph)
         contract = read.contracts[name]
         inputs = contract.value.inputs if contract.value is not None else ()
         for index, (declared, port) in enumerate(zip(inputs, judged.graph.inputs, strict=True)):

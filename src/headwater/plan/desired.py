@@ -12,7 +12,7 @@ from headwater.naming import ProductName
 from headwater.outbox.debezium import CAPTURE_TOPIC_SETTINGS
 from headwater.outbox.source import OutboxSource, sources_of
 from headwater.outbox.validation import validation_of
-from headwater.plan.resource import Holds, Resource, Source, Subject, Table, Topic
+from headwater.plan.resource import Holds, Resource, RunnerOf, Source, Subject, Table, Topic
 from headwater.processing.steps import Plan, internal_topics
 from headwater.timeline.instant import Duration
 
@@ -29,6 +29,7 @@ class Desired:
     resources: tuple[Resource, ...]
     sources: Mapping[str, OutboxSource]
     tables: Mapping[str, ResolvedProduct] = field(default_factory=dict)
+    runners: tuple[RunnerOf, ...] = ()
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -64,7 +65,8 @@ def desired(mesh: Mesh, plans: Mapping[ProductName, Plan], only: Collection[Prod
         if source.lane == "debezium":
             resources.append(_capture(source))
         resources.append(_source(source))
-    return Desired(tuple(resources), sources, tables)
+    runners = [_runner(mesh.product(name), plan) for name, plan in plans.items() if not only or name in only]
+    return Desired(tuple(resources), sources, tables, tuple(runners))
 
 
 def _topics(product: ResolvedProduct) -> list[Topic]:
@@ -122,6 +124,11 @@ def _subjects(product: ResolvedProduct) -> list[Subject]:
 def _table(product: ResolvedProduct) -> Table:
     name = naming.lake_table(product.name, product.major)
     return Table(name, f"{product.output.schema.fingerprint:016x}", str(product.name.whole), _file(product))
+
+
+def _runner(product: ResolvedProduct, plan: Plan) -> RunnerOf:
+    groups = tuple(stage.group for stage in plan.stages)
+    return RunnerOf(str(product.name), product.product.runner, product.output.topic, groups, _file(product))
 
 
 def _capture(source: OutboxSource) -> Topic:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headwater.plan.resource import Source, Subject, Table, Topic
+from headwater.contracts.product import RUNNER_DEFAULT, RUNNERS
+from headwater.plan.resource import RunnerOf, Source, Subject, Table, Topic
 from headwater.plan.stages import Change, Difference, Stage
 
 PLAN_VERSION = 1
+_KINDS = {Topic: "topic", Subject: "subject", Source: "outbox", Table: "table", RunnerOf: "runner"}
+UNSETTLED = "a live Flink job writes no progress marks, so answers as of stay unsettled"
 _BECAUSE = {"missing": "it is not there", "contract": "its contract changed", "drift": "it was changed by hand"}
 
 
@@ -19,6 +22,7 @@ def explain(found: Difference) -> Iterator[str]:
         yield f"{number:>3}. {sentence(stage)}, since {_BECAUSE[stage.reason]}"
         for line in _details(stage):
             yield f"       {line}"
+    yield from _runners(found)
     for finding in found.drift:
         yield f"drift    {finding.render()}"
     yield summary(found)
@@ -35,6 +39,8 @@ def sentence(stage: Stage) -> str:
         if stage.action == "level":
             return f"registry: set the level of {resource.name} to {resource.level}"
         return f"registry: register {resource.schema.name} under {resource.name}"
+    if isinstance(resource, RunnerOf):
+        return f"runner: move {resource.name} from {stage.changes[0].before} to {resource.runner}"
     if isinstance(resource, Table):
         return f"lake: prepare the table {resource.name}"
     return f"PostgreSQL: prepare the outbox {resource.table} in {resource.database}"
@@ -51,7 +57,7 @@ def summary(found: Difference) -> str:
 
 
 def as_json(found: Difference, *, command: str) -> dict[str, object]:
-    """The published form: `schemaVersion`, `summary`, `stages`, `refused`, `drift`."""
+    """The published form: `schemaVersion`, `summary`, `stages`, `runners`, `refused`, `drift`."""
     return {
         "schemaVersion": PLAN_VERSION,
         "tool": "headwater",
@@ -64,6 +70,10 @@ def as_json(found: Difference, *, command: str) -> dict[str, object]:
             "text": summary(found),
         },
         "stages": [stage_json(stage) for stage in found.stages],
+        "runners": [
+            {"product": one.name, "runner": one.runner, "note": UNSETTLED if one.runner == "flink" else ""}
+            for one in found.runners
+        ],
         "refused": [finding.as_json() for finding in found.refusals],
         "drift": [finding.as_json() for finding in found.drift],
     }
@@ -74,7 +84,7 @@ def stage_json(stage: Stage) -> dict[str, object]:
     resource = stage.resource
     return {
         "action": stage.action,
-        "kind": {Topic: "topic", Subject: "subject", Source: "outbox", Table: "table"}[type(resource)],
+        "kind": _KINDS[type(resource)],
         "name": resource.name,
         "products": list(resource.products) if isinstance(resource, Source) else [resource.product],
         "reason": stage.reason,
@@ -85,8 +95,20 @@ def stage_json(stage: Stage) -> dict[str, object]:
 
 
 def _counts(found: Difference) -> dict[str, int]:
-    actions = ("create", "alter", "level", "register", "prepare")
+    actions = ("create", "alter", "level", "register", "prepare", "move")
     return {action: sum(1 for stage in found.stages if stage.action == action) for action in actions}
+
+
+def _runners(found: Difference) -> Iterator[str]:
+    """Who runs what, where that is not by itself; and what is not settled there."""
+    if all(one.runner == RUNNER_DEFAULT for one in found.runners):
+        return
+    for runner in RUNNERS:
+        names = ", ".join(one.name for one in found.runners if one.runner == runner)
+        if names:
+            yield f"runner   {runner}: {names}"
+            if runner == "flink":
+                yield f"         {UNSETTLED}; the jobs of headwater run settle what they have read"
 
 
 def _details(stage: Stage) -> Iterator[str]:

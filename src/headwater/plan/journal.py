@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater.errors import CallerFault
-from headwater.plan.resource import Resource
+from headwater.plan.resource import Resource, RunnerOf
 from headwater.plan.stages import Stage
 from headwater.timeline.clock import Clock
 from headwater.timeline.instant import Instant
@@ -96,7 +96,7 @@ class Journal:
         self._state["open"]["done"].append(stage.id)
         self._write()
 
-    def end(self, resources: Sequence[Resource]) -> None:
+    def end(self, resources: Sequence[Resource | RunnerOf]) -> None:
         """The apply has ended, and these are as they should be. Writes nothing where nothing is new."""
         before = json.dumps(self._state, sort_keys=True)
         self._state["open"] = None

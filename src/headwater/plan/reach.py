@@ -40,7 +40,7 @@ def reach(
         in_lake = mesh is not None and any(
             "lake" in one.output.ports for product in mesh.products.values() for one in product.outputs
         )
-        yield Parts(broker, registry, admins, open_lake(environment.lake) if in_lake else None)
+        yield Parts(broker, registry, admins, open_lake(environment.lake) if in_lake else None, environment.kafka)
 
 
 def _admin(address: str, source: OutboxSource) -> PostgresAdmin:

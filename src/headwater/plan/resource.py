@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from headwater.contracts.product import Runner
 from headwater.schemas.avro import Schema
 
 TOPIC = "topic "  # how the id of a topic begins
@@ -94,6 +95,34 @@ class Table:
     def applied(self) -> Mapping[str, str]:
         """What is remembered of it once it is as it should be."""
         return {"fingerprint": self.fingerprint}
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOf:
+    """What runs a derived product. It is nothing that is made: who starts the runner moves the product.
+
+    `topic` and `groups` tell who has it now.
+    """
+
+    name: str
+    runner: Runner
+    topic: str
+    groups: tuple[str, ...]
+    file: str
+
+    @property
+    def product(self) -> str:
+        """The product, which the runner is of."""
+        return self.name
+
+    @property
+    def id(self) -> str:
+        """What it is called in journals and messages."""
+        return f"runner {self.name}"
+
+    def applied(self) -> Mapping[str, str]:
+        """What is remembered of it."""
+        return {"runner": self.runner}
 
 
 Resource = Topic | Subject | Source | Table

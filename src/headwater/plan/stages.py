@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from headwater.contracts.product import RUNNER_DEFAULT, Runner
 from headwater.errors import Finding
 from headwater.plan.actual import Actual, SubjectState
 from headwater.plan.desired import Desired
-from headwater.plan.resource import Resource, Source, Subject, Table, Topic
+from headwater.plan.resource import TOPIC, Resource, RunnerOf, Source, Subject, Table, Topic
 from headwater.ports.record import TopicDescription
 from headwater.schemas.evolution import Step, judge
 
-Action = Literal["create", "alter", "level", "register", "prepare"]
+Action = Literal["create", "alter", "level", "register", "prepare", "move"]
 Reason = Literal["missing", "contract", "drift"]
 Applied = Mapping[str, Mapping[str, str]]
 
@@ -36,7 +37,7 @@ class Stage:
     """One deed: safe to repeat, and done before the next."""
 
     action: Action
-    resource: Resource
+    resource: Resource | RunnerOf
     reason: Reason
     changes: tuple[Change, ...] = ()
     steps: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Difference:
     refusals: tuple[Finding, ...]
     drift: tuple[Finding, ...]
     unchanged: int
+    runners: tuple[RunnerOf, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -155,6 +157,23 @@ class _Comparison:
             reason: Reason = "missing" if remembered is None else "drift" if same else "contract"
             self.stages.append(Stage("prepare", part, reason, steps=missing))
 
+    def runner(self, wanted: RunnerOf, holder: Runner | None) -> None:
+        remembered = self.applied.get(wanted.id)
+        before: str = wanted.runner
+        if remembered is not None:
+            before = remembered["runner"]
+        elif TOPIC + wanted.topic in self.applied:  # by a version of Headwater whose contracts named none
+            before = RUNNER_DEFAULT
+        if before != wanted.runner:
+            change = Change("runner", before, wanted.runner)
+            steps = move_steps(wanted.name, holder or before, wanted.runner, at_work=holder is not None)
+            self.stages.append(Stage("move", wanted, "contract", (change,), steps))
+        elif holder not in (None, wanted.runner):
+            message = f"{wanted.name} is on {holder}, and its contract names {wanted.runner}"
+            why = "it was started there by name, or its move is not done yet"
+            fix = "; ".join(move_steps(wanted.name, str(holder), wanted.runner, at_work=True)[:2])
+            self.drift.append(Finding("HW-P283", "warning", wanted.file, 0, 0, wanted.id, message, why, fix))
+
     def unwanted(self, names: tuple[str, ...]) -> None:
         for name in names:
             message, why = f"topic {name}: no product asks for it any more", "apply never deletes what holds records"
@@ -184,13 +203,32 @@ def difference(desired: Desired, actual: Actual, applied: Applied) -> Difference
             comparison.source(resource, actual.missing[resource.name])
         if len(comparison.stages) + len(comparison.refusals) > before:
             changed.add(resource.id)
+    for runner in desired.runners:
+        comparison.runner(runner, actual.at_work.get(runner.name))
     comparison.unwanted(actual.unwanted)
     return Difference(
         tuple(comparison.stages),
         tuple(comparison.refusals),
         tuple(comparison.drift),
         unchanged=len(desired.resources) - len(changed),
+        runners=desired.runners,
     )
+
+
+def move_steps(product: str, before: str, after: str, *, at_work: bool) -> tuple[str, ...]:
+    """What whoever moves a product does, in order, and what becomes of what it has. Nothing is lost by an order that
+    is not kept: a runner refuses to start while another one has the product.
+    """
+    stop = f"stop headwater run on {before}" + (", which has it now" if at_work else ", where it is at work")
+    start = f"start headwater run --runner {after}"
+    if after == "flink":
+        kept = "its first job computes from the first record on, and writes what the product does not hold yet"
+    elif before == "flink":
+        kept = "its state is made anew from the inputs, and each record held against the topic before it is said"
+    else:
+        kept = "offsets, state and changelog go on as they are"
+    digest = f"headwater processing digest {product} before and after shows that all that was published is there"
+    return stop, start, kept, digest
 
 
 def _settings(wanted: Mapping[str, str], there: Mapping[str, str]) -> tuple[Change, ...]:

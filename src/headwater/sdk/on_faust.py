@@ -19,6 +19,7 @@ from headwater.hooks import Hooks
 from headwater.mesh.load import load_mesh
 from headwater.ports.kafka import KafkaBroker
 from headwater.processing.runners.faust import FaustProducts, make_app, run_app
+from headwater.processing.runners.faust_cluster import broker_settings
 from headwater.processing.runners.kafka import derived_plans
 from headwater.processing.surroundings import Surroundings
 from headwater.schemas.registry_http import HttpRegistry
@@ -126,18 +127,7 @@ def _surroundings() -> Surroundings:
 
 
 def _broker(mesh: Any) -> Mapping[str, Any]:
-    """Where Faust finds the cluster. Its client is another one, and its settings bear other names."""
-    kafka = environment_of(load_settings(), mesh.file).kafka
-    others = sorted(name for name in kafka if name.startswith(("security.", "sasl.", "ssl.")))
-    if others and kafka.get("security.protocol", "PLAINTEXT").upper() != "PLAINTEXT":
-        raise NotSupported(
-            f"the faust runner cannot reach this cluster: {', '.join(others)}",
-            code="HW-P211",
-            detail="Faust has a client of its own, and these settings are those of another",
-            hint="run the product with --runner kafka",
-        )
-    addresses = [address.strip() for address in kafka["bootstrap.servers"].split(",")]
-    return {"broker": [f"kafka://{address}" for address in addresses]}
+    return broker_settings(environment_of(load_settings(), mesh.file).kafka)
 
 
 def _web(port: int) -> Mapping[str, Any]:

@@ -266,5 +266,5 @@ def test_a_data_folder_that_cannot_be_written_stops_apply_before_its_first_deed(
 
 def test_the_json_form_has_all_of_a_plan(running: Running) -> None:
     said = as_json(running.plan().difference, command="plan")
-    assert set(said) == {"schemaVersion", "tool", "command", "summary", "stages", "refused", "drift"}
+    assert set(said) == {"schemaVersion", "tool", "command", "summary", "stages", "runners", "refused", "drift"}
     assert said["schemaVersion"] == 1

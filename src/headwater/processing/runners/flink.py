@@ -59,7 +59,7 @@ FUNCTIONS: Mapping[str, str] = {
     "hw_text_distinct": "Texts$Distinct",
 }
 _STEPS = {Explode: "explode", JoinAsOf: "join_as_of", JoinWithin: "join_within", Latest: "latest"}
-_WAY_OUT = "run it with headwater run, or split the flow so that this part is a product of its own"
+_WAY_OUT = "leave it to the kafka runner, or split the flow so that this part is a product of its own"
 
 
 @dataclass(frozen=True, slots=True)
