@@ -33,7 +33,7 @@ WAIT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How rows come: W1's are a transaction each; W10's, ten to a transaction, are known by customers of their own."""
+    """How rows come: W1's are a transaction each; W10's, many to a transaction, are known by customers of their own."""
 
     rows_per_second: int = 1_000
     rows_per_transaction: int = 1

@@ -136,6 +136,7 @@ class Debezium:
             "listeners": f"http://127.0.0.1:{self._stack.connect_port}",
             "plugin.path": self._stack.work_folder / "plugins",
             "plugin.discovery": "service_load",
+            "scheduled.rebalance.max.delay.ms": 0,  # else one worker after another waits for the first for five minutes
             "exactly.once.source.support": "enabled",
             "topic.creation.enable": "false",
             "key.converter": "org.apache.kafka.connect.storage.StringConverter",

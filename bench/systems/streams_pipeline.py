@@ -52,10 +52,10 @@ class StreamsPipeline:
         self._streams.prepare(round_)
 
     def command(self) -> Command:
-        """Both."""
+        """Both, in one session, both of which are asked to end: a worker of Connect that is killed keeps its place."""
         commands = self._debezium.command(), self._streams.command()
         both = " & ".join(shlex.join(one.arguments) for one in commands)
-        return Command(["/bin/sh", "-c", f"{both} & wait"], {}, ROOT)
+        return Command(["/bin/sh", "-c", f"trap 'trap : TERM; kill 0' TERM; {both} & wait; wait"], {}, ROOT)
 
     def progress(self) -> int:
         """Not asked for; Debezium's worker is given its connector."""
