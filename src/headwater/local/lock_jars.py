@@ -29,6 +29,7 @@ ROOTS = {
         "org.apache.flink:flink-sql-gateway-api:2.3.0",
     ),
     "compiler": ("org.eclipse.jdt:ecj:3.41.0",),
+    "iceberg-rest": ("org.apache.iceberg:iceberg-open-api:1.10.1",),  # the project's own REST catalogue, for a test
 }
 
 

@@ -30,7 +30,7 @@ from headwater.sdk.lake import read_source
 from headwater.sdk.query import Bounds, run
 from headwater.sdk.sql_text import read_query
 from headwater.sdk.table import Table
-from headwater.testing.conformance.answers import Asked, Port, Row, Told, a_hundred, expected, in_order
+from headwater.testing.conformance.answers import Asked, Port, Row, Told, a_hundred, by_hand, expected, in_order, select
 from headwater.testing.source_products import order_events, stock_facts
 from headwater.testing.strategies import event_histories, fact_histories
 from headwater.timeline.instant import Instant
@@ -98,7 +98,8 @@ class Sql:
         self.world = world
 
     def answers(self, questions: Sequence[Asked]) -> list[list[Row]]:
-        text = " UNION ALL ".join(self._select(number, one) for number, one in enumerate(questions))
+        name, key = str(self.world.product.name), self.world.product.output.output.key
+        text = " UNION ALL ".join(select(number, one, name, key) for number, one in enumerate(questions))
         found: list[list[Row]] = [[] for _ in questions]
         for row in run(read_query(text), self.read, Bounds(seconds=60)).rows.to_pylist():
             found[row.pop("question")].append(plain(row))
@@ -108,15 +109,6 @@ class Sql:
         valid, recorded = (None if at is None else Instant.parse(at) for at in (one.valid, one.recorded))
         question, answers = Question(valid, recorded), self.world.answers
         return answers.history(question) if one.history else answers.as_of(question), self.world.product.output.schema
-
-    def _select(self, number: int, one: Asked) -> str:
-        names = self.world.product.output.output.key
-        name = str(self.world.product.name)
-        moments = [("recorded", one.recorded), *([] if one.history else [("valid", one.valid)])]
-        bound = "".join(f", {which} => '{Instant(at).iso()}'" for which, at in moments if at is not None)
-        where = " AND ".join(f"{part} = '{value}'" for part, value in zip(names, one.key or (), strict=False))
-        function = "history" if one.history else "as_of"
-        return f"SELECT {number} AS question, * FROM {function}('{name}'{bound})" + (f" WHERE {where}" if where else "")
 
 
 class Http:
@@ -245,29 +237,9 @@ class Raw(Lake):
         if not files:
             return []
         fields = [field.name for field in self.world.product.output.schema.fields]
-        where = " AND ".join(
-            [f"recorded_at <= make_timestamptz({one.recorded})" if one.recorded is not None else "true"]
-            + [f"{name} = '{value}'" for name, value in zip(names, one.key or (), strict=False)]
-        )
-        rows = f"SELECT * FROM read_parquet({files}, union_by_name = true) WHERE {where}"
-        if one.history:
-            sql = rows
-        elif shape == "event":
-            sql = (
-                f"SELECT * FROM ({rows} QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1) "
-                "WHERE kind <> 'retract'"
-            )
-            sql += f" AND occurred_at <= make_timestamptz({one.valid})" if one.valid is not None else ""
-        elif one.valid is not None:
-            at = f"make_timestamptz({one.valid})"
-            key = ", ".join(names)
-            sql = (
-                f"SELECT * FROM ({rows} AND valid_from <= {at} AND coalesce(valid_to > {at}, true) QUALIFY "
-                f"row_number() OVER (PARTITION BY {key}, valid_from, valid_to ORDER BY revision DESC, "
-                "headwater_offset) = 1) QUALIFY "
-                f"row_number() OVER (PARTITION BY {key} ORDER BY headwater_offset DESC) = 1 AND kind <> 'retract'"
-            )
-        else:
+        rows = f"read_parquet({files}, union_by_name = true)"
+        sql = by_hand(one, rows, names, shape)
+        if sql is None:
             answers = LakeAnswers(self.world.product, self.lake.source(self.world.product))
             convert = writer(answers.schema)
             return [convert(row) for row in answers.as_of(Question(None, moment(one.recorded), one.key)).rows]

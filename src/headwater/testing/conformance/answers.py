@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, Literal, Protocol
 
 from headwater.testing.oracles import events_as_of, fact_as_of
+from headwater.timeline.instant import Instant
 
 Row = Mapping[str, Any]
 COUNT = 100
@@ -104,6 +105,39 @@ def _pieces(records: Sequence[Row], key: Mapping[str, Any], known: int) -> list[
         else:
             pieces.append((start, end, fact))
     return [{**fact, "valid_from": start, "valid_to": end} for start, end, fact in pieces]
+
+
+def select(number: int, asked: Asked, product: str, key: Sequence[str]) -> str:
+    """A question as a SELECT of `headwater query`, with its number before each row, to be put together by UNION ALL."""
+    moments = [("recorded", asked.recorded), *([] if asked.history else [("valid", asked.valid)])]
+    bound = "".join(f", {which} => '{Instant(at).iso()}'" for which, at in moments if at is not None)
+    where = " AND ".join(f"{part} = '{value}'" for part, value in zip(key, asked.key or (), strict=False))
+    function = "history" if asked.history else "as_of"
+    text = f"SELECT {number} AS question, * FROM {function}('{product}'{bound})"
+    return f"{text} WHERE {where}" if where else text
+
+
+def by_hand(asked: Asked, rows: str, key: Sequence[str], shape: Literal["event", "fact"]) -> str | None:
+    """A question as a SELECT over rows of the lake, as docs/concepts/lake.md has it; None for facts whenever."""
+    where = " AND ".join(
+        [f"recorded_at <= make_timestamptz({asked.recorded})" if asked.recorded is not None else "true"]
+        + [f"{name} = '{value}'" for name, value in zip(key, asked.key or (), strict=False)]
+    )
+    known = f"SELECT * FROM {rows} WHERE {where}"
+    if asked.history:
+        return known
+    if shape == "event":
+        newest = f"{known} QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1"
+        occurred = f" AND occurred_at <= make_timestamptz({asked.valid})" if asked.valid is not None else ""
+        return f"SELECT * FROM ({newest}) WHERE kind <> 'retract'{occurred}"
+    if asked.valid is None:
+        return None
+    at, keys = f"make_timestamptz({asked.valid})", ", ".join(key)
+    return (
+        f"SELECT * FROM ({known} AND valid_from <= {at} AND coalesce(valid_to > {at}, true) QUALIFY "
+        f"row_number() OVER (PARTITION BY {keys}, valid_from, valid_to ORDER BY revision DESC, headwater_offset) = 1) "
+        f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY headwater_offset DESC) = 1 AND kind <> 'retract'"
+    )
 
 
 def in_order(rows: Iterable[Row]) -> list[str]:
