@@ -14,7 +14,7 @@ from headwater.hooks import Hooks
 from headwater.ports.guarded import GuardedProducer
 from headwater.ports.kafka_admin import KafkaAdmin
 from headwater.ports.kafka_calls import called
-from headwater.ports.kafka_errors import kafka_log, mapped, offset_missing
+from headwater.ports.kafka_errors import AWAY, MOVED, kafka_log, mapped, offset_missing
 from headwater.ports.kafka_refusals import check_settings
 from headwater.ports.protocol import Assignments, GroupOffsets, GroupSource, Reader, TransactionalSink
 from headwater.ports.record import EndOfPartition, Fetched, Message, TopicDescription, TopicPartition
@@ -143,8 +143,9 @@ class KafkaBroker:
 
 class _KafkaReader:
     # A client wants a group's name though it reads given partitions, and looks for that group's coordinator; that the
-    # principal has no right to the group is no matter then.
-    _passed_over = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "GROUP_AUTHORIZATION_FAILED"})
+    # principal has no right to the group, or that a starved broker names none, is no matter then. An event of the
+    # consumer never says of itself that it is retriable; leaders that have moved the client finds by itself.
+    _passed_over = AWAY | MOVED | {"_ALL_BROKERS_DOWN", "GROUP_AUTHORIZATION_FAILED"}
 
     def __init__(self, consumer: Any, bootstrap: str) -> None:
         self._consumer = consumer

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from headwater import naming
 from headwater.errors import CallerFault
 from headwater.ports.protocol import Broker
+from headwater.processing.patience import patiently
 from headwater.processing.steps import Plan
 from headwater.timeline.clock import Clock
 
@@ -34,7 +35,7 @@ def _wait_for(names: Mapping[str, Plan], runner: str, broker: Broker, clock: Clo
     """Whoever was stopped a moment ago is a member until its session is over."""
     until = clock.monotonic() + ALONE_MICROSECONDS
     while True:
-        busy = on_faust(broker) if runner == "faust" else broker.groups()
+        busy = patiently(lambda: on_faust(broker) if runner == "faust" else broker.groups(), clock)
         held = [plan for name, plan in names.items() if name in busy]
         if not held:
             return

@@ -16,6 +16,7 @@ from headwater.mesh.products import Mesh
 from headwater.naming import ProductName
 from headwater.processing.controls import Controls
 from headwater.processing.flow_file import load_plan
+from headwater.processing.patience import patiently
 from headwater.processing.reports import Reports
 from headwater.processing.stage_worker import StageWorker
 from headwater.processing.steps import Plan, Stage, topics_of
@@ -38,7 +39,8 @@ class KafkaRunner:
         around_of: Callable[[Plan, Stage], Surroundings] | None = None,
     ) -> None:
         """`around_of` gives a stage surroundings of its own: another way to its partitions."""
-        _require_topics(plans, around)
+        patiently(lambda: _require_topics(plans, around), around.clock)
+        self._clock = around.clock
         self._controls = Controls(plans, around.broker, around.hooks)
         self._workers = [
             (plan.product, StageWorker(plan, stage, own, paused=partial(self._paused, plan.product)))
@@ -71,7 +73,7 @@ class KafkaRunner:
 
         `tick` is called some twenty times a second, for whoever shows progress.
         """
-        self._controls.start()
+        patiently(self._controls.start, self._clock)
         listener = threading.Thread(target=self._listen, name="control", daemon=True)
         listener.start()
         threads = [
