@@ -70,7 +70,7 @@ class Log(MemoryBroker):
 
     def __init__(self, seed: int, count: int, *, anew: bool = False, lying: bool = False) -> None:
         super().__init__()
-        self.registry = MemoryRegistry()
+        self.seed, self.registry = seed, MemoryRegistry()
         self._identity = f"{seed}-{anew and not lying}"
         make_topics([PRODUCT], self, self.registry)
         found = self.registry.find(PRODUCT.output.subject, PRODUCT.output.schema)

@@ -1,9 +1,9 @@
-"""L1 to L5 and L7, short: writers of the lake that are killed, frozen, deafened and overtaken; their saboteurs too."""
+"""L1 to L7, short: writers of the lake that are killed, frozen, deafened and overtaken, and an index that is killed."""
 
 from __future__ import annotations
 
 import pytest
-from tests.chaos import l1, l2, l3, l4, l5, l7
+from tests.chaos import l1, l2, l3, l4, l5, l6, l7
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
 SEED = 20130521
@@ -27,6 +27,16 @@ def test_a_topic_made_anew_or_cut_is_refused() -> None:
 def test_maintenance_beside_a_writer_changes_nothing() -> None:
     result = l4.run(trials=2, seed=SEED)
     assert result["passed"], result
+
+
+def test_a_killed_index_has_what_its_position_says() -> None:
+    result = l6.run(trials=8, seed=SEED)
+    assert result["passed"] and result["kills"] >= 4, result
+
+
+def test_an_index_that_writes_its_position_first_is_found_out() -> None:
+    result = l6.run(trials=4, seed=SEED, saboteur="hasty")
+    assert "lost" in result["against"], result
 
 
 def test_lost_answers_change_nothing() -> None:

@@ -43,7 +43,7 @@ def export_products(
         return
     folder.mkdir(parents=True, exist_ok=True)
     for name, documents in files.items():
-        (folder / name).write_text(yaml_texts(documents), encoding="utf-8")
+        _write(folder / name, yaml_texts(documents))
         console.out(str(folder / name))
 
 
@@ -62,6 +62,7 @@ def import_contracts(
     from headwater.cli import console
     from headwater.contracts.load import MESH_FILE, load_mesh_file
     from headwater.errors import CallerFault
+    from headwater.mesh.links import require_inside
     from headwater.settings import load_settings
 
     root = folder or load_settings().mesh_folder
@@ -75,6 +76,7 @@ def import_contracts(
                     f"{name} would be written twice", code="HW-C113", detail=why, hint="import one of them"
                 )
             texts[name] = text
+    require_inside(root, [MESH_FILE, *sorted({name.partition("/")[0] for name in texts})])
     there = [name for name in texts if (root / name).exists()]
     if there and not force and not dry_run:
         what = f"{there[0]} exists" if len(there) == 1 else f"{there[0]} and {len(there) - 1} more exist"
@@ -85,7 +87,7 @@ def import_contracts(
     written = {} if broken or dry_run else texts
     for name, text in written.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
+        _write(root / name, text)
     if output == "json":
         findings = [finding.as_json() for one in imported for finding in one.findings]
         console.print_json({"files": list(texts), "written": bool(written), "findings": findings})
@@ -93,6 +95,13 @@ def import_contracts(
         _show(imported, texts, written=bool(written))
     if broken:
         raise typer.Exit(1)
+
+
+def _write(path: Path, text: str) -> None:
+    """In place of a link that stands there: nothing is written through it."""
+    if path.is_symlink():
+        path.unlink()
+    path.write_text(text, encoding="utf-8")
 
 
 def _files(

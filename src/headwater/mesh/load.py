@@ -22,6 +22,7 @@ from headwater.contracts.product import Output, Product, ProductType
 from headwater.errors import CallerFault, Finding, InvalidFiles
 from headwater.mesh.envelope import SchemaFile, grid_findings, key_findings, schema_findings
 from headwater.mesh.guardable import guard_findings
+from headwater.mesh.links import require_inside
 from headwater.mesh.products import Mesh, ResolvedOutput, ResolvedProduct
 from headwater.mesh.references import Draft, consumer_findings, reference_findings
 from headwater.naming import ProductName
@@ -76,8 +77,12 @@ def require_mesh(folder: Path) -> None:
 
 
 def survey(folder: Path) -> Survey:
-    """Everything that a folder's files say, and everything that is wrong with them; HW-C069 where it is no mesh."""
+    """Everything that a folder's files say, and everything that is wrong with them.
+
+    Raises `CallerFault` HW-C069 where it is no mesh, `InvalidFiles` HW-C127 where a link leads out of it.
+    """
     require_mesh(folder)
+    require_inside(folder, (MESH_FILE, CONNECTORS, STREAMS, SCHEMAS_FOLDER.partition("/")[0], CONSUMERS))
     reading = _FolderReading(folder)
     mesh_file = reading.mesh_file()
     for place, file in reading.product_files():
