@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -168,3 +169,42 @@ def test_a_consumer_that_is_killed_while_it_works_has_each_effect_once(road: Roa
         [(f"F{number}", 1) for number in range(FLIGHTS)] + [(f"F{number}", 2) for number in range(0, FLIGHTS, 10)]
     )
     assert all(before == (None if revision == 1 else "O1") for _, revision, before in told)
+
+
+@pytest.mark.slow
+def test_beside_an_event_loop_a_consumer_is_cancelled_and_goes_on_with_each_effect_once(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in road.environment.items():
+        monkeypatch.setenv(name, value)
+    first, last = 10_000, 10_300
+    with psycopg.connect(road.board) as connection:
+        connection.execute("CREATE TABLE heard (flight text)")
+    road.emit(range(first, last))
+    wanted = [f"F{number}" for number in range(first, last)]
+
+    def handle(update: Any, connection: Any) -> None:
+        if update.record["flight_id"] in wanted:
+            connection.execute("INSERT INTO heard VALUES (%s)", [update.record["flight_id"]])
+            time.sleep(0.002)
+
+    def heard() -> list[str]:
+        with psycopg.connect(road.board) as connection:
+            return [flight for (flight,) in connection.execute("SELECT flight FROM heard")]
+
+    async def main(enough: int) -> int:
+        """Until so many were heard; how often the loop looked."""
+        looks, deadline = 0, time.monotonic() + 90
+        working = asyncio.create_task(headwater.consume_async(road.name, handle, consumer="async", database=road.board))
+        while len(await asyncio.to_thread(heard)) < enough:
+            assert not working.done() and time.monotonic() < deadline
+            looks += 1
+            await asyncio.sleep(0.01)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        return looks
+
+    assert asyncio.run(main(1)) > 0
+    asyncio.run(main(len(wanted)))
+    assert sorted(heard()) == sorted(wanted)

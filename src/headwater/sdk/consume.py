@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -103,23 +104,25 @@ async def consume_async(
     `handle` is an ordinary function. It runs in a thread of its own, where it may wait for the database without holding
     up the loop; what it needs of the loop it asks for by `asyncio.run_coroutine_threadsafe`.
     """
-    ending = Event()
-    working = asyncio.ensure_future(
-        asyncio.to_thread(
-            consume,
-            product,
-            handle,
-            consumer=consumer,
-            database=database,
-            stopping=ending.is_set,
-            **choices,
-        )
+    await beside_the_loop(
+        lambda stopping: consume(product, handle, consumer=consumer, database=database, stopping=stopping, **choices)
     )
+
+
+async def beside_the_loop(run: Callable[[Callable[[], bool]], None]) -> None:
+    """Call `run(stopping)` in a thread of its own. Where this is cancelled, `stopping` says so, and its end is awaited.
+
+    What `run` raises is raised here, also after that: whoever cancels hears of it.
+    """
+    ending = Event()
+    working = asyncio.ensure_future(asyncio.to_thread(run, ending.is_set))
     try:
         await asyncio.shield(working)
     except asyncio.CancelledError:
         ending.set()
-        await asyncio.wait([working])
+        while not working.done():
+            with suppress(asyncio.CancelledError):  # asked once more: the transaction is still open
+                await asyncio.wait([working])
         if not working.cancelled() and working.exception() is not None:
             raise working.exception() from None  # type: ignore[misc]
         raise
