@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DBCompressionType,
@@ -29,8 +30,8 @@ from headwater.errors import CallerFault, Fault, Unreachable
 from headwater.processing.state import Change, Span
 from headwater.timeline.clock import Clock, SystemClock
 
-WRITE_BUFFER_BYTES = 8 << 20
-CACHE_BYTES = 16 << 20
+WRITE_BUFFER_BYTES = 32 << 20
+CACHE_BYTES = 64 << 20
 DAMAGED = "HW-P031"
 _PLACES = b"\xff\xff"  # the keys of positions; partitions are numbered below
 
@@ -268,18 +269,25 @@ def _written(position: Position, at: int) -> bytes:
 def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    # Memory is bounded: two write buffers and one cache a stage, indexes and filters inside the cache.
+    # Memory is bounded: two write buffers and one cache a stage, indexes and filters inside the cache. Both are cut in
+    # pieces, of which the cache holds those that are asked for: whole ones of ten million keys are larger than it, and
+    # were read and unpacked for key after key (measured: 23 µs a key of four million, and 5 µs so).
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_max_write_buffer_number(2)
     options.set_max_total_wal_size(4 * WRITE_BUFFER_BYTES)
-    options.set_max_open_files(64)
+    options.set_max_open_files(256)
+    options.set_max_bytes_for_level_base(8 * WRITE_BUFFER_BYTES)  # fewer levels, each a place to look for a key
     options.set_keep_log_file_num(2)
     options.set_max_background_jobs(1)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_paranoid_checks(True)
     tables = BlockBasedOptions()
     tables.set_block_cache(Cache(CACHE_BYTES))
+    tables.set_format_version(6)
     tables.set_bloom_filter(10, False)
+    tables.set_index_type(BlockBasedIndexType.two_level_index_search())
+    tables.set_partition_filters(True)
+    tables.set_pin_top_level_index_and_filter(True)
     tables.set_cache_index_and_filter_blocks(True)
     tables.set_pin_l0_filter_and_index_blocks_in_cache(True)
     options.set_block_based_table_factory(tables)
