@@ -39,7 +39,7 @@ def reset(plan: Plan, broker: Broker, *, clock: Clock) -> Sequence[str]:
 def require_whole(topics: Sequence[tuple[str, int]], broker: Broker) -> None:
     """Refuse to make anew what does not follow from what is left: each topic with its number of partitions."""
     places = [TopicPartition(topic, number) for topic, count in topics for number in range(count)]
-    cut = sorted({place.topic for place, start in broker.starts(places).items() if start > 0})
+    cut = sorted({place.topic for place in without_beginning(places, broker)})
     if cut:
         raise CallerFault(
             f"{', '.join(cut)} no longer begin{'s' if len(cut) == 1 else ''} at the first record",
@@ -47,6 +47,12 @@ def require_whole(topics: Sequence[tuple[str, int]], broker: Broker) -> None:
             detail="retention removed what the product was made from, or of what it says; it cannot be made anew",
             hint="give the product a new major version, which begins at what is left",
         )
+
+
+def without_beginning(places: Sequence[TopicPartition], broker: Broker) -> list[TopicPartition]:
+    """Those of these partitions whose first records are gone."""
+    starts = broker.starts(places)
+    return [place for place in places if starts[place] > 0]
 
 
 def _leave(group: str, broker: Broker, clock: Clock) -> None:

@@ -21,6 +21,7 @@ from headwater.ports.record import Message, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.processing.graph import Graph, stateful
 from headwater.processing.registered import require_registered
+from headwater.processing.reset import without_beginning
 from headwater.processing.runners.flink import Schemas
 from headwater.processing.runners.flink_tables import Reach
 from headwater.schemas.registry import Registry
@@ -154,10 +155,9 @@ def _messages(broker: Broker, start: Mapping[TopicPartition, int]) -> Iterator[M
 
 
 def _require_whole(broker: Broker, places: list[TopicPartition], product: ResolvedProduct) -> None:
-    gone = [place.partition for place, first in broker.starts(places).items() if first > 0]
-    if gone:
+    if gone := without_beginning(places, broker):
         raise CallerFault(
-            f"the first records of {product.name} are gone from partition {gone[0]}",
+            f"the first records of {product.name} are gone from partition {gone[0].partition}",
             code="HW-P245",
             detail="a bounded job computes from the first record on; without it revisions would be others",
             hint="go on with headwater run, whose state reaches back further",
