@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater import naming
+from headwater.errors import Unreachable
 from headwater.hooks import Hooks
 from headwater.mesh.load import load_mesh
 from headwater.mesh.products import Mesh, ResolvedProduct
@@ -98,13 +99,23 @@ def random_batches(seed: int, *, batches: int, size: int) -> list[Batch]:
     return made
 
 
-def wait_until(reached: Callable[[], bool], *, seconds: float = 60.0) -> None:
-    """Wait for what other threads or processes do; an AssertionError where it takes too long."""
+def wait_until(reached: Callable[[], bool], *, seconds: float = 60.0, pause: float = 0.05) -> None:
+    """Wait for what other threads or processes do, looking again after each pause; an AssertionError where it takes
+    too long. A look that costs a consumer or more wants a longer pause; one that the broker refuses for a moment says
+    nothing of whoever is waited for.
+    """
     clock = SystemClock()
     until = clock.monotonic() + int(seconds * 1_000_000)
-    while not reached():
+    while not _seen(reached):
         assert clock.monotonic() < until, "waited for too long"
-        clock.sleep(50_000)
+        clock.sleep(int(pause * 1_000_000))
+
+
+def _seen(reached: Callable[[], bool]) -> bool:
+    try:
+        return reached()
+    except Unreachable:
+        return False
 
 
 @dataclass

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headwater.naming import ProductName
 from headwater.processing.flow_file import load_flow
-from headwater.processing.runners.flink import refusals
+from headwater.processing.runners.refused import runner_refusals
 from headwater.testing.conformance.runner_processes import RunnerProcess
-from headwater.testing.conformance.runner_trial import Running, Trial
+from headwater.testing.conformance.runner_trial import Running, Scene
 
 REFUSED = frozenset(
     {
@@ -32,11 +32,13 @@ class FlinkOnTrial:
     gateway: str = ""
     refused: frozenset[str] = REFUSED
 
-    def refusal(self, trial: Trial, product: ProductName) -> str:
-        """What the compiler says of it, with its place."""
-        return "; ".join(one.render() for one in refusals(load_flow(trial.mesh, product)))
+    def refusal(self, trial: Scene, product: ProductName) -> str:
+        """What `check` and `plan` say of it where its contract names Flink, with the place."""
+        resolved = trial.mesh.product(product)
+        named = replace(resolved, product=replace(resolved.product, runner="flink"))
+        return "; ".join(one.render() for one in runner_refusals(named, load_flow(trial.mesh, product)))
 
-    def start(self, trial: Trial, products: Sequence[ProductName]) -> Running:
+    def start(self, trial: Scene, products: Sequence[ProductName]) -> Running:
         """All of them, in one process that runs their jobs in turn."""
         options = ["--gateway", self.gateway] if self.gateway else []
         return RunnerProcess(trial, ["run", *map(str, products), *options, "--runner", "flink"])

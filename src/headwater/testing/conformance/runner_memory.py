@@ -15,7 +15,7 @@ from headwater.ports.record import Message, TopicPartition
 from headwater.processing.flow_file import load_plan
 from headwater.processing.runners.memory import MemoryRunner
 from headwater.schemas.codec import RowCodec, frame, unframe
-from headwater.testing.conformance.runner_trial import Running, Trial
+from headwater.testing.conformance.runner_trial import Running, Scene
 
 
 class _Ended:
@@ -33,27 +33,28 @@ class MemoryOnTrial:
     refused: Collection[str] = ()
     seed: int = 0
     forgets: bool = False  # a saboteur: a life knows nothing of what was there before it
+    batches: Sequence[int] = (1, 3, 500)
     lives: int = 0
 
-    def refusal(self, trial: Trial, product: ProductName) -> str:
+    def refusal(self, trial: Scene, product: ProductName) -> str:
         """Nothing."""
         return ""
 
-    def start(self, trial: Trial, products: Sequence[ProductName]) -> Running:
+    def start(self, trial: Scene, products: Sequence[ProductName]) -> Running:
         """All of it, at once."""
         self.lives += 1
         chance = random.Random(self.seed + self.lives)
         for name in products:
             plan = load_plan(trial.mesh, name)
             crash: Callable[[], bool] = lambda: chance.random() < 0.2  # noqa: E731
-            memory = MemoryRunner(plan, batch=chance.choice([1, 3, 500]), choose=chance.randrange, crash=crash)
+            memory = MemoryRunner(plan, batch=chance.choice(self.batches), choose=chance.randrange, crash=crash)
             for read in trial.mesh.product(name).product.inputs:
                 self._given(trial, memory, read.product)
             memory.run()
             self._written(trial, memory, name)
         return _Ended()
 
-    def _given(self, trial: Trial, memory: MemoryRunner, source: ProductName) -> None:
+    def _given(self, trial: Scene, memory: MemoryRunner, source: ProductName) -> None:
         product = trial.mesh.product(source)
         output = product.output
         decode = RowCodec(output.schema).decode
@@ -63,7 +64,7 @@ class MemoryOnTrial:
         for message in _all(trial, naming.progress_topic(source, product.major)):
             memory.mark(output.topic, decode_mark(message.value or b"")[0], partition=message.partition)
 
-    def _written(self, trial: Trial, memory: MemoryRunner, name: ProductName) -> None:
+    def _written(self, trial: Scene, memory: MemoryRunner, name: ProductName) -> None:
         product = trial.mesh.product(name)
         output = product.output
         registered = trial.registry.find(output.subject, output.schema)
@@ -89,6 +90,6 @@ class MemoryOnTrial:
         sink.close()
 
 
-def _all(trial: Trial, topic: str) -> list[Message]:
+def _all(trial: Scene, topic: str) -> list[Message]:
     starts = trial.broker.starts(places_of(trial.broker, topic))
     return [item for item in read_to_end(trial.broker, starts) if isinstance(item, Message)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from headwater.naming import ProductName
-from headwater.testing.conformance.runner_trial import Running, Trial
+from headwater.testing.conformance.runner_trial import Running, Scene
 
 STOP_SECONDS = 20
 
@@ -18,7 +18,7 @@ STOP_SECONDS = 20
 class RunnerProcess:
     """A process of a group of its own: what it starts dies with it."""
 
-    def __init__(self, trial: Trial, arguments: Sequence[str]) -> None:
+    def __init__(self, trial: Scene, arguments: Sequence[str]) -> None:
         self._log = trial.folder / f"{arguments[-1]}.log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -55,13 +55,13 @@ class ProcessOnTrial:
     name: str
     options: Sequence[str] = ()
     refused: Collection[str] = ()
-    refuses: Callable[[Trial, ProductName], str] = field(default=lambda trial, product: "")
+    refuses: Callable[[Scene, ProductName], str] = field(default=lambda trial, product: "")
 
-    def refusal(self, trial: Trial, product: ProductName) -> str:
+    def refusal(self, trial: Scene, product: ProductName) -> str:
         """What `plan` says of it."""
         return self.refuses(trial, product)
 
-    def start(self, trial: Trial, products: Sequence[ProductName]) -> Running:
+    def start(self, trial: Scene, products: Sequence[ProductName]) -> Running:
         """With the same slot in each life, as whoever starts it again does."""
         names = [str(product) for product in products]
         return RunnerProcess(trial, ["run", *names, *self.options, "--runner", self.name])

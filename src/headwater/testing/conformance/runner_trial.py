@@ -43,6 +43,32 @@ class Running(Protocol):
         """End it in order, and return when it has ended. Raises where it had failed by itself."""
 
 
+class Scene(Protocol):
+    """Where a runner is tried: a mesh in a folder, on a broker. `environment` are the variables under which
+    `headwater` finds mesh and stack.
+    """
+
+    @property
+    def folder(self) -> Path:
+        """Where logs may be left."""
+
+    @property
+    def broker(self) -> Broker:
+        """It holds inputs and outputs."""
+
+    @property
+    def registry(self) -> Registry:
+        """It has every schema of the mesh."""
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Beside the process's own."""
+
+
 class RunnerOnTrial(Protocol):
     """A runner, as the suite drives it. What it makes lies in the products' topics.
 
@@ -53,10 +79,10 @@ class RunnerOnTrial(Protocol):
     name: str
     refused: Collection[str]
 
-    def refusal(self, trial: Trial, product: ProductName) -> str:
+    def refusal(self, trial: Scene, product: ProductName) -> str:
         """Why it cannot run this product, with the place, as `plan` says it; empty where it can."""
 
-    def start(self, trial: Trial, products: Sequence[ProductName]) -> Running:
+    def start(self, trial: Scene, products: Sequence[ProductName]) -> Running:
         """Run these until told otherwise, going on from where an earlier life was killed."""
 
 

@@ -30,6 +30,7 @@ from headwater.testing.conformance.runner_trial import RunnerOnTrial, Running, T
 DRAWN = 12  # histories drawn, of which the fullest is taken
 SEEN_SECONDS = 60.0
 SETTLED_SECONDS = 120.0
+LOOK_SECONDS = 0.3  # a look reads marks of many topics
 
 _MODULES = (runner_cases, explode_cases, latest_cases, union_cases, within_cases, fold_cases)
 ALL = tuple(
@@ -109,7 +110,7 @@ def difference(trial: Trial, case: Case) -> str:
 def _while_running(running: Running, reached: Callable[[], bool], *, kill: bool) -> None:
     ended = False
     try:
-        wait_until(reached, seconds=SEEN_SECONDS if kill else SETTLED_SECONDS)
+        wait_until(reached, seconds=SEEN_SECONDS if kill else SETTLED_SECONDS, pause=LOOK_SECONDS)
         ended = True
     finally:
         if kill or not ended:

@@ -1,0 +1,224 @@
+"""The reference mesh under names of its own, with real flights written as relays would: for runners to be held against
+the recomputation of the data set.
+
+The same reports are in the same transactions with the same recorded times in each mesh that is made, so that what
+runners publish can be compared to the byte. Reports come late, are corrected and withdrawn, as in the reference mesh;
+here some also come twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from examples import verify
+from examples.services.data import instant
+from examples.services.reports import SEED_DEFAULT, Replay, Report
+
+from headwater import naming
+from headwater.mesh.load import load_mesh
+from headwater.mesh.products import Mesh, ResolvedProduct
+from headwater.naming import ProductName
+from headwater.plan.desired import desired
+from headwater.ports.keys import key_bytes, partition_of
+from headwater.ports.marks import newest_marks
+from headwater.ports.progress import encode_mark, mark_key
+from headwater.ports.protocol import Broker, TransactionalSink
+from headwater.ports.reading import places_of, read_to_end
+from headwater.ports.record import Message, TopicDescription, TopicPartition
+from headwater.processing.flow_file import load_plan
+from headwater.schemas.codec import RowCodec, frame, unframe
+from headwater.schemas.registry import Registry
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDED = ("airports.hourly_punctuality", "routes.daily_performance")
+JOINED = "planning.delay_features"
+DERIVED = (*FOLDED, JOINED)
+TWICE = 40  # one of so many reports comes a second time
+TOGETHER = 397  # reports of a transaction: several ticks in one, several reports in a tick
+BEGAN = instant("2026-01-01T00:00:00Z")
+APART = 40_000  # microseconds from one report to the next; a tick has 100,000
+AFTER = 60_000_000
+
+Record = Mapping[str, Any]
+
+
+@lru_cache
+def reports(rows: int) -> Sequence[Report]:
+    """Of so many flights and their companions, in order; now and then one twice."""
+    found: list[Report] = []
+    for report in Replay(rows):
+        if isinstance(report, Report):
+            found += [report, report] if len(found) % TWICE == 0 else [report]
+    return found
+
+
+@dataclass
+class ReferenceFlights:
+    """The reference mesh on a broker. `environment` are the variables under which `headwater` finds mesh and stack."""
+
+    folder: Path
+    broker: Broker
+    registry: Registry
+    mesh: Mesh
+    nonce: str
+    rows: int
+    products: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _ends: dict[TopicPartition, int] = field(default_factory=dict)
+
+    @classmethod
+    def made(
+        cls,
+        folder: Path,
+        broker: Broker,
+        registry: Registry,
+        *,
+        nonce: str,
+        rows: int,
+        products: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> ReferenceFlights:
+        """Copy the mesh, make topics and register schemas, as `apply` would, for these derived products and what they
+        read.
+        """
+        mesh = load_mesh(copied(folder / "mesh", nonce))
+        derived = [mesh.product(named(name, nonce)) for name in products]
+        plans = {one.name: load_plan(mesh, one.name) for one in derived}
+        needed = {*plans, *(read.product for one in derived for read in one.product.inputs)}
+        for topic in desired(mesh, plans, needed).topics:
+            broker.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
+        for name in sorted(needed, key=str):
+            for output in mesh.product(name).outputs:
+                registry.register(output.subject, output.schema)
+        variables = {**(environment or {}), "HEADWATER_MESH": str(folder / "mesh")}
+        return cls(folder, broker, registry, mesh, nonce, rows, products, variables)
+
+    def product(self, name: str) -> ResolvedProduct:
+        """A product of the reference mesh as it is called here."""
+        return self.mesh.product(named(name, self.nonce))
+
+    def feed(self, first: float, last: float) -> int:
+        """Write the reports from one share of them to another, and marks behind each transaction; after the last
+        report far ahead. Up to when all is told, in microseconds.
+        """
+        all_of_them = reports(self.rows)
+        start, stop = (int(share * len(all_of_them)) for share in (first, last))
+        numbered = iter(list(enumerate(all_of_them))[start:stop])
+        sinks = {source.name: self.broker.sink(f"flights-{source.output.topic}") for source in self._sources()}
+        for sink in sinks.values():
+            sink.open()
+        while group := list(islice(numbered, TOGETHER)):
+            through = self._write(sinks, group)
+        if last == 1:
+            through = self._write(sinks, [], through + AFTER)
+        for sink in sinks.values():
+            sink.close()
+        return through
+
+    def begun(self, name: str) -> bool:
+        """Whether a product's topic holds anything that is committed."""
+        return any(self.broker.stable_ends(places_of(self.broker, self.product(name).output.topic)).values())
+
+    def settled(self, name: str) -> int:
+        """Up to when every partition of a product has a mark; -1 before all have one."""
+        product = self.product(name)
+        partitions = range(product.output.output.partitions)
+        marks = newest_marks(self.broker, product, partitions)
+        return min(int(through) for through, _ in marks.values()) if len(marks) == len(partitions) else -1
+
+    def messages(self, name: str) -> list[Message]:
+        """What a product's topic holds, partition after partition."""
+        starts = self.broker.starts(places_of(self.broker, self.product(name).output.topic))
+        found = [item for item in read_to_end(self.broker, starts) if isinstance(item, Message)]
+        return sorted(found, key=lambda message: (message.partition, message.offset))
+
+    def digest(self, name: str) -> str:
+        """Of partitions, keys, Avro bodies and timestamps in their order; a schema's id and offsets are a broker's."""
+        digest = blake2b(digest_size=16)
+        for one in self.messages(name):
+            parts = (str(one.partition).encode(), one.key or b"", unframe(one.value)[1], str(one.timestamp).encode())
+            for part in parts:
+                digest.update(len(part).to_bytes(4, "big") + part)
+        return digest.hexdigest()
+
+    def kinds(self, name: str) -> set[str]:
+        """Which kinds of record a product has published."""
+        return {record["kind"] for record in verify.records(self.broker, self.product(name))}
+
+    def differences(self, name: str) -> list[str]:
+        """Where a product's newest records leave the plain recomputation of the data set, in words."""
+        newest = verify.newest(self.broker, self.product(name))
+        found, expected = verify.COMPARISONS[name](newest, self.rows, SEED_DEFAULT)
+        assert len(expected) > 100
+        return verify.differing(found, expected)
+
+    def _sources(self) -> list[ResolvedProduct]:
+        """What the products read."""
+        names = {read.product for name in self.products for read in self.product(name).product.inputs}
+        return [self.mesh.product(name) for name in sorted(names, key=str)]
+
+    def _write(
+        self,
+        sinks: Mapping[ProductName, TransactionalSink],
+        group: Sequence[tuple[int, Report]],
+        through: int = 0,
+    ) -> int:
+        """A transaction for each source, as relays that read one log of a database."""
+        for source in self._sources():
+            output = source.output
+            registered = self.registry.find(output.subject, output.schema)
+            assert registered is not None
+            encode, count = RowCodec(output.schema).encode, output.output.partitions
+            sink = sinks[source.name]
+            sink.begin()
+            for record in self._records(source, group):
+                key = key_bytes([record[one] for one in output.output.key])
+                value, timestamp = frame(registered.id, encode(dict(record))), record["recorded_at"] // 1_000
+                sink.send(output.topic, key, value, timestamp=timestamp, partition=partition_of(key, count))
+            self._ends.update(sink.flush())
+            told = through or BEGAN + (group[-1][0] + 1) * APART - 1
+            for number in range(count):
+                mark = encode_mark(told, self._ends.get(TopicPartition(output.topic, number), 0))
+                progress = naming.progress_topic(source.name, source.major)
+                sink.send(progress, mark_key(number), mark, timestamp=told // 1_000, partition=number)
+            sink.commit()
+        return told
+
+    def _records(self, source: ResolvedProduct, group: Sequence[tuple[int, Report]]) -> Iterator[Record]:
+        for number, report in group:
+            if named(report.product, self.nonce) == source.name:
+                platform = {"recorded_at": BEGAN + number * APART, "kind": report.kind, "revision": report.revision}
+                event = {"event_id": report.event_id} if report.event_id is not None else {}
+                yield {**report.record, **event, **platform}
+
+
+def named(name: str, nonce: str) -> ProductName:
+    """A product of the reference mesh under the name that it has in a mesh with this nonce.
+
+    >>> str(named("flights.departures", "x1"))
+    'flightsx1.departures'
+    """
+    domain, product = name.split(".")
+    return ProductName(domain + nonce, product)
+
+
+def copied(folder: Path, nonce: str) -> Path:
+    """The reference mesh with a nonce behind each domain, its flows as they stand."""
+    domains = {one.name.domain for one in load_mesh(ROOT).products.values()}
+    names = re.compile(rf"\b({'|'.join(sorted(domains))})\.(?=[a-z])")
+    for part in ("connectors", "streams", "schemas"):
+        for file in sorted((ROOT / part).rglob("*")):
+            if file.suffix in (".yaml", ".py", ".avsc") and file.name != "tests.yaml":
+                place = [f"{one}{nonce}" if one in domains else one for one in file.relative_to(ROOT).parts]
+                target = folder.joinpath(*place)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(names.sub(rf"\g<1>{nonce}.", file.read_text()))
+    (folder / "mesh.yaml").write_text((ROOT / "mesh.yaml").read_text())
+    return folder
