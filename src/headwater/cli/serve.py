@@ -31,6 +31,8 @@ def command(
 ) -> None:
     """Serve as-of answers, histories, snapshots, feeds and SQL of the products that have the port `http`.
 
+    A SELECT may name those with the port `sql` too, which have no paths of their own.
+
     Answers come from an index that follows the topics. It lies in HEADWATER_DATA, is filled once, and goes on where it
     was after a restart; while it is filled, questions that need more wait (HW-R038), and stderr says how far it is.
 
@@ -50,7 +52,7 @@ def command(
     from headwater.ports.http.app import HttpPort
     from headwater.ports.http.cursors import Cursors
     from headwater.ports.http.limits import Limits
-    from headwater.ports.http.served import Products, served_of
+    from headwater.ports.http.served import SELECTED, Products, served_of
     from headwater.ports.index.follower import Index
     from headwater.ports.kafka import KafkaBroker
     from headwater.schemas.registry_http import HttpRegistry
@@ -71,7 +73,7 @@ def command(
         served, hooks = served_of(mesh.in_order()), Hooks([_told])
         index = Index(served, broker, registry, stores, tick=mesh.file.tick, clock=clock, hooks=hooks)
     products = Products(mesh.in_order(), broker, registry, DenyClassified(), tick=mesh.file.tick, index=index)
-    names = [str(one.product.name) for one in products.all("")]
+    names = [str(one.product.name) for one in products.all("", SELECTED)]
     if not names:
         raise CallerFault(
             "no product of the mesh is served over HTTP",

@@ -23,7 +23,6 @@ from headwater.processing.flow_file import JudgedFlow, judge_flow, unread
 from headwater.processing.runners.faust_eject import APP_FILE, check_app
 from headwater.processing.runners.refused import runner_refusals
 
-_LATER = ("sql",)  # ports that contracts may name and nothing serves yet
 _RANK = {"info": 0, "warning": 1, "error": 2}
 
 
@@ -192,7 +191,6 @@ def _promise_findings(read: Survey) -> list[Finding]:
 
 def _output_promises(contract: Contract[Product], place: str, output: Output) -> list[Finding]:
     findings: list[Finding] = []
-    unkept = [(f"{place}.ports[{at}]", f"the port '{port}'") for at, port in enumerate(output.ports) if port in _LATER]
     if output.on_invalid == "park-key" and contract.value is not None and contract.value.outbox is None:
         findings.append(
             contract.finding(
@@ -204,10 +202,8 @@ def _output_promises(contract: Contract[Product], place: str, output: Output) ->
             )
         )
     if output.accept_late is not None:
-        unkept.append((f"{place}.accept_late", f"accept_late: {output.accept_late.text()}"))
-    for path, promise in unkept:
-        message = f"{promise} is not kept by this version of Headwater"
+        message = f"accept_late: {output.accept_late.text()} is not kept by this version of Headwater"
         why, fix = "whoever reads the contract would rely on it", "remove it until a version keeps it"
-        finding = contract.finding("HW-D016", path, message, why=why, fix=fix)
+        finding = contract.finding("HW-D016", f"{place}.accept_late", message, why=why, fix=fix)
         findings.append(replace(finding, severity="warning"))
     return findings

@@ -140,8 +140,8 @@ def test_a_list_of_differences_and_no_verdict(folder: Path) -> None:
 
 def test_a_warning_fails_the_build(folder: Path) -> None:
     """datacontract/datacontract-cli#1190."""
-    edit(folder, HOURLY, "ports: [topic, current]", "ports: [topic, current, sql]")
-    edit(folder, HOURLY, "version: 1.0.0", "version: 1.0.1")
+    edit(folder, HOURLY, "ports: [topic, current]", "ports: [topic, current]\n    accept_late: 30d")
+    edit(folder, HOURLY, "version: 1.0.0", "version: 2.0.0")
     release(folder)
     findings = check(folder).findings
     assert {finding.severity for finding in findings} == {"warning"}

@@ -214,7 +214,7 @@ class HttpPort:
         ask = ask_of(said, ("valid", "recorded", "limit", "format"))
         form = form_of(ask.format, request.headers.get("accept", "*/*"))
         async with self._gate.heavy():
-            found = await asyncio.to_thread(self.sql, text, ask, lambda name: self.products.find(reader, name))
+            found = await asyncio.to_thread(self.sql, text, ask, lambda name: self.products.selected(reader, name))
         about = {"settled": found.settled, "settled_to": moment(found.settled_to), "cut": found.cut}
         body = await asyncio.to_thread(table_as, form, found.rows, about)
         headers = firmness(found.settled_to, found.settled) | {"headwater-cut": str(found.cut).lower()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from headwater.mesh.products import ResolvedProduct
@@ -16,7 +16,7 @@ from headwater.ports.protocol import Broker
 from headwater.schemas.avro import Schema
 from headwater.schemas.registry import Registry
 
-PORT = "http"
+PORT, SELECTED = "http", ("http", "sql")  # who has a path, and who can be named in a SELECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Served:
 class Products:
     """Finds products by name: those whose contract has the port `http`, and that `access` shows to who asks.
 
+    A SELECT may name those with the port `sql` too, which have no paths of their own.
+
     With an index answers come from it, else from the topics, each read from its start.
     """
 
@@ -61,17 +63,17 @@ class Products:
 
     def find(self, principal: str, name: str) -> Served:
         """One product; raises `CallerFault` HW-R030 where there is none of that name for this reader."""
-        product = self._products.get(name)
-        view = self._access.view(principal, product) if product is not None else None
-        if product is None or view is None:
-            raise missing()
-        return self._served(product, view)
+        return self._found(principal, name, (PORT,))
 
-    def all(self, principal: str) -> Iterator[Served]:
-        """Those that this reader may see, by name."""
+    def selected(self, principal: str, name: str) -> Served:
+        """One product that a SELECT names; raises the same."""
+        return self._found(principal, name, SELECTED)
+
+    def all(self, principal: str, ports: Collection[str] = (PORT,)) -> Iterator[Served]:
+        """Those with one of these ports that this reader may see, by name."""
         for _, product in sorted(self._products.items()):
             view = self._access.view(principal, product)
-            if view is not None:
+            if view is not None and _has(product, ports):
                 yield self._served(product, view)
 
     def ready(self) -> bool:
@@ -80,6 +82,13 @@ class Products:
         if index is None:
             return True
         return all(index.ready(product.output.topic) for product in self._products.values())
+
+    def _found(self, principal: str, name: str, ports: Collection[str]) -> Served:
+        product = self._products.get(name)
+        view = self._access.view(principal, product) if product is not None and _has(product, ports) else None
+        if product is None or view is None:
+            raise missing()
+        return self._served(product, view)
 
     def _served(self, product: ResolvedProduct, view: View) -> Served:
         answers: TopicAnswers | IndexAnswers
@@ -91,5 +100,9 @@ class Products:
 
 
 def served_of(products: Iterable[ResolvedProduct]) -> list[ResolvedProduct]:
-    """Those of these products, each output by itself, whose contract has the port."""
-    return [output for product in products for output in product.each if PORT in output.output.output.ports]
+    """Those of these products, each output by itself, whose contract has the port `http` or `sql`."""
+    return [output for product in products for output in product.each if _has(output, SELECTED)]
+
+
+def _has(product: ResolvedProduct, ports: Collection[str]) -> bool:
+    return not {*product.output.output.ports}.isdisjoint(ports)

@@ -135,6 +135,19 @@ def test_sql_reads_what_is_served() -> None:
     assert [json.loads(line)["customer"] for line in lines] == ["ada", "bob"]
 
 
+@pytest.mark.parametrize("stores", [None, MemoryStores()])
+def test_a_product_with_the_port_sql_alone_can_be_selected_and_has_no_path(stores: MemoryStores | None) -> None:
+    world = World(order_events(partitions=PARTITIONS, ports=("topic", "sql")))
+    world.write(event(1), marked=100)
+    one = Site(world, stores=stores)
+    while one.index is not None and one.index.step():
+        pass
+    answer = one.http.get("/v1/query", params={"sql": "SELECT customer FROM orders.placed"})
+    assert answer.status_code == 200 and answer.json()["records"] == [{"customer": "ada"}]
+    assert one.http.get(f"{one.base}/as-of").status_code == 404 and one.http.get(one.base).status_code == 404
+    assert one.http.get("/v1/products").json() == {"products": []} and one.http.get("/readyz").status_code == 200
+
+
 def test_one_client_cannot_take_the_server_from_others() -> None:
     one = site(event(1), limits=Limits(rate=1, burst=3))
     codes = [one.http.get("/healthz").status_code for _ in range(5)]
