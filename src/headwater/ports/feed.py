@@ -13,7 +13,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from headwater.errors import CallerFault, Misfit
 from headwater.mesh.products import ResolvedProduct
@@ -106,23 +106,24 @@ class Feed:
         schema = arrow_schema(self._view.schema(self._schema))
         return pa.concat_tables([one.select(schema.names) for one in found]) if found else schema.empty_table()
 
-    def shown(self, limit: int, wait: float = 0.0) -> list[dict[str, Any]]:
-        """The same as rows of JSON."""
+    def texts(self, limit: int, wait: float = 0.0) -> list[str]:
+        """The same, each record as JSON text."""
         from headwater.ports.tables import table_of
-        from headwater.schemas.arrow import arrow_schema, plain_rows
+        from headwater.schemas.arrow import arrow_schema
+        from headwater.schemas.json_text import json_rows, json_text
         from headwater.schemas.payload import writer
 
         schema = self._view.schema(self._schema)
         names, convert = arrow_schema(schema).names, writer(schema)
-        found: list[dict[str, Any]] = []
+        found: list[str] = []
         for values in self._values(limit, wait, lambda: bool(found)):
             try:
                 some = table_of(self._schema, self._records.columns(values))
             except Unsure:
                 records = [self._read(value) for value in values]
-                found.extend(convert(record) for record in records if record is not None)
+                found.extend(json_text(convert(record)) for record in records if record is not None)
             else:
-                found.extend(plain_rows(self._beyond(some).select(names)))
+                found.extend(json_rows(self._beyond(some).select(names)))
         return found
 
     def _values(self, limit: int, wait: float, found: Callable[[], bool]) -> Iterator[Sequence[bytes | None]]:

@@ -48,7 +48,7 @@ def test_columns_and_records_of_one_feed_are_taken_in_turns(history: list[Record
     with feeds(world).tail("start") as feed:
         for turn in turns:
             if turn == 4:
-                found += feed.shown(turn)
+                found += map(json.loads, feed.texts(turn))
             elif turn:
                 found += [plain(row) for row in feed.table(turn).to_pylist()]
             elif (record := feed.poll()) is not None:
@@ -194,5 +194,5 @@ def test_a_piece_is_empty_only_where_nothing_is_left() -> None:
     place = Place(dict.fromkeys(range(PARTITIONS), 0), Instant(22))
     for columns in (True, False):
         with feeds(world).tail(encode_cursor(world.product.output.topic, place)) as feed:
-            found = feed.table(1).to_pylist() if columns else feed.shown(1)
+            found = feed.table(1).to_pylist() if columns else list(map(json.loads, feed.texts(1)))
             assert [record["event_id"] for record in found] == ["e3"]

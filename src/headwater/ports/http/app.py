@@ -23,7 +23,7 @@ from headwater.ports.http.ask import AS_OF, FEED, HISTORY, SNAPSHOT, Ask, ask_of
 from headwater.ports.http.asking import only, parameters, said_by
 from headwater.ports.http.cursors import Cursors
 from headwater.ports.http.following import Following, Piece
-from headwater.ports.http.forms import COLUMNS, FORMS, as_json, form_of, records_as, rows_as, table_as
+from headwater.ports.http.forms import FORMS, as_json, form_of, records_as, table_as, texts_as
 from headwater.ports.http.limits import Gate, Limits
 from headwater.ports.http.openapi import describe, summary
 from headwater.ports.http.pages import Page, Pages
@@ -181,7 +181,7 @@ class HttpPort:
             return await self._stream(served, replace(ask, after=last or ask.after))
         form = form_of(ask.format, request.headers.get("accept", "*/*"))
         async with self._gate.stream():
-            piece = await self._following.piece(served, ask, columns=form in COLUMNS)
+            piece = await self._following.piece(served, ask, form)
         path = quote(request.scope["path"])
         place = {"after": piece.cursor, "limit": ask.limit, "wait": f"{ask.wait or 20:g}"}
         link = f"{path}?{urlencode(place | ({'format': ask.format} if ask.format else {}))}"
@@ -231,8 +231,8 @@ class HttpPort:
 
 
 def _piece_as(form: str, served: Served, piece: Piece, about: dict[str, Any]) -> bytes:
-    if piece.shown:
-        return rows_as(form, [field.name for field in served.schema.fields], piece.records, about)
+    if piece.texts:
+        return texts_as(form, piece.records, about)
     return records_as(form, served.schema, piece.records, about)
 
 

@@ -37,12 +37,12 @@ _BEAT_SECONDS = 15.0  # of an event stream without events, so that proxies leave
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some records of a feed, and the cursor behind the last of them; as JSON has them where they are `shown`."""
+    """Some records of a feed, and the cursor behind the last of them; `texts` where each is JSON text already."""
 
-    records: list[Record] | pa.Table
+    records: Any
     cursor: str
     unreadable: int
-    shown: bool
+    texts: bool
 
 
 class Following:
@@ -53,13 +53,14 @@ class Following:
         self._kept: OrderedDict[Name, tuple[Feed, int]] = OrderedDict()
         self._lock = Lock()
 
-    async def piece(self, served: Served, ask: Ask, *, columns: bool = False) -> Piece:
+    async def piece(self, served: Served, ask: Ask, form: str) -> Piece:
         """What follows `ask.after`, up to `ask.limit` records; waits up to `ask.wait` seconds for the first.
 
-        As a table where columns are wanted, or as rows of JSON, if the reader may see every record: many in one step.
+        As a table, or as JSON text where that is the form, if the reader may see every record: many in one step.
         """
         many = served.view.keeps is None
-        take = _take if not many else _take_columns if columns else _take_shown
+        texts = many and form in ("json", "ndjson")
+        take: Callable[[Feed, int], Any] = _take_texts if texts else _take_columns if many else _take
         feed = await _beside(lambda: self._open(served, ask.after))
         loop = asyncio.get_running_loop()
         until = loop.time() + ask.wait
@@ -73,7 +74,7 @@ class Following:
             feed.close()
             raise
         cursor = self._cursors.write("feed", served.topic, [feed.cursor])
-        piece = Piece(records, cursor, feed.unreadable, many and not columns)
+        piece = Piece(records, cursor, feed.unreadable, texts)
         self._keep((served.topic, served.view, cursor), feed)
         return piece
 
@@ -143,8 +144,8 @@ def _take_columns(feed: Feed, limit: int) -> pa.Table:
     return feed.table(limit, 0.01)
 
 
-def _take_shown(feed: Feed, limit: int) -> list[Any]:
-    return feed.shown(limit, 0.01)
+def _take_texts(feed: Feed, limit: int) -> list[str]:
+    return feed.texts(limit, 0.01)
 
 
 def _take_each(feed: Feed, limit: int) -> list[tuple[Record, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from pyarrow import parquet
 from headwater.errors import CallerFault
 from headwater.schemas.arrow import arrow_table, plain_rows
 from headwater.schemas.avro import Schema
+from headwater.schemas.json_text import json_text
 from headwater.schemas.payload import writer
 from headwater.timeline.bitemporal import Record
 
@@ -26,7 +26,6 @@ FORMS = {
     "parquet": "application/vnd.apache.parquet",
 }
 COLUMNS = ("arrow", "parquet")
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
@@ -102,6 +101,14 @@ def rows_as(form: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]], 
     return text.getvalue().encode()
 
 
+def texts_as(form: str, texts: Sequence[str], about: dict[str, Any]) -> bytes:
+    """Rows that are JSON text already, as `rows_as` has them; of `json` and `ndjson`."""
+    if form == "ndjson":
+        return "".join(f"{text}\n" for text in texts).encode()
+    head = json_text(about).removesuffix("}") + ("," if about else "")
+    return f'{head}"records":[{",".join(texts)}]}}'.encode()
+
+
 def _cell(value: Any) -> Any:
     """A value of a sheet: what is nested is JSON; what a spreadsheet would run as a formula is kept from it."""
     if isinstance(value, str):
@@ -113,18 +120,7 @@ def _cell(value: Any) -> Any:
 
 def as_json(value: Any) -> bytes:
     """Compact JSON. It has no number for what is not finite: that is text, `"NaN"` or `"-inf"`."""
-    try:
-        return _JSON.encode(value).encode()
-    except ValueError:
-        return as_json(_finite(value))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return json_text(value).encode()
 
 
 def _unknown(known: Sequence[str]) -> CallerFault:
