@@ -16,6 +16,7 @@ from headwater.errors import CallerFault, HeadwaterError, Misfit
 from headwater.hooks import Hooks
 from headwater.mesh.products import ResolvedProduct
 from headwater.ports.inbox import Inbox, Kept, Reached
+from headwater.ports.persistence import BACKOFF_FIRST, pause, persist
 from headwater.ports.protocol import Broker
 from headwater.ports.reading import places_of
 from headwater.ports.record import EndOfPartition, Message, TopicPartition
@@ -27,7 +28,6 @@ Record = Mapping[str, Any]
 POLL_SECONDS = 0.2  # bounds how late a stop is noticed
 AT_ONCE = 500  # records of a transaction
 FORGETS_EVERY, FORGETS_AT_ONCE = 600_000_000, 5_000  # microseconds; versions of a transaction
-BACKOFF_FIRST, BACKOFF_LAST = 100_000, 5_000_000  # microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +98,14 @@ class Consumer:
     def run(self, stopping: Callable[[], bool]) -> None:
         """Take in updates until `stopping` says so, or to the end. Raises what waiting does not mend, and what `handle`
         raises: the transaction is rolled back, and the next run begins with the same update."""
-        backoff = BACKOFF_FIRST
-        while not stopping():
-            self._moved = False
-            try:
-                self._serve(stopping)
-                return
-            except HeadwaterError as error:
-                if not error.retriable:
-                    raise
-                backoff = BACKOFF_FIRST if self._moved else min(backoff * 2, BACKOFF_LAST)
-                self._hooks.announce("consumer.waiting", consumer=self._name, code=error.code, reason=error.message)
-            self._wait(backoff, stopping)
+
+        def waiting(error: HeadwaterError) -> None:
+            self._hooks.announce("consumer.waiting", consumer=self._name, code=error.code, reason=error.message)
+
+        persist(lambda: self._serve(stopping), stopping, clock=self._clock, moved=lambda: self._moved, waiting=waiting)
 
     def _serve(self, stopping: Callable[[], bool]) -> None:
+        self._moved = False
         with ExitStack() as held:
             inbox = self._effects.inbox()
             held.callback(inbox.close)
@@ -232,13 +226,8 @@ class Consumer:
                 said = True
                 reason = "another process reads for this consumer; this one stands by"
                 self._hooks.announce("consumer.waiting", consumer=self._name, code="HW-K080", reason=reason)
-            self._wait(BACKOFF_FIRST, stopping)
+            pause(BACKOFF_FIRST, stopping, clock=self._clock)
         return True
-
-    def _wait(self, duration: int, stopping: Callable[[], bool]) -> None:
-        while duration > 0 and not stopping():
-            self._clock.sleep(min(duration, BACKOFF_FIRST))
-            duration -= BACKOFF_FIRST
 
 
 def _made_anew(name: str, topic: str) -> CallerFault:

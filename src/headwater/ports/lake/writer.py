@@ -23,6 +23,7 @@ from headwater.ports.lake.progress import Progress, Seen
 from headwater.ports.lake.rows import LakeRows
 from headwater.ports.lake.table import LakeTable, commit
 from headwater.ports.marks import newest_marks
+from headwater.ports.persistence import persist
 from headwater.ports.progress import NOTHING, Settled
 from headwater.ports.protocol import Broker
 from headwater.ports.reading import places_of
@@ -33,7 +34,6 @@ from headwater.timeline.clock import Clock
 from headwater.timeline.instant import Instant
 
 POLL_SECONDS = 0.2  # bounds how late a stop is noticed
-BACKOFF_FIRST, BACKOFF_LAST = 100_000, 5_000_000  # microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +77,21 @@ class LakeWriter:
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Fill the table until `stopping` says so, or to the topic's end."""
-        backoff = BACKOFF_FIRST
-        while not stopping():
-            self._moved = False
-            try:
-                self._serve(stopping)
-                return
-            except HeadwaterError as error:
-                if not error.retriable:
-                    raise
-                backoff = BACKOFF_FIRST if self._moved else min(backoff * 2, BACKOFF_LAST)
-                self._around.hooks.announce(
-                    "lake.waiting", table=self._table.name, code=error.code, reason=error.message
-                )
-            self._wait(backoff, stopping)
+
+        def waiting(error: HeadwaterError) -> None:
+            hooks = self._around.hooks
+            hooks.announce("lake.waiting", table=self._table.name, code=error.code, reason=error.message)
+
+        persist(
+            lambda: self._serve(stopping),
+            stopping,
+            clock=self._around.clock,
+            moved=lambda: self._moved,
+            waiting=waiting,
+        )
 
     def _serve(self, stopping: Callable[[], bool]) -> None:
+        self._moved = False
         missing = [name for name in self._rows.schema.names if name not in self._table.columns()]
         if missing:
             raise refusals.behind(self._table.name, f"{', '.join(missing)} is missing")
@@ -171,11 +170,6 @@ class LakeWriter:
 
     def _due(self, seconds: float) -> int:
         return self._around.clock.monotonic() + int(seconds * 1e6)
-
-    def _wait(self, duration: int, stopping: Callable[[], bool]) -> None:
-        while duration > 0 and not stopping():
-            self._around.clock.sleep(min(duration, BACKOFF_FIRST))
-            duration -= BACKOFF_FIRST
 
 
 class _Filling:
