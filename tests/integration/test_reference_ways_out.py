@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from examples.services.reports import SEED_DEFAULT
 from tests.integration.reference_ports import Forgetful, Http, Plain, Raw, Sdk, Sql
-from tests.integration.test_reference_mesh import ROOT, ROWS_KILLED, SECONDS_LIMIT, Mesh, in_order, serving
+from tests.integration.test_reference_mesh import ROOT, ROWS, ROWS_KILLED, SECONDS_LIMIT, Mesh, in_order, serving
 
 import headwater
 from headwater.local.ports import free_base
@@ -34,7 +34,7 @@ def running(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     try:
         mesh.worker("relay")
         mesh.worker("run")
-        mesh.replay(ROWS_KILLED)
+        mesh.replay(ROWS)  # after the tests of the mesh there is nothing left of these
         mesh.follow()
         yield mesh
     finally:
