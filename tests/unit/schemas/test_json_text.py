@@ -19,11 +19,16 @@ KINDS: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.int32(): st.integers(-(2**31), 2**31 - 1),
     pa.bool_(): st.booleans(),
     pa.float64(): st.floats(),
+    pa.float32(): st.floats(width=32),
     pa.list_(pa.string()): st.lists(st.text(), max_size=2),
     pa.timestamp("us", "UTC"): st.integers(FIRST, LAST) | st.sampled_from([FIRST, LAST, 0, -1]),
     pa.timestamp("ms", "UTC"): st.integers(0, 10**12),
+    pa.binary(): st.binary(max_size=3),
     pa.date32(): st.integers(0, 20_000),
     pa.decimal128(9, 2): st.decimals(min_value=-99, max_value=99, places=2),
+    pa.decimal128(18, 6): st.decimals(min_value=-9, max_value=9, places=6),
+    pa.decimal128(12, 8): st.decimals(min_value=-9, max_value=9, places=8),
+    pa.decimal128(5, 0): st.decimals(min_value=-999, max_value=999, places=0),
 }
 
 
