@@ -29,6 +29,7 @@ START = 1_700_000_000_000_000 // HOUR * HOUR
 FAR = 60_000_000  # the last marks speak for a minute more, so that every tick closes
 CUSTOMERS, NUMBERS, HOURS = 150, 40, 6
 KNOWN_MOST = 3_000
+PATIENCE = 300.0  # seconds: a broker without CPU is out of its own cluster for minutes, no fault to find here
 Event = dict[str, Any]
 
 
@@ -53,9 +54,14 @@ class Feeder:
         with urllib.request.urlopen(f"{self.registry}/subjects/{self._topic}-value/versions/latest") as answer:
             self._frame = b"\x00" + int(json.load(answer)["id"]).to_bytes(4, "big")
         self._producer = Producer(
-            {"bootstrap.servers": self.kafka, "transactional.id": f"feeds-{self._topic}", "linger.ms": 5}
+            {
+                "bootstrap.servers": self.kafka,
+                "transactional.id": f"feeds-{self._topic}",
+                "transaction.timeout.ms": int(2 * PATIENCE * 1_000),
+                "linger.ms": 5,
+            }
         )
-        self._producer.init_transactions(30)
+        self._producer.init_transactions(PATIENCE)
 
     def batch(self, size: int, *, last: bool = False) -> None:
         """One transaction with so many orders, and the marks after them."""
@@ -66,12 +72,12 @@ class Feeder:
             fastavro.schemaless_writer(body, self._schema, {**event, "recorded_at": self._stamp})
             key = key_bytes([event["customer"]])
             self._send(self._topic, key, self._frame + body.getvalue(), partition_of(key, PARTITIONS), self._told)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(PATIENCE) == 0
         through = self._stamp + (FAR if last else 0)
         for partition, end in enumerate(self.ends):
             mark = _long(through) + _long(end)
             self._send(f"{self._topic}.progress", str(partition).encode(), mark, partition, None)
-        self._producer.commit_transaction(30)
+        self._producer.commit_transaction(PATIENCE)
         self.written += size
         self._stamp = through
 
@@ -94,7 +100,7 @@ class Feeder:
             yield
         finally:
             stopping.set()
-            thread.join(60)
+            thread.join(3 * PATIENCE)
         assert not failed, failed
 
     def _event(self) -> Event:

@@ -25,7 +25,7 @@ from headwater.local.stack import LocalStack
 SESSION_SECONDS = 6.0
 IMPATIENT = {"session.timeout.ms": "6000", "max.poll.interval.ms": "6000"}
 STEPS = ("stage.before_begin", "stage.after_outputs", "stage.after_offsets")
-STOPS_WITHIN, TAKEN_WITHIN, FOUND_WITHIN = 60.0, 120.0, 30.0
+STOPS_WITHIN, TAKEN_WITHIN, FOUND_WITHIN = 180.0, 120.0, 30.0
 DOES_SECONDS = 2.0  # what a sleeper still does that it should not, it does now
 
 

@@ -14,7 +14,7 @@ from confluent_kafka import IsolationLevel as Isolation
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 OPEN_SECONDS = 60.0
-ASKS_SECONDS = 30.0  # a broker that is short of CPU is put out of its own cluster, and back in, with all its partitions
+ASKS_SECONDS = 300.0  # a broker that is short of CPU is put out of its own cluster, and back in, with all it leads
 _CONSUMER = {
     "group.id": "chaos-checkers",
     "enable.auto.commit": False,
