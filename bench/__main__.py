@@ -15,12 +15,13 @@ from bench.plan import SIZES, Selection, chosen
 from bench.report import save, table
 from bench.run import run
 from bench.stack import ROOT
+from bench.systems.headwater_elsewhere import REFUSED
 
 EVIDENCE = ROOT / "docs" / "evidence"
 
 
 def main() -> int:
-    """Exit 0 where every output was right, 1 where one was not, 2 where the call is wrong."""
+    """Exit 0 where every output was right, or refused beforehand, 1 where one was not, 2 where the call is wrong."""
     arguments = _parser().parse_args()
     if arguments.only == "W9":  # needs no stack
         full = arguments.size == "full"
@@ -52,7 +53,7 @@ def main() -> int:
         save(Path(out), entries)
         tell(f"results in {out}")
     print(table(entries))
-    return 0 if all(one["verified"] for one in entries) else 1
+    return 0 if all(one["verified"] or one["fault"].startswith(REFUSED) for one in entries) else 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,7 +23,8 @@ WORKLOADS = (
     "W10",
 )
 
-NAMED = ("quix", "faust", "flink", "flink-heap")  # rivals that bring hundreds of megabytes: only where they are named
+# Only where they are named: rivals that bring hundreds of megabytes, and our own products on other runners.
+NAMED = ("quix", "faust", "flink", "flink-heap", "headwater-faust", "headwater-flink")
 
 Tell = Callable[[str], None]
 

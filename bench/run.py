@@ -25,6 +25,7 @@ from bench.special import pipeline, restores
 from bench.stack import MESH, ROOT, Stack
 from bench.systems.debezium import Debezium
 from bench.systems.headwater import HeadwaterRelay, HeadwaterRun
+from bench.systems.headwater_elsewhere import elsewhere
 from bench.systems.protocol import System
 
 LATENCY_SHAPES = {"alone": 1, "tens": 10}  # rows to a transaction
@@ -74,7 +75,8 @@ def _rounds_of_orders(
     filled = {feed.topic: fill(kafka, stack.registry_url, feed) for feed in made.feeds}
     inputs = {topic: count for topic, (count, _) in filled.items()}
     about = {**made.about, "value_bytes": {topic: round(mean) for topic, (_, mean) in filled.items()}}
-    systems = [system for system in made.systems(stack, kafka, inputs) if selection.takes(system)]
+    every = made.systems(stack, kafka, inputs)
+    systems = [system for system in (*every, *elsewhere(every)) if selection.takes(system)]
     events = sum(inputs.values())
     series = _in_turns(name, systems, size, stack=stack, events=events, workload=about, tell=tell, warm=made.warm)
     if not made.warm:  # W2c is W2a with more keys, and its rounds are long
@@ -85,7 +87,7 @@ def _rounds_of_orders(
 
 def _with_durability(series: Series, system: System, stack: Stack, tell: Tell) -> Series:
     """Headwater's series with what two kills and a loss of the local state did to it."""
-    if not isinstance(system, HeadwaterRun) or any(one.fault for one in series.rounds):
+    if type(system) is not HeadwaterRun or any(one.fault for one in series.rounds):
         return series
     found = survived(system, stack, events=series.events)
     tell(f"{series.workload} killed twice: {found}")

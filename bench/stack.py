@@ -24,7 +24,7 @@ class Stack:
     """Kafka, PostgreSQL and the registry for one run of the bench, and the way to call `headwater` on them."""
 
     def __init__(self, mesh: Path = MESH) -> None:
-        self._mesh = mesh
+        self.mesh = mesh
         self.port_base = int(os.environ.get("HEADWATER_PORT_BASE") or PORT_BASE_DEFAULT)
         folder = Path(os.environ.get("HEADWATER_DATA") or ROOT / ".headwater" / "bench").resolve()
         self.data_folder = folder / "stack"  # removed with the stack, which refuses a folder with others' files in it
@@ -39,7 +39,7 @@ class Stack:
     def variables(self) -> Mapping[str, str]:
         """What tells every `headwater` process of this bench where it works."""
         return {
-            "HEADWATER_MESH": str(self._mesh),
+            "HEADWATER_MESH": str(self.mesh),
             "HEADWATER_DATA": str(self.data_folder),
             "HEADWATER_PORT_BASE": str(self.port_base),
             "PYTHONUNBUFFERED": "1",

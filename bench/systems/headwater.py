@@ -7,7 +7,7 @@ import shlex
 import shutil
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class HeadwaterRun:
     """The `kafka` runner on one product: exactly once, RocksDB, changelog."""
 
     name = "headwater"
+    runner = "kafka"
+    options: Sequence[str] = ()
 
     def __init__(
         self,
@@ -55,13 +57,19 @@ class HeadwaterRun:
         self._through = through
         self._events = sum(inputs.values())
 
+    @property
+    def again(self) -> dict[str, Any]:
+        """What another of these is made with, for the same work."""
+        same = {"stack": self._stack, "kafka": self._kafka, "product": self._product, "inputs": self._inputs}
+        return {**same, "judge": self._judge, "through": self._through}
+
     def version(self) -> str:
         """Of the installed package."""
         return version("headwater")
 
     def settings(self) -> dict[str, Any]:
         """The defaults: there is nothing to tune."""
-        fixed = {"runner": "kafka", "guarantee": "exactly once", "state store": "RocksDB, changelog on"}
+        fixed = {"runner": self.runner, "guarantee": "exactly once", "state store": "RocksDB, changelog on"}
         return {**fixed, "tick": "100ms", "product": str(self._product), "roads": self._roads}
 
     def install(self) -> None:
@@ -78,7 +86,7 @@ class HeadwaterRun:
     def command(self) -> Command:
         """The runner, for this product."""
         port = str(self._stack.metrics_port)
-        return profiled(self._stack.headwater("run", str(self._product), "--metrics-port", port), "run")
+        return profiled(self._stack.headwater("run", str(self._product), "--metrics-port", port, *self.options), "run")
 
     def progress(self) -> int:
         """Offsets are committed in the transaction of the outputs."""
