@@ -22,6 +22,7 @@ from examples.services.data import instant
 from examples.services.reports import SEED_DEFAULT, Replay, Report
 
 from headwater import naming
+from headwater.contracts.load import PRODUCT_FILE
 from headwater.mesh.load import load_mesh
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
@@ -103,6 +104,12 @@ class ReferenceFlights:
     def product(self, name: str) -> ResolvedProduct:
         """A product of the reference mesh as it is called here."""
         return self.mesh.product(named(name, self.nonce))
+
+    def names_runner(self, name: str, runner: str) -> None:
+        """Write into a product's contract which runner it has."""
+        file = self.product(name).folder / PRODUCT_FILE
+        lines = [line for line in file.read_text().splitlines() if not line.startswith("runner:")]
+        file.write_text("\n".join([*lines, f"runner: {runner}", ""]))
 
     def feed(self, first: float, last: float) -> int:
         """Write the reports from one share of them to another, and marks behind each transaction; after the last

@@ -19,6 +19,7 @@ import pytest
 from tests.integration.reference_flights import DERIVED, JOINED, ReferenceFlights
 from tests.integration.test_runners import on_trial
 
+from headwater.local.launch import start_stack
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.memory import MemoryBroker
 from headwater.processing.digest import digest_of, require_kept
@@ -26,6 +27,7 @@ from headwater.schemas.registry_http import HttpRegistry
 from headwater.schemas.registry_memory import MemoryRegistry
 from headwater.testing.broker_mesh import wait_until
 from headwater.testing.conformance.runner_memory import MemoryOnTrial
+from headwater.testing.conformance.runner_processes import RunnerProcess
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Stack
@@ -102,15 +104,17 @@ def test_a_runner_that_is_killed_says_of_real_flights_what_the_recomputation_say
 @pytest.mark.long
 @pytest.mark.parametrize("moves", MOVING, ids="-".join)
 def test_a_live_product_is_handed_from_runner_to_runner(stack: Stack, tmp_path: Path, moves: tuple[str, ...]) -> None:
-    """Each drains and is stopped, and the next goes on: what was published before stays to the byte, and what comes of
-    it in the end is what one runner alone makes.
+    """By one word of its contract. Each drains and is stopped, and the next goes on: what was published before stays to
+    the byte, and what comes of it in the end is what one runner alone makes.
     """
+    start_stack(stack.local, extra=("flink",))
     made = flights(stack, tmp_path, [HOURLY])
     product = made.product(HOURLY)
     topic = product.output.topic
     for number, name in enumerate(moves):
         before = digest_of(made.broker, topic)
-        running = on_trial(name, stack).start(made, [product.name])
+        made.names_runner(HOURLY, name)
+        running = RunnerProcess(made, ["run", "--gateway", stack.local.flink_url, str(product.name)])
         try:
             through = made.feed(number / len(moves), (number + 1) / len(moves))
             settled = lambda: made.settled(HOURLY) > through - 200_000  # noqa: E731, B023
