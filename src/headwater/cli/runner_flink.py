@@ -27,7 +27,7 @@ def compile(
     """
     from headwater.cli import console
 
-    made = _run_of(product)
+    made = run_of(product)
     for statement in made.statements(made.reach() if bounded else None):
         console.out(f"{statement};\n")
 
@@ -50,8 +50,8 @@ def run(
     from headwater.settings import load_settings
     from headwater.timeline.clock import SystemClock
 
-    made = _run_of(product)
-    made.take_over(SystemClock())
+    made = run_of(product)
+    made.take_over(SystemClock(), load_settings().data_folder)
     reach = made.reach()
     if reach is None:
         console.out(f"{product} holds all that its inputs settle")
@@ -78,7 +78,8 @@ def jars(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to
         console.out(f"wrote {file}")
 
 
-def _run_of(product: str) -> FlinkRun:
+def run_of(product: str) -> FlinkRun:
+    """A product of the mesh that this command is about, on Flink."""
     from headwater.local.flink_run import FlinkRun
     from headwater.mesh.load import load_mesh
     from headwater.ports.kafka import KafkaBroker

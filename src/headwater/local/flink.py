@@ -144,18 +144,8 @@ def run_job(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    java, jars_of = find_java(), class_path(phases=phases)
     own = {"io.tmp.dirs": folder, "execution.checkpointing.dir": f"file://{folder}/checkpoints", **settings}
-    (folder / "job.properties").write_text("".join(f"{key}={value}\n" for key, value in own.items()))
-    (folder / "job.sql").write_text("\0".join(statements))
-    (folder / "log4j2.properties").write_text((_LOGGING + FILE_APPENDER).format(file=log))
-    argv = [
-        str(java.executable),
-        *java_flags(java.version),
-        f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}",
-        *["-cp", ":".join(map(str, jars_of)), "org.headwater.flink.Job"],
-        *[str(folder / "job.properties"), str(folder / "job.sql")],
-    ]
+    argv = [*java_command("Job", folder, log, phases=phases), *written(folder, own, statements)]
     with log.open("ab") as output:
         # Its input stays open as long as this process lives: the job ends with it, however it ends.
         child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True)
@@ -178,6 +168,23 @@ def run_job(
             hint="mend what the log names, and run it again: it says what was not said before",
         )
     return True
+
+
+def java_command(main: str, folder: Path, log: Path, *, phases: Phases = quiet) -> list[str]:
+    """The command of a process of ours with Flink in it, which says to `log` what it has to say."""
+    java, jars_of = find_java(), class_path(phases=phases)
+    logging = folder / "log4j2.properties"
+    logging.write_text((_LOGGING + FILE_APPENDER).format(file=log))
+    flags = [*java_flags(java.version), f"-Dlog4j2.configurationFile={logging}", "-cp", ":".join(map(str, jars_of))]
+    return [str(java.executable), *flags, f"org.headwater.flink.{main}"]
+
+
+def written(folder: Path, settings: Mapping[str, object], statements: Sequence[str]) -> list[str]:
+    """The files of settings and of statements that such a process is given."""
+    files = folder / "job.properties", folder / "job.sql"
+    files[0].write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    files[1].write_text("\0".join(statements))
+    return list(map(str, files))
 
 
 def local_settings() -> dict[str, object]:

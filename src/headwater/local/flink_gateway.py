@@ -151,12 +151,12 @@ def _failed(said: str) -> Fault:
     return Fault(
         "the Flink job failed, and nothing of it was published",
         code="HW-P247",
-        detail=_causes(said) or "the gateway's own log says why; it may hold values of records",
+        detail=causes(said) or "the gateway's own log says why; it may hold values of records",
         hint="mend what that log names, and run it again: it says what was not said before",
     )
 
 
-def _causes(said: str) -> str:
+def causes(said: str) -> str:
     """The kinds of the errors that led to this, without their messages: those may hold values of records."""
     kinds = [
         line.partition(":")[2].strip().partition(":")[0]

@@ -6,18 +6,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from headwater import naming
 from headwater.contracts.environment import Environment
-from headwater.errors import CallerFault
+from headwater.errors import CallerFault, NotSupported
 from headwater.local.flink import job_settings, local_settings, run_job
 from headwater.local.flink_gateway import run_there
+from headwater.local.flink_record import live_prefix, require_no_live_job
 from headwater.local.stack import Phases, quiet
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.protocol import Broker
 from headwater.processing.flow_file import load_flow
+from headwater.processing.graph import stateful
 from headwater.processing.reset import reset
 from headwater.processing.runners.flink import compile_sql
-from headwater.processing.runners.flink_reach import fence, held, java_settings, job_name, reach_of, schemas_of, settle
+from headwater.processing.runners.flink_reach import (
+    fence,
+    held,
+    java_settings,
+    job_name,
+    reach_of,
+    require_inputs_whole,
+    schemas_of,
+    settle,
+)
 from headwater.processing.runners.flink_tables import Reach, Where
 from headwater.processing.runners.kafka import derived_plans
 from headwater.schemas.registry import Registry
@@ -41,16 +53,16 @@ class FlinkRun:
 
     def __init__(self, mesh: Mesh, product: str, environment: Environment, broker: Broker, registry: Registry) -> None:
         self.product: ResolvedProduct = mesh.whole(product)
-        self._mesh = mesh
+        self.mesh = mesh
+        self.broker = broker
         self._environment = environment
-        self._broker = broker
         self._registry = registry
         self._graph = load_flow(mesh, self.product.name)
 
     def reach(self) -> Reach | None:
         """What a bounded job reads and writes now; None where there is nothing to do."""
-        known = held(self.product, self._broker, self._registry)
-        return reach_of(self._graph, self._mesh, self._broker, known, tick=int(self._mesh.file.tick))
+        known = held(self.product, self.broker, self._registry)
+        return reach_of(self._graph, self.mesh, self.broker, known, tick=int(self.mesh.file.tick))
 
     def reach_or_none(self) -> Reach | None:
         """As `reach`, and None too where an input has no marks yet."""
@@ -61,22 +73,50 @@ class FlinkRun:
                 raise
             return None
 
-    def statements(self, reach: Reach | None) -> list[str]:
-        """The job's SQL; without a reach it has no end."""
-        kafka, url = self._environment.kafka, self._environment.registry_url
-        where = Where(kafka["bootstrap.servers"], url, job_name(self._graph), java_settings(kafka), reach)
-        schemas = schemas_of(self._graph, self._mesh, self._registry)
-        return compile_sql(self._graph, schemas, where, tick=int(self._mesh.file.tick))
+    @property
+    def job_name(self) -> str:
+        """The name of the product's live job, and the prefix of its transactions."""
+        return live_prefix(naming.topic(self.product.name, self.product.major))
 
-    def take_over(self, clock: Clock) -> None:
+    def statements(self, reach: Reach | None) -> list[str]:
+        """The job's SQL; without a reach, or with one that is not bounded, it has no end."""
+        kafka, url = self._environment.kafka, self._environment.registry_url
+        name = job_name(self._graph) if reach is not None and reach.bounded else self.job_name
+        where = Where(kafka["bootstrap.servers"], url, name, java_settings(kafka), reach)
+        schemas = schemas_of(self._graph, self.mesh, self._registry)
+        return compile_sql(self._graph, schemas, where, tick=int(self.mesh.file.tick))
+
+    def live_statements(self, *, written: bool = True) -> list[str]:
+        """The SQL of a job without end, that leaves out what the product holds now; or, not `written`, of any such.
+
+        Raises `CallerFault` HW-P245 where an input's first records are gone, `NotSupported` HW-P256 of a flow without
+        an aggregate.
+        """
+        if not stateful(self._graph.root):
+            raise NotSupported(
+                f"{self.product.name} has no aggregate, so no live Flink job",
+                code="HW-P256",
+                detail="a job that ends between two records of one instant could not tell which it wrote",
+                hint=f"headwater run {self.product.name}, or runner flink run, whose jobs write all or nothing",
+            )
+        require_inputs_whole(self._graph, self.mesh, self.broker)
+        held_through = dict.fromkeys(range(self._graph.output.partitions), -1)
+        if written:
+            held_through = {one: it.through for one, it in held(self.product, self.broker, self._registry).items()}
+        return self.statements(Reach(0, {}, held_through))
+
+    def take_over(self, clock: Clock, data_folder: Path | None = None) -> None:
         """Make sure that nobody else writes the product: no other runner, and no job that was left behind.
 
         `headwater run` makes its state anew afterwards and holds all it says against the topic. Raises `CallerFault`
-        HW-P172 or HW-P213 while another runner is at work.
+        HW-P172 or HW-P213 while another runner is at work, HW-P252 while a live job that was deployed from a data
+        folder is.
         """
-        (plan,) = derived_plans(self._mesh, [str(self.product.name)])
-        reset(plan, self._broker, clock=clock)
-        fence(self._graph, self._broker)
+        if data_folder is not None:
+            require_no_live_job(self.mesh, [str(self.product.name)], data_folder, self.broker)
+        (plan,) = derived_plans(self.mesh, [str(self.product.name)])
+        reset(plan, self.broker, clock=clock)
+        fence(self._graph, self.broker)
 
     def run(
         self,
@@ -104,11 +144,11 @@ class FlinkRun:
                 ended = run_job(statements, settings, folder=folder, log=log, stopped=stopped)
         if not ended:
             return None
-        written = settle(self.product, self._broker, self._registry, reach.through)
+        written = settle(self.product, self.broker, self._registry, reach.through)
         return Done(written, Instant(reach.through))
 
 
-def runs_of(mesh: Mesh, products: Sequence[str], environment: Environment) -> list[FlinkRun]:
+def runs_of(mesh: Mesh, products: Sequence[str], environment: Environment, data_folder: Path) -> list[FlinkRun]:
     """The derived products of these names, or all, taken over; one that Flink cannot say is refused before any is."""
     clock = SystemClock()
     broker, registry = KafkaBroker(environment.kafka, clock=clock), HttpRegistry(environment.registry_url)
@@ -117,7 +157,7 @@ def runs_of(mesh: Mesh, products: Sequence[str], environment: Environment) -> li
     for run in runs:
         run.statements(None)
     for run in runs:
-        run.take_over(clock)
+        run.take_over(clock, data_folder)
     return runs
 
 
@@ -137,6 +177,7 @@ def keep_up(
     while not stopped():
         idle = True
         for run in runs:
+            require_no_live_job(run.mesh, [str(run.product.name)], data_folder, run.broker)
             reach = run.reach_or_none()
             done = None if reach is None or stopped() else run.run(reach, data_folder, gateway=gateway, stopped=stopped)
             if done is not None:

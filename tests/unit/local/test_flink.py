@@ -8,7 +8,7 @@ import pytest
 
 from headwater.errors import CallerFault
 from headwater.local.flink import LIBRARY_VARIABLE, java_flags, library
-from headwater.local.flink_gateway import _causes
+from headwater.local.flink_gateway import causes
 
 
 def test_a_folder_that_is_named_holds_flink_or_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,5 +31,5 @@ def test_what_a_gateway_says_of_an_error_is_shown_without_values() -> None:
         '{"errors": ["java.util.concurrent.ExecutionException: x\\n\\tat a.B(C.java:1)\\n'
         'Caused by: java.io.IOException: record secret-key\\nCaused by: java.lang.ArithmeticException: 42 overflows"]}'
     )
-    assert _causes(said) == "java.io.IOException < java.lang.ArithmeticException"
-    assert _causes("no java at all") == ""
+    assert causes(said) == "java.io.IOException < java.lang.ArithmeticException"
+    assert causes("no java at all") == ""

@@ -4,75 +4,48 @@ import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.api.dataview.MapView;
 import org.apache.flink.table.functions.AggregateFunction;
 
-/**
- * Measures over whole numbers that come (sign 1) and go (sign -1) in any order: for each value it is kept how often it is in,
- * so that what goes can be taken out again. Null does not count.
- */
+/** Measures over whole numbers that come and go. */
 public final class Longs {
   private Longs() {}
 
-  /** How often each value is in, how many are in at all, and the one that counts most. */
-  public static class Held {
+  /** What is kept of the values, with the types that Flink's state needs. */
+  public static class Held implements Counted.Kept<Long> {
     @DataTypeHint("MAP<BIGINT, BIGINT>")
     public MapView<Long, Long> times = new MapView<>();
 
     public Long different = 0L;
     public Long edge;
+
+    @Override
+    public MapView<Long, Long> times() {
+      return times;
+    }
+
+    @Override
+    public Long edge() {
+      return edge;
+    }
+
+    @Override
+    public void edge(Long value) {
+      edge = value;
+    }
+
+    @Override
+    public void differ(long by) {
+      different += by;
+    }
   }
 
-  /** What all of them do with a value. */
-  public abstract static class Values<T> extends AggregateFunction<T, Held> {
+  /** What all of them begin with. */
+  public abstract static class Values<T> extends Counted<T, Long, Held> {
     @Override
     public Held createAccumulator() {
       return new Held();
     }
-
-    /** Whether one value stands before another at the edge that is asked for. */
-    protected boolean beyond(Long one, Long other) {
-      return false;
-    }
-
-    protected void hold(Held held, Long value, Long sign) throws Exception {
-      if (value == null) {
-        return;
-      }
-      Long known = held.times.get(value);
-      long was = known == null ? 0 : known;
-      long now = was + sign;
-      if (now == 0) {
-        held.times.remove(value);
-      } else {
-        held.times.put(value, now);
-      }
-      if (was <= 0 && now > 0) {
-        held.different += 1;
-        if (held.edge == null || beyond(value, held.edge)) {
-          held.edge = value;
-        }
-      } else if (was > 0 && now <= 0) {
-        held.different -= 1;
-        if (value.equals(held.edge)) {
-          held.edge = sought(held);
-        }
-      }
-    }
-
-    private Long sought(Held held) throws Exception {
-      Long found = null;
-      for (var entry : held.times.entries()) {
-        if (entry.getValue() > 0 && (found == null || beyond(entry.getKey(), found))) {
-          found = entry.getKey();
-        }
-      }
-      return found;
-    }
   }
 
   public static class Minimum extends Values<Long> {
-    public void accumulate(Held held, Long value, Long sign) throws Exception {
-      hold(held, value, sign);
-    }
-
     @Override
     protected boolean beyond(Long one, Long other) {
       return Long.compare(one, other) < 0;
@@ -85,10 +58,6 @@ public final class Longs {
   }
 
   public static class Maximum extends Values<Long> {
-    public void accumulate(Held held, Long value, Long sign) throws Exception {
-      hold(held, value, sign);
-    }
-
     @Override
     protected boolean beyond(Long one, Long other) {
       return Long.compare(one, other) > 0;
@@ -101,10 +70,6 @@ public final class Longs {
   }
 
   public static class Distinct extends Values<Long> {
-    public void accumulate(Held held, Long value, Long sign) throws Exception {
-      hold(held, value, sign);
-    }
-
     @Override
     public Long getValue(Held held) {
       return held.different;

@@ -69,8 +69,8 @@ def insert(graph: Graph, schema: Mapping[str, Any], schema_id: int, reach: Reach
 
 def _unwritten(reach: Reach, partitions: int) -> str:
     """Only what the product's partitions do not hold yet: the job says the same again from the beginning."""
-    if max(reach.written.values(), default=-1) < 0:
-        return ""
+    if reach.bounded and max(reach.written.values(), default=-1) < 0:
+        return ""  # a live job says it all the same: what it keeps fits a job of the same steps alone
     arms = " ".join(f"WHEN {one} THEN CAST({through} AS BIGINT)" for one, through in sorted(reach.written.items()))
     held = f"CASE hw_partition({name(KEY)}, {partitions}) {arms} ELSE CAST(-1 AS BIGINT) END"
     return f"\nWHERE `~recorded_at` > {held}"

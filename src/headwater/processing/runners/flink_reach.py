@@ -102,6 +102,12 @@ def reach_of(graph: Graph, mesh: Mesh, broker: Broker, known: Mapping[int, Held]
     return Reach(settled, ends, {number: one.through for number, one in known.items()})
 
 
+def require_inputs_whole(graph: Graph, mesh: Mesh, broker: Broker) -> None:
+    """Refuse a job that would not see the first records of its inputs: `CallerFault` HW-P245."""
+    for port in graph.inputs:
+        _require_whole(broker, places_of(broker, port.topic), mesh.product(port.product))
+
+
 def settle(product: ResolvedProduct, broker: Broker, registry: Registry, through: int) -> int:
     """Mark the product as settled up to what a job that is done has read; how many records lie after older marks."""
     known = held(product, broker, registry)
@@ -159,7 +165,7 @@ def _require_whole(broker: Broker, places: list[TopicPartition], product: Resolv
         raise CallerFault(
             f"the first records of {product.name} are gone from partition {gone[0].partition}",
             code="HW-P245",
-            detail="a bounded job computes from the first record on; without it revisions would be others",
+            detail="a job computes from the first record on; without it revisions would be others",
             hint="go on with headwater run, whose state reaches back further",
         )
 

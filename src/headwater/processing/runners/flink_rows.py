@@ -76,7 +76,8 @@ def _select(place: int, branch: Branch, part: Stretch, fields: Sequence[str], wh
         LIVE: f"({' AND '.join(conditions)})",
         **{one: columns[one] for one in part.wanted},
     }
-    bound = "" if where.reach is None else f"\nWHERE `recorded_at` <= {where.reach.through}"
+    reach = where.reach if where.reach is not None and where.reach.bounded else None
+    bound = "" if reach is None else f"\nWHERE `recorded_at` <= {reach.through}"
     return f"SELECT {select(made)}\nFROM {name(f'in{place}')}{bound}"
 
 

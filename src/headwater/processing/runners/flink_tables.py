@@ -24,13 +24,18 @@ TRANSACTION_MS = 840_000  # below the broker's usual limit of 15 minutes
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where a bounded job ends and begins: it reads what was recorded up to `through`, and each topic's partitions up
-    to `ends`; of partition p of the product it writes what is recorded after `written[p]`.
+    """Where a job ends and begins: it reads what was recorded up to `through`, and each topic's partitions up to
+    `ends`; of partition p of the product it writes what is recorded after `written[p]`. A live job has no ends.
     """
 
     through: int
     ends: Mapping[str, Mapping[int, int]]
     written: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a job of this reach comes to an end by itself."""
+        return bool(self.ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ def source_table(
         "value.avro-confluent.url": where.registry_url,
         "value.avro-confluent.schema": json.dumps({**reader, "fields": [_plain_field(one) for one in known]}),
     }
-    if where.reach is not None:
+    if where.reach is not None and where.reach.bounded:
         ends = where.reach.ends[port.topic]
         made["scan.bounded.mode"] = "specific-offsets"
         made["scan.bounded.specific-offsets"] = ";".join(f"partition:{one},offset:{end}" for one, end in ends.items())

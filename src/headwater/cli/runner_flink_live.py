@@ -1,0 +1,144 @@
+"""`headwater runner flink deploy`, `status`, `stop`, `upgrade`: a live job of a product."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from headwater.local.flink_live import LiveJob
+    from headwater.local.flink_record import Deployed
+    from headwater.local.flink_rest import JobState
+
+NOT_WELL = 1
+UNSETTLED = (
+    "a live job settles nothing: answers as of stay unsettled until headwater runner flink run, or headwater run"
+)
+Product = Annotated[str, typer.Argument(metavar="PRODUCT", help="The derived product.")]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", help="How to print.")]
+Every = Annotated[
+    int,
+    typer.Option("--checkpoint-seconds", min=1, max=300, help="Records are visible behind each checkpoint."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands part of a group."""
+    for command in (deploy, status, stop, upgrade):
+        app.command()(command)
+
+
+def deploy(
+    product: Product,
+    checkpoint_seconds: Every = 10,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute from the first record on, whatever was kept.")
+    ] = False,
+    output: Output = "text",
+) -> None:
+    """Start a live job of a product in a process of its own: records become visible with each checkpoint, exactly once.
+
+    It goes on from the savepoint that the last one was stopped behind, where that fits; else it computes from the first
+    record on and leaves out what the product holds. One job of a product at a time, and no other runner beside it.
+    A live job writes no progress marks.
+    """
+    from headwater.cli import console
+
+    made = _job_of(product).deploy(every=checkpoint_seconds, fresh=fresh, phases=console.phase)
+    _tell_started(product, made, output)
+
+
+def status(product: Product, output: Output = "text") -> None:
+    """Show a live job: its state, restarts, checkpoints, rows and lag, and why it failed. Exits with 0 where it runs or
+    was stopped, else with 1.
+    """
+    from headwater.cli import console
+    from headwater.timeline.clock import SystemClock
+
+    deployed, state = _job_of(product).state()
+    word = "stopped" if deployed.stopped else "gone" if state is None else state.state.lower()
+    if output == "json":
+        seen = None if state is None else asdict(state)
+        console.print_json({"product": product, "state": word, "deployed": asdict(deployed), "job": seen})
+    else:
+        console.out(f"{product}: {word}, job {deployed.job} at {deployed.cluster}")
+        if state is not None and not deployed.stopped:
+            _show(state, int(SystemClock().now()))
+        if deployed.savepoint:
+            console.out(f"savepoint {deployed.savepoint}")
+        console.out(UNSETTLED)
+    if word not in ("running", "stopped"):
+        raise typer.Exit(NOT_WELL)
+
+
+def stop(
+    product: Product,
+    savepoint: Annotated[
+        bool, typer.Option("--savepoint/--no-savepoint", help="Behind a savepoint, from which deploy goes on.")
+    ] = True,
+    output: Output = "text",
+) -> None:
+    """End a live job. Without a savepoint the next one computes from the first record on."""
+    from headwater.cli import console
+
+    kept = _job_of(product).stop(savepoint=savepoint)
+    if output == "json":
+        console.print_json({"product": product, "savepoint": kept})
+        return
+    console.out(f"{product}: stopped" + (f" behind {kept}" if kept else ""))
+    console.out(f"headwater runner flink run {product} brings it up to what its inputs settle, and settles it")
+
+
+def upgrade(product: Product, checkpoint_seconds: Every = 10, output: Output = "text") -> None:
+    """Stop a live job behind a savepoint, and start the job that the flow is now, where the old one was.
+
+    It goes on from the savepoint where the steps are the same, and else computes from the first record on.
+    """
+    from headwater.cli import console
+
+    made = _job_of(product).upgrade(every=checkpoint_seconds, phases=console.phase)
+    _tell_started(product, made, output)
+
+
+def _tell_started(product: str, made: tuple[Deployed, bool], output: str) -> None:
+    from headwater.cli import console
+
+    deployed, from_savepoint = made
+    if output == "json":
+        console.print_json({"product": product, "deployed": asdict(deployed), "from_savepoint": from_savepoint})
+        return
+    begins = (
+        "goes on from its savepoint" if from_savepoint else "computes from the first record on; what is there stays"
+    )
+    console.out(f"{product}: job {deployed.job} runs at {deployed.cluster}; it {begins}")
+    console.out(UNSETTLED)
+
+
+def _show(state: JobState, now: int) -> None:
+    from headwater.cli import console
+    from headwater.timeline.instant import Instant
+
+    console.out(f"since {Instant(state.begun).iso()}, restarts {_number(state.restarts)}")
+    console.out(f"rows in {_number(state.rows_in)}, out {_number(state.rows_out)}, lag {_number(state.lag)}")
+    last = state.checkpoint
+    if last is not None:
+        took = f"took {last.micros / 1e6:.1f} s, {last.bytes:,} bytes"
+        console.out(f"checkpoint {last.number}, {(now - last.begun) / 1e6:.0f} s ago, {took}")
+    if state.failed_checkpoints:
+        console.out(f"checkpoints that failed: {state.failed_checkpoints}")
+    if state.failure:
+        console.out(f"it last failed of {state.failure}")
+
+
+def _number(value: int) -> str:
+    return "unknown" if value < 0 else f"{value:,}"
+
+
+def _job_of(product: str) -> LiveJob:
+    from headwater.cli.runner_flink import run_of
+    from headwater.local.flink_live import LiveJob
+    from headwater.settings import load_settings
+
+    return LiveJob(run_of(product), load_settings().data_folder)
