@@ -136,7 +136,8 @@ def test_a_hundred_questions_have_one_answer_by_every_way_out_while_flights_are_
         told = ways.at_rest()
         assert len(told.records) > len(before.records)
         ways.all_right(told, during)
-        assert ways.wrong(told, questions, Forgetful(name).answers(questions)), "a port that forgets is found out"
+        some = questions[:30]
+        assert ways.wrong(told, some, Forgetful(name).answers(some)), "a port that forgets is found out"
 
         later = a_hundred(told, SEED_DEFAULT + 1)[:20]  # of what is known now, too
         assert any(one.recorded is None for one in later)
