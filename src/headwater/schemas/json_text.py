@@ -97,6 +97,29 @@ def _of_decimals(column: Any) -> Any:
     return pc.binary_join_element_wise('"', column.cast(pa.string()), '"', "")
 
 
+def _of_structs(column: Any) -> Any:
+    parts: list[Any] = []
+    for number, (field, inside) in enumerate(zip(column.type, column.flatten(), strict=True)):
+        text = _text_of(inside)
+        if text is None:
+            return None
+        parts += [("," if number else "{") + json_text(field.name) + ":", pc.fill_null(text, "null")]
+    text = pc.binary_join_element_wise(*parts, "}", "") if parts else None
+    return None if text is None else pc.if_else(column.is_valid(), text, None)
+
+
+def _of_lists(column: Any) -> Any:
+    inside = _text_of(column.flatten())
+    if inside is None:
+        return None
+    lengths = pc.fill_null(column.value_lengths(), 0)
+    ends = pc.cumulative_sum(lengths.cast(pa.int64())).cast(pa.int32())
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
+    texts = pa.ListArray.from_arrays(offsets, pc.fill_null(inside, "null"))
+    text = pc.binary_join_element_wise("[", pc.binary_join(texts, ","), "]", "")
+    return pc.if_else(column.is_valid(), text, None)
+
+
 _KINDS: Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]] = (
     (pa.types.is_string, _of_text),
     (pa.types.is_int64, _of_numbers),
@@ -104,6 +127,8 @@ _KINDS: Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]] = (
     (pa.types.is_boolean, _of_numbers),
     (pa.types.is_timestamp, _of_instants),
     (pa.types.is_floating, _of_floats),
+    (pa.types.is_struct, _of_structs),
+    (pa.types.is_list, _of_lists),
     (pa.types.is_decimal128, _of_decimals),
 )
 

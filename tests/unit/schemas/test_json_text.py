@@ -20,7 +20,15 @@ KINDS: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.bool_(): st.booleans(),
     pa.float64(): st.floats(),
     pa.float32(): st.floats(width=32),
-    pa.list_(pa.string()): st.lists(st.text(), max_size=2),
+    pa.list_(pa.string()): st.lists(st.none() | st.text(), max_size=3),
+    pa.list_(pa.int64()): st.lists(st.none() | st.integers(-5, 5), max_size=3),
+    pa.struct([("a", pa.string()), ("b", pa.int64())]): st.fixed_dictionaries(
+        {"a": st.none() | st.text(), "b": st.none() | st.integers(-5, 5)}
+    ),
+    pa.list_(pa.struct([("a", pa.string()), ("b", pa.list_(pa.int64()))])): st.lists(
+        st.none() | st.fixed_dictionaries({"a": st.text(), "b": st.none() | st.lists(st.integers(-5, 5), max_size=2)}),
+        max_size=3,
+    ),
     pa.timestamp("us", "UTC"): st.integers(FIRST, LAST) | st.sampled_from([FIRST, LAST, 0, -1]),
     pa.timestamp("ms", "UTC"): st.integers(0, 10**12),
     pa.binary(): st.binary(max_size=3),
