@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.errors import Fault, Misfit
+from headwater.processing import column_fold
 from headwater.processing import columns as road
 from headwater.processing.blocks import Block
 from headwater.processing.column_fold import ColumnFold
+from headwater.processing.column_state import packed_rows
 from headwater.processing.column_steps import ColumnSteps
 from headwater.processing.columns import reads_columns
 from headwater.processing.engine import Commit, Task, new_task
@@ -235,6 +237,19 @@ def plain_log(events: int) -> list[Any]:
 @pytest.mark.parametrize("stage", STAGES, ids=NAMES)
 def test_a_plain_history_goes_as_columns(stage: Stage) -> None:
     assert compare(stage, plain_log(400), seed=1) > 200
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=NAMES)
+def test_cells_of_many_keys_are_packed_as_one_by_one(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    monkeypatch.setattr(column_fold, "CACHE_LIMIT", 0)
+    assert compare(stage, plain_log(400), seed=3) > 200
+
+
+def test_cells_that_are_packed_otherwise_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(column_fold, "CACHE_LIMIT", 0)
+    monkeypatch.setattr(column_fold, "packed_rows", lambda columns: packed_rows(columns)[::-1])
+    with pytest.raises(AssertionError):
+        compare(totals(), plain_log(400), seed=3)
 
 
 def test_what_the_lists_do_not_name_goes_row_by_row() -> None:

@@ -17,11 +17,12 @@ import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changes import NewRows
+from headwater.processing.column_state import arrow_type, packed_rows
 from headwater.processing.operators.aggregate import FoldSpec
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.publish import PublishSpec
 from headwater.processing.packing import ordered_integer, sized
-from headwater.processing.state import Table
+from headwater.processing.state import CACHE_LIMIT, Table
 from headwater.processing.windows import WHOLE_START, Window
 from headwater.schemas.unsure import Unsure
 
@@ -132,6 +133,8 @@ class ColumnFold:
         self._published = publish.columns
         self._tick = tick
         self._members = len(spec.by)
+        types = dict(zip(spec.columns, spec.types, strict=True))
+        self._by_types = [arrow_type(types[name]) for name in spec.by]
         self._slots = [_Slot()]  # of a cell, from the number of members on
         # By the column published: the slot that it shows, and for a mean the one that it is divided by.
         self._measures: dict[str, tuple[int, int]] = {}
@@ -277,10 +280,15 @@ class ColumnFold:
         totals: Sequence[Any],
     ) -> None:
         last = groups.first + groups.counts - 1
-        numbers = (total[last].tolist() for total in totals)
-        made = list(zip(*held[: self._members], *numbers, strict=True))
+        numbers = [total[last] for total in totals]
+        made = list(zip(*held[: self._members], *(number.tolist() for number in numbers), strict=True))
         differ = [place for place, (now, then) in enumerate(zip(made, known, strict=True)) if now != then]
-        if len(differ) == len(made):
+        if len(differ) > CACHE_LIMIT:  # more than is kept unpacked: packed at once, which is a call for all
+            grouped = [pa.array(held[at], type_) for at, type_ in enumerate(self._by_types)]
+            which = pa.array(differ)
+            bodies = packed_rows([column.take(which) for column in (*grouped, *map(pa.array, numbers))])
+            self._table.put_packed([places[place] for place in differ], bodies)
+        elif len(differ) == len(made):
             self._table.put_many(places, made)
         else:
             self._table.put_many([places[place] for place in differ], [made[place] for place in differ])

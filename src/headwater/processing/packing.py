@@ -17,6 +17,7 @@ from typing import Any
 from headwater.processing.field_types import FieldType
 
 Row = tuple[Any, ...]
+_AT_ONCE = 256  # bodies unpacked in one call: of more, the collector looks at all their lists again and again
 _DECODE = json.JSONDecoder().decode
 Form = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 _FORMS: dict[str, Form] = {
@@ -57,6 +58,16 @@ def unpack(body: bytes) -> Any:
     return _DECODE(body.decode())
 
 
+def unpack_many(bodies: Sequence[bytes]) -> list[Any]:
+    """The values of many bodies, in one call of the decoder, which costs a third of one call each.
+
+    >>> unpack_many([b'[1,"a"]', b"[2,null]"])
+    [[1, 'a'], [2, None]]
+    """
+    values: list[Any] = _DECODE("[" + b",".join(bodies).decode() + "]")
+    return values
+
+
 def pack_integer(value: int) -> bytes:
     """A whole number; the same bytes as `pack`, sooner."""
     return b"%d" % value
@@ -94,6 +105,18 @@ class RowForm:
             if values[index] is not None:
                 values[index] = backward(values[index])
         return tuple(values)
+
+    def read_many(self, bodies: Sequence[bytes]) -> list[Row | None]:
+        """The rows of bodies, none of them without a value, unpacked in one step.
+
+        >>> RowForm([FieldType("string"), FieldType("integer")]).read_many([b'["a",1]', b'["b",null]'])
+        [('a', 1), ('b', None)]
+        """
+        read = self.read if self._special else tuple
+        rows: list[Row | None] = []
+        for start in range(0, len(bodies), _AT_ONCE):
+            rows += map(read, unpack_many(bodies[start : start + _AT_ONCE]))
+        return rows
 
 
 def _form(type_: FieldType) -> Form | None:

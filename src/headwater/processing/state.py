@@ -148,6 +148,7 @@ class Table:
         unpack: Callable[[bytes], Any],
         *,
         scanned: bool = False,
+        unpack_many: Callable[[Sequence[bytes]], Sequence[Any]] | None = None,
     ) -> None:
         self._prefix = name.encode() + b"\0"
         self._dirty = overlay.dirty
@@ -156,6 +157,7 @@ class Table:
         self._store = overlay.store
         self._pack = pack
         self._unpack = unpack
+        self._unpack_many = unpack_many or (lambda bodies: [unpack(body) for body in bodies])
         self._scanned = scanned
 
     def get(self, key: bytes) -> Any:
@@ -184,9 +186,10 @@ class Table:
         ]
         missing = [full for full, value in zip(fulls, found, strict=True) if value is _MISSING]
         if missing:
-            unpack = self._unpack
-            for full, packed in zip(missing, self._store.get_many(missing), strict=True):
-                clean[full] = None if packed is None else unpack(packed)
+            stored = self._store.get_many(missing)
+            unpacked = iter(self._unpack_many([packed for packed in stored if packed is not None]))
+            for full, packed in zip(missing, stored, strict=True):
+                clean[full] = None if packed is None else next(unpacked)
             found = [clean[full] if value is _MISSING else value for full, value in zip(fulls, found, strict=True)]
         return found
 

@@ -89,6 +89,13 @@ def test_what_is_put_packed_reads_as_what_is_put(
             overlay.committed()
 
 
+@given(st.lists(st.tuples(st.none() | st.text(), st.none() | st.decimals(places=2, allow_nan=False, max_value=999))))
+def test_rows_are_unpacked_together_as_one_by_one(rows: list[tuple[str | None, Decimal | None]]) -> None:
+    form = RowForm([FieldType("string"), FieldType("decimal", precision=9, scale=2)])
+    many = rows * 30  # more than one call of the decoder takes
+    assert form.read_many([pack(form.write(row)) for row in many]) == many
+
+
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)))
 def test_integers_are_in_order_as_bytes(values: list[int]) -> None:
     assert sorted(values) == sorted(values, key=ordered_integer)

@@ -90,7 +90,11 @@ class Fold:
         self._result = result_function(spec.by, spec.measures, spec.gives, self._slots, len(types))
         form = RowForm(types)
         self.cells = Table(
-            overlay, spec.name, lambda cell: pack(form.write(cell)), lambda body: form.read(unpack(body))
+            overlay,
+            spec.name,
+            lambda cell: pack(form.write(cell)),
+            lambda body: form.read(unpack(body)),
+            unpack_many=form.read_many,
         )
         self._values = Table(overlay, f"{spec.name}.values", pack, unpack, scanned=True)
 
