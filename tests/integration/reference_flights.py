@@ -112,12 +112,13 @@ class ReferenceFlights:
         file.write_text("\n".join([*lines, f"runner: {runner}", ""]))
 
     def feed(self, first: float, last: float) -> int:
-        """Write the reports from one share of them to another, and marks behind each transaction; after the last
-        report far ahead. Up to when all is told, in microseconds.
+        """Write what is reported to the sources, from one share of it to another, and marks behind each transaction;
+        after the last report far ahead. Up to when all is told, in microseconds.
         """
-        all_of_them = reports(self.rows)
-        start, stop = (int(share * len(all_of_them)) for share in (first, last))
-        numbered = iter(list(enumerate(all_of_them))[start:stop])
+        names = {source.name for source in self._sources()}
+        told = [pair for pair in enumerate(reports(self.rows)) if named(pair[1].product, self.nonce) in names]
+        start, stop = (int(share * len(told)) for share in (first, last))
+        numbered = iter(told[start:stop])
         sinks = {source.name: self.broker.sink(f"flights-{source.output.topic}") for source in self._sources()}
         for sink in sinks.values():
             sink.open()
