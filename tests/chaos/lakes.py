@@ -238,11 +238,11 @@ def shore(product: ResolvedProduct = PRODUCT, access: Access | None = None) -> I
         shutil.rmtree(folder)
 
 
-def tend(folder: Path, *, strays: int = 1) -> Tended:
-    """Maintenance that keeps nothing for anybody."""
+def tend(folder: Path, *, strays: int = 1, ahead: int = 5_000_000) -> Tended:
+    """Maintenance that keeps nothing for anybody, as of so many microseconds from now."""
     made = lake(folder)
     kept = Kept(snapshots=Duration(1), strays=Duration(strays))
-    now = Instant(SystemClock().now() + 3_600_000_000)  # beyond what it does itself, however slow the machine
+    now = Instant(SystemClock().now() + ahead)
     return Maintenance(made.table(PRODUCT), made.source(PRODUCT), kept).tend(now)
 
 
