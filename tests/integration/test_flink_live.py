@@ -60,6 +60,7 @@ def live(stack: Stack, folder: Path, flow: Any = FOLD) -> Live:
     return Live(stack, flink_mesh(kafka, stack.registry_url, folder / "mesh", f"v{uuid.uuid4().hex[:8]}", flow))
 
 
+@pytest.mark.long
 def test_a_live_job_is_killed_and_a_run_settles_what_it_wrote(stack: Stack, tmp_path: Path) -> None:
     job, batches = live(stack, tmp_path), random_batches(92, batches=60, size=20)
     small = job.small

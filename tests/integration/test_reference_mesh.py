@@ -23,6 +23,7 @@ import pytest
 from examples import verify
 from examples.services.reports import SEED_DEFAULT
 
+from headwater.errors import Unreachable
 from headwater.local.ports import free_base
 from headwater.local.tally import Tally
 from headwater.mesh.load import load_mesh
@@ -137,6 +138,16 @@ def running(stack, tmp_path_factory) -> Iterator[Mesh]:
         mesh.close()
 
 
+def newest(running: Mesh, product: Any) -> Any:
+    """The newest records of a topic; a broker that is short of CPU beside all that runs here may be asked again."""
+    for _ in range(3):
+        try:
+            return verify.newest(running.broker, product)
+        except Unreachable as away:
+            last = away
+    raise last
+
+
 def assert_equal_to_recomputation(running: Mesh, rows: int) -> None:
     """By the topics, and by the tables of the lake, which PyIceberg and DuckDB read alone."""
     filled = subprocess.run(
@@ -146,8 +157,8 @@ def assert_equal_to_recomputation(running: Mesh, rows: int) -> None:
     assert filled.returncode == 0, filled.stderr
     for name, compare in verify.COMPARISONS.items():
         product = running.mesh.product(name)
-        for newest in (verify.newest(running.broker, product), verify.newest_of_lake(running.lake, product)):
-            found, expected = compare(newest, rows, SEED_DEFAULT)
+        for records in (newest(running, product), verify.newest_of_lake(running.lake, product)):
+            found, expected = compare(records, rows, SEED_DEFAULT)
             assert len(expected) > 100
             assert verify.differing(found, expected) == [], name
     assert all(count.quarantined == 0 for count in running.tally.counts.values())

@@ -95,12 +95,21 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno in _REFUSALS:
             refused = _refused(error)
             _report(refused)
+            _let_go_of_output()
             sys.exit(refused.exit_code)
         sys.stderr.write(
             f"headwater failed: {type(error).__name__}. This is a fault of Headwater itself.\n"
             "fix: run the same command with HEADWATER_DEBUG=1 and report what it prints\n[HW-K070]\n"
         )
         sys.exit(EXIT_FAULT)
+
+
+def _let_go_of_output() -> None:
+    """What the output did not take is tried once more when Python ends, and would then change the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refused(error: OSError) -> CallerFault:

@@ -8,9 +8,7 @@ from typing import TypeVar
 from headwater.errors import Unreachable
 from headwater.timeline.clock import Clock
 
-START_MICROSECONDS = (
-    30_000_000  # a broker that is starved of CPU took fifteen seconds to know the leader of a partition
-)
+START_MICROSECONDS = 30_000_000  # a broker that is starved of CPU took half of it to know the leader of a partition
 AGAIN_MICROSECONDS = 200_000
 _PASSING = "HW-R002"  # the call was refused, and may be repeated; a broker that is away is HW-R001, and is said at once
 
