@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 from examples import verify
 from examples.services.data import instant
 from examples.services.reports import SEED_DEFAULT, Replay, Report
+from tests.integration.asked_again import asked_again
 
 from headwater import naming
 from headwater.contracts.load import PRODUCT_FILE
@@ -94,7 +95,8 @@ class ReferenceFlights:
         plans = {one.name: load_plan(mesh, one.name) for one in derived}
         needed = {*plans, *(read.product for one in derived for read in one.product.inputs)}
         for topic in desired(mesh, plans, needed).topics:
-            broker.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
+            description = TopicDescription(topic.name, topic.partitions, dict(topic.settings))
+            asked_again(partial(broker.create_topic, description))
         for name in sorted(needed, key=str):
             for output in mesh.product(name).outputs:
                 registry.register(output.subject, output.schema)

@@ -16,14 +16,15 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from examples import verify
 from examples.services.reports import SEED_DEFAULT
+from tests.integration.asked_again import asked_again
 
-from headwater.errors import Unreachable
 from headwater.local.ports import free_base
 from headwater.local.tally import Tally
 from headwater.mesh.load import load_mesh
@@ -138,16 +139,6 @@ def running(stack, tmp_path_factory) -> Iterator[Mesh]:
         mesh.close()
 
 
-def newest(running: Mesh, product: Any) -> Any:
-    """The newest records of a topic; a broker that is short of CPU beside all that runs here may be asked again."""
-    for _ in range(3):
-        try:
-            return verify.newest(running.broker, product)
-        except Unreachable as away:
-            last = away
-    raise last
-
-
 def assert_equal_to_recomputation(running: Mesh, rows: int) -> None:
     """By the topics, and by the tables of the lake, which PyIceberg and DuckDB read alone."""
     filled = subprocess.run(
@@ -157,7 +148,8 @@ def assert_equal_to_recomputation(running: Mesh, rows: int) -> None:
     assert filled.returncode == 0, filled.stderr
     for name, compare in verify.COMPARISONS.items():
         product = running.mesh.product(name)
-        for records in (newest(running, product), verify.newest_of_lake(running.lake, product)):
+        in_topic = asked_again(partial(verify.newest, running.broker, product))
+        for records in (in_topic, verify.newest_of_lake(running.lake, product)):
             found, expected = compare(records, rows, SEED_DEFAULT)
             assert len(expected) > 100
             assert verify.differing(found, expected) == [], name
