@@ -10,61 +10,25 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
 import psycopg
 import pytest
+from tests.conformance.iceberg_lakes import IcebergLakes, Settings
 
 from headwater.errors import Unreachable
 from headwater.local.flink import compile_java
 from headwater.local.java import find_java, jars
 from headwater.local.ports import free_base
-from headwater.ports.lake.catalog_iceberg import IcebergLake, open_catalog
-from headwater.ports.lake.table_iceberg import IcebergTable
-from headwater.testing.conformance.lake_table import PRODUCT, Lakes, LakeTableSuite, put
+from headwater.testing.conformance.lake_table import Lakes, LakeTableSuite, put
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Stack
 
-Settings = Mapping[str, str]
 SERVES_WITHIN = 60.0
-
-
-class Shared:
-    """A table of the suite's product in a catalogue, its files in a folder."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self._settings, self._folder, self._open = settings, folder, ExitStack()
-        self.lake().ensure(PRODUCT)
-        assert self.lake().missing(PRODUCT) == ()
-
-    def lake(self) -> IcebergLake:
-        """As one more process would have it."""
-        catalog = open_catalog(self._settings)
-        self._open.callback(catalog.close)
-        return IcebergLake(catalog)
-
-    def close(self) -> None:
-        self._open.close()
-
-    def table(self) -> IcebergTable:
-        return self.lake().table(PRODUCT)
-
-    def offsets(self) -> Sequence[int]:
-        files = [task.file.file_path.removeprefix("file://") for task in self.table().load().scan().plan_files()]
-        found = duckdb.sql("SELECT headwater_offset FROM read_parquet(?)", params=[files]).fetchall() if files else []
-        return [offset for (offset,) in found]
-
-    def tend(self) -> None:
-        with self.table().load().transaction() as transaction, transaction.update_snapshot().fast_append():
-            pass
-
-    def stored(self) -> int:
-        return len(list(self._folder.rglob("*.parquet")))
 
 
 def in_postgres(stack: Stack, folder: Path) -> Settings:
@@ -76,7 +40,7 @@ def in_postgres(stack: Stack, folder: Path) -> Settings:
 class TestInPostgres(LakeTableSuite):
     @pytest.fixture
     def lakes(self, stack: Stack, tmp_path: Path) -> Iterator[Lakes]:
-        with closing(Shared(in_postgres(stack, tmp_path), tmp_path)) as shared:
+        with closing(IcebergLakes(in_postgres(stack, tmp_path), tmp_path)) as shared:
             yield shared
 
 
@@ -86,7 +50,7 @@ def test_a_catalogue_whose_connections_are_cut_does_not_answer_once_and_is_asked
 ) -> None:
     """As when PostgreSQL is started anew: a writer waits, and goes on from what the table says."""
     settings = in_postgres(stack, tmp_path)
-    with closing(Shared(settings, tmp_path)) as shared:
+    with closing(IcebergLakes(settings, tmp_path)) as shared:
         table = shared.table()
         seen = put(table, table.look(), 0, 3)
         with psycopg.connect(settings["uri"].replace("+psycopg", ""), autocommit=True) as connection:
@@ -138,7 +102,7 @@ def answers(address: str) -> bool:
 class TestBehindRest(LakeTableSuite):
     @pytest.fixture
     def lakes(self, tmp_path: Path) -> Iterator[Lakes]:
-        with rest_server(tmp_path, free_base(23_190)) as settings, closing(Shared(settings, tmp_path)) as shared:
+        with rest_server(tmp_path, free_base(23_190)) as settings, closing(IcebergLakes(settings, tmp_path)) as shared:
             yield shared
 
 
@@ -148,7 +112,7 @@ def test_a_rest_server_that_is_away_is_no_answer_and_goes_on_when_it_is_back(tmp
     port = free_base(23_190)
     with ExitStack() as held:
         with rest_server(tmp_path, port) as settings:
-            shared = held.enter_context(closing(Shared(settings, tmp_path)))
+            shared = held.enter_context(closing(IcebergLakes(settings, tmp_path)))
             table = shared.table()
             seen = put(table, table.look(), 0, 3)
         with pytest.raises(Unreachable) as caught:

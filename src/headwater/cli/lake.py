@@ -159,6 +159,7 @@ def status(products: Products = None, output: Output = "text") -> None:
 
 def _chosen(mesh: Mesh, names: list[str]) -> Iterator[ResolvedProduct]:
     """The outputs of the lake, or those that are named."""
+    from headwater.local.lake import of_the_lake
     from headwater.ports.lake.refusals import not_of_the_lake
 
     if names:
@@ -167,7 +168,7 @@ def _chosen(mesh: Mesh, names: list[str]) -> Iterator[ResolvedProduct]:
                 raise not_of_the_lake(str(product.name))
             yield product
         return
-    found = [one for product in mesh.in_order() for one in product.each if "lake" in one.output.output.ports]
+    found = of_the_lake(mesh)
     if not found:
         raise not_of_the_lake("no product of the mesh")
     yield from found

@@ -130,12 +130,8 @@ class _Session:
         return ""
 
     def _ask(self, method: str, place: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        asked = urllib.request.Request(self.url + place, data, headers, method=method)
         try:
-            with urllib.request.urlopen(asked, timeout=_ASK_SECONDS) as answer:
-                return dict(json.loads(answer.read() or b"{}"))
+            return dict(answered(method, self.url + place, body, seconds=_ASK_SECONDS))
         except urllib.error.HTTPError as error:
             raise _failed(error.read().decode(errors="replace")) from None
         except (urllib.error.URLError, OSError) as error:
@@ -145,6 +141,14 @@ class _Session:
                 detail=str(error),
                 hint="headwater up --flink starts one on this machine",
             ) from None
+
+
+def answered(method: str, url: str, body: Mapping[str, Any] | None, *, seconds: float) -> Any:
+    """What a part of Flink answers over HTTP, JSON to JSON. Raises as `urllib.request.urlopen` does."""
+    data = None if body is None else json.dumps(body).encode()
+    asked = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(asked, timeout=seconds) as answer:
+        return json.loads(answer.read() or b"{}")
 
 
 def _failed(said: str) -> Fault:

@@ -5,16 +5,14 @@ What it says of a failure are the kinds of its errors. Their messages may hold v
 
 from __future__ import annotations
 
-import json
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from headwater.errors import Fault, Unreachable
-from headwater.local.flink_gateway import causes
+from headwater.local.flink_gateway import answered, causes
 from headwater.timeline.clock import Clock
 
 Ask = Callable[..., Any]
@@ -143,11 +141,8 @@ class FlinkCluster:
         return {str(one["id"]): int(float(one["value"])) for one in asked}
 
     def _over_http(self, method: str, place: str, body: Mapping[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(self.url + place, data, {"Content-Type": "application/json"}, method=method)
         try:
-            with urllib.request.urlopen(asked, timeout=_ASK_SECONDS) as answer:
-                return json.loads(answer.read() or b"{}")
+            return answered(method, self.url + place, body, seconds=_ASK_SECONDS)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 raise UnknownThere from None
