@@ -73,7 +73,7 @@ bench: $(DEV_MARK)  ## workloads beside their rivals (ONLY=W2 OUT=results.json S
 	$(BIN)/python -m bench --size $(SIZE) $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
 chaos: $(DEV_MARK)  ## real processes killed while checkers watch (ONLY=R1 OUT=results.json TRIALS=20|long)
-	$(BIN)/python -m bench.chaos $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT)) $(if $(TRIALS),--trials $(TRIALS))
+	$(BIN)/python -m bench.chaos $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT)) $(if $(TRIALS),--trials $(TRIALS)) $(if $(EACH),--each $(EACH))
 
 jars-lock: $(DEV_MARK)  ## resolve the local stack's jars anew (src/headwater/local/jars.lock)
 	@$(BIN)/python -m headwater.local.lock_jars

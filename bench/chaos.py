@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ TRIALS_LONG = {
 COUNTS = ("trials", "lost", "duplicates", "phantom", "order_breaks")
 TRIALS_DEFAULT = 5
 SEED_DEFAULT = 1
+BROKE_OFF_CHARS = 500
 
 
 def main() -> int:
@@ -113,12 +115,35 @@ def main() -> int:
     results = []
     for name in wanted:
         trials = TRIALS_LONG[name] if arguments.trials == "long" else int(arguments.trials)
-        sys.stderr.write(f"{name}: {trials} trials with seed {arguments.seed}\n")
-        results.append(program(PROGRAMS[name])(trials=trials, seed=arguments.seed))
-        if arguments.out:
-            save(Path(arguments.out), results)  # after each: a long run that breaks off leaves what it has
+        for part, seed in parts(trials, arguments.each, arguments.seed):
+            sys.stderr.write(f"{name}: {part} trials with seed {seed}\n")
+            results.append(judged(name, part, seed))
+            if arguments.out:
+                save(Path(arguments.out), results)  # after each: a long run that breaks off leaves what it has
     print(table(results))
     return 0 if all(result["passed"] for result in results) else 1
+
+
+def parts(trials: int, each: int, seed: int) -> list[tuple[int, int]]:
+    """The runs that so many trials are made of, as (trials, seed): at most `each` in one, 0 for all at once.
+
+    Every run has a stack of its own and its own verdict, so that one which is lost takes no other with it.
+
+    >>> parts(120, 50, 7)
+    [(50, 7), (50, 8), (20, 9)]
+    """
+    size = each or trials
+    return [(min(size, trials - begin), seed + number) for number, begin in enumerate(range(0, trials, size))]
+
+
+def judged(name: str, trials: int, seed: int) -> dict[str, Any]:
+    """What the checkers say of one run; of one that broke off before they could, that none of its trials counts."""
+    try:
+        return program(PROGRAMS[name])(trials=trials, seed=seed)
+    except Exception as error:
+        traceback.print_exc()
+        unjudged = {"id": name, **dict.fromkeys(COUNTS, 0), "seed": seed, "passed": False}
+        return {**unjudged, "trials_begun": trials, "broke_off": f"{type(error).__name__}: {error}"[:BROKE_OFF_CHARS]}
 
 
 def program(place: str) -> Program:
@@ -159,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trials", type=_trials, default=str(TRIALS_DEFAULT), help="how many; or `long`: as many as figures need"
     )
+    parser.add_argument("--each", type=int, default=0, help="trials of one run at most; each run has its own seed")
     parser.add_argument("--seed", type=int, default=SEED_DEFAULT, help="of the work and of the moments of the kills")
     return parser
 

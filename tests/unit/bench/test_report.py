@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from bench.chaos import PROGRAMS
+import pytest
+from bench import chaos
+from bench.chaos import PROGRAMS, judged, parts
 from bench.plan import SIZES, chosen
 from bench.report import Round, Series, entry, save, table
 
@@ -66,3 +68,22 @@ def test_w2_means_both_of_its_modes_and_full_throws_the_first_round_away() -> No
 
 def test_the_chaos_programs_are_named_by_their_ids() -> None:
     assert all(place.startswith("tests.chaos.") for place in PROGRAMS.values())
+
+
+def test_a_run_that_breaks_off_counts_nothing_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*, trials: int, seed: int) -> dict[str, object]:
+        raise TimeoutError(f"no broker for {trials} trials of {seed}")
+
+    monkeypatch.setattr(chaos, "program", lambda place: breaks)
+    found = judged("P1", 50, 7)
+    assert (found["trials"], found["passed"], found["broke_off"]) == (
+        0, False, "TimeoutError: no broker for 50 trials of 7",
+    )  # fmt: skip
+    assert chaos.table([found]).splitlines()[1].split() == ["P1", "0", "0", "0", "0", "0", "7", "NO"]
+
+
+def test_the_parts_of_a_long_run_have_all_its_trials_and_a_seed_each() -> None:
+    for trials, each in ((300, 50), (7, 3), (5, 0), (1, 10)):
+        made = parts(trials, each, 1)
+        assert sum(part for part, _ in made) == trials
+        assert [seed for _, seed in made] == list(range(1, len(made) + 1))
