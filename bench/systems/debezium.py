@@ -165,7 +165,7 @@ class Debezium:
             "exactly.once.support": "required",
             "heartbeat.interval.ms": "10000",
             "heartbeat.action.query": "SELECT pg_logical_emit_message(true, 'heartbeat', '')",
-            "message.prefix.exclude.list": "heartbeat",
+            "message.prefix.exclude.list": ".*",  # its own heartbeats, and those of a relay on the same database
             "tombstones.on.delete": "false",
             "transforms": "outbox",
             "transforms.outbox.type": "io.debezium.transforms.outbox.EventRouter",
