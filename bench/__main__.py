@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from bench import w9
 from bench.machine import pin_self, pinnable
@@ -47,10 +48,14 @@ def main() -> int:
     def tell(text: str) -> None:
         sys.stderr.write(f"{time.monotonic() - started:7.1f} s  {text}\n")
 
-    entries = run(Selection(workloads, systems), size, tell)
     out = arguments.out or (str(EVIDENCE / f"bench-{arguments.only or 'all'}.json") if arguments.size == "full" else "")
+
+    def keep(so_far: list[dict[str, Any]]) -> None:
+        if out:
+            save(Path(out), so_far)
+
+    entries = run(Selection(workloads, systems), size, tell, keep)
     if out:
-        save(Path(out), entries)
         tell(f"results in {out}")
     print(table(entries))
     return 0 if all(one["verified"] or one["fault"].startswith(REFUSED) for one in entries) else 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from confluent_kafka import KafkaException
 
 from bench.machine import TESTED_CORE, start, stop
 from bench.meter import PeakMemory, usage
@@ -14,6 +16,7 @@ from bench.systems.protocol import System
 
 POLL_SECONDS = 0.05
 STALL_SECONDS = 120.0  # without any progress: the run has failed
+FAULTS = (RuntimeError, TimeoutError, OSError, ValueError, KafkaException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +29,21 @@ class _Moment:
 
 
 def measure(system: System, stack: Stack, *, events: int, round_: int, warm: int = 0) -> Round:
-    """Drain `events` once. A fault of the system is part of the round, never raised: such a round has no time.
+    """Drain `events` once. A fault of the system, or of the broker with it, is part of the round and never raised: the
+    others' rounds must not be lost with it. Such a round has no time, unless only what it made could not be removed.
 
     What runs until `warm` of them are done counts as start-up.
     """
     try:
         system.prepare(round_)
-        return _drained(system, stack, events, warm)
-    except (RuntimeError, TimeoutError, OSError, ValueError) as error:
-        return failed(str(error) or type(error).__name__)
-    finally:
+        done = _drained(system, stack, events, warm)
+    except FAULTS as error:
+        done = failed(_words(error))
+    try:
         system.clean()
+    except FAULTS as error:
+        done = done if done.fault else replace(done, fault=f"what it made cannot be removed: {_words(error)}")
+    return done
 
 
 def _drained(system: System, stack: Stack, events: int, warm: int) -> Round:
@@ -88,6 +95,10 @@ def _watched(look: Callable[[], _Moment], events: int, warm: int) -> tuple[_Mome
             raise TimeoutError(f"no progress for {STALL_SECONDS:.0f} s after {now.done} of {events}")
         last = now
     return first or last, last
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 def failed(fault: str) -> Round:

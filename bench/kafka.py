@@ -18,6 +18,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 WAIT_SECONDS = 30.0
+# A starved broker serves the metadata of a new topic long before it knows itself to be its leader.
+LEADER_SECONDS = 120.0
 LAST_OFFSETS = 100  # room for the markers of transactions that end a partition
 
 
@@ -73,21 +75,24 @@ class Kafka:
                 time.sleep(0.2)
 
     def ends(self, topic: str, partitions: int, *, committed: bool = False) -> list[int]:
-        """The offset after the last record, by partition; `committed`: before the first open transaction."""
+        """The offset after the last record, by partition; `committed`: before the first open transaction.
+
+        Raises a TimeoutError where the broker refuses for as long as it may take to lead a topic that was just made.
+        """
         isolation = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + LEADER_SECONDS
         while True:
             asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(partitions)}
             answers = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=WAIT_SECONDS)
             try:
                 offsets = {partition.partition: future.result().offset for partition, future in answers.items()}
                 return [offsets[number] for number in range(partitions)]
-            except KafkaException:
+            except KafkaException as error:
                 # A client remembers the leader of a topic that was removed, and of the new one of that name is told no.
                 if time.monotonic() > deadline:
-                    raise
+                    raise TimeoutError(f"{topic} has no ends: {error.args[0].str()}") from None
                 self._admin = self._new_admin()
-                time.sleep(0.1)
+                time.sleep(0.5)  # a new client costs the broker's core something too
 
     def committed(self, group: str, topic: str, partitions: int) -> int:
         """How many records of a topic a group has done, by its committed offsets; the topic's log starts at 0."""

@@ -86,6 +86,12 @@ def entry(series: Series) -> dict[str, Any]:
     }
 
 
+def unmeasured(workload: str, fault: str) -> dict[str, Any]:
+    """The entry of a workload of which no system was measured, since what all of them need failed."""
+    none = {"events_per_second": None, "cpu_seconds_per_million": None, "rss_mb": None}
+    return {"workload": workload, "system": "none", "version": "", **none, "verified": False, "fault": fault}
+
+
 def table(entries: Sequence[dict[str, Any]]) -> str:
     """The entries as text; ratios are those of the first system of each workload to the row's.
 

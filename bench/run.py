@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import latency
-from bench.drain import failed, measure
+from bench.drain import FAULTS, failed, measure
 from bench.durability import survived
 from bench.filling import fill
 from bench.kafka import Kafka
@@ -20,7 +20,7 @@ from bench.oracle import RowsOracle
 from bench.outbox import load
 from bench.outbox_rows import OutboxLog
 from bench.plan import Selection, Size, Tell, emptied, installed, mesh_of, workload
-from bench.report import Round, Series, entry
+from bench.report import Round, Series, entry, unmeasured
 from bench.special import pipeline, restores
 from bench.stack import MESH, ROOT, Stack
 from bench.systems.debezium import Debezium
@@ -31,18 +31,39 @@ from bench.systems.protocol import System
 LATENCY_SHAPES = {"alone": 1, "tens": 10}  # rows to a transaction
 
 
-def run(selection: Selection, size: Size, tell: Tell) -> list[dict[str, Any]]:
-    """All chosen workloads on a fresh stack; one entry per workload and system."""
+def run(
+    selection: Selection,
+    size: Size,
+    tell: Tell,
+    keep: Callable[[list[dict[str, Any]]], None] = lambda entries: None,
+) -> list[dict[str, Any]]:
+    """All chosen workloads on a fresh stack; one entry per workload and system.
+
+    `keep` is given all entries so far after each workload. One that fails as a whole is an entry that says so, and the
+    next ones are run.
+    """
     about = {"machine": describe(), "commit": _commit()}
     entries: list[dict[str, Any]] = []
     for mesh, names in groupby(selection.workloads, key=mesh_of):
         with fresh_stack(tell, mesh) as (stack, kafka):
             for name in names:
-                entries += _entries(name, selection, size, stack=stack, kafka=kafka, tell=tell)
-    return [{**one, **about} for one in entries]
+                made = _entries(name, selection, size, stack=stack, kafka=kafka, tell=tell)
+                entries += [{**one, **about} for one in made]
+                keep(entries)
+    return entries
 
 
 def _entries(
+    name: str, selection: Selection, size: Size, *, stack: Stack, kafka: Kafka, tell: Tell
+) -> list[dict[str, Any]]:
+    try:
+        return _measured(name, selection, size, stack=stack, kafka=kafka, tell=tell)
+    except FAULTS as error:
+        tell(f"{name} FAILED: {error}")
+        return [unmeasured(name, str(error) or type(error).__name__)]
+
+
+def _measured(
     name: str, selection: Selection, size: Size, *, stack: Stack, kafka: Kafka, tell: Tell
 ) -> list[dict[str, Any]]:
     if name in ("W8", "W10"):
@@ -81,7 +102,7 @@ def _rounds_of_orders(
     series = _in_turns(name, systems, size, stack=stack, events=events, workload=about, tell=tell, warm=made.warm)
     if not made.warm:  # W2c is W2a with more keys, and its rounds are long
         series = [_with_durability(one, system, stack, tell) for one, system in zip(series, systems, strict=True)]
-    emptied(kafka, made)
+    emptied(kafka, made, tell)
     return series
 
 

@@ -40,7 +40,7 @@ def restores(selection: Selection, size: Size, *, stack: Stack, kafka: Kafka, te
             done = {"fault": fault} if fault else restoring.measure(system, stack, events=events, round_=100 + number)
             tell(f"W8 round {number + 1} of {size.rounds}: {system.name}: {done}")
             rounds[system.name].append(done)
-    emptied(kafka, workload)
+    emptied(kafka, workload, tell)
     about = {**workload.about, "events": size.events}
     return [restoring.entry("W8", system, rounds[system.name], about) for system in systems]
 

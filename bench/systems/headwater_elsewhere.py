@@ -40,8 +40,8 @@ class HeadwaterOnFaust(HeadwaterRun):
 class HeadwaterOnFlink(HeadwaterRun):
     """The `flink` runner: a bounded job in a JVM of its own, all of whose records are one transaction.
 
-    Nothing is counted until its first record is written, which stands for one input; that it is done is told by the
-    product's marks, which come after it.
+    Until it is done, each record that it has written stands for one input; that it is done is told by the product's
+    marks, which come after the transaction.
     """
 
     name = "headwater-flink"
@@ -73,10 +73,10 @@ class HeadwaterOnFlink(HeadwaterRun):
         return self._stack.headwater("run", str(self._product), *self.options)
 
     def progress(self) -> int:
-        """All or nothing, but for the one."""
+        """What is written is not committed yet: it only shows that the job moves."""
         if any(self._kafka.ends(naming.progress_topic(self._product, 1), PARTITIONS)) and self._marked() > 0:
             return self._events
-        return int(any(self._kafka.ends(self._topic, PARTITIONS)))
+        return min(sum(self._kafka.ends(self._topic, PARTITIONS)), self._events - 1)
 
 
 def elsewhere(systems: Iterable[System]) -> Iterator[System]:

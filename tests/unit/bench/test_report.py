@@ -10,7 +10,7 @@ import pytest
 from bench import chaos
 from bench.chaos import PROGRAMS, judged, parts
 from bench.plan import SIZES, chosen
-from bench.report import Round, Series, entry, save, table
+from bench.report import Round, Series, entry, save, table, unmeasured
 
 ROUND = Round(
     seconds=11.0,
@@ -48,7 +48,7 @@ def test_a_system_with_a_wrong_output_has_no_time() -> None:
 def test_every_entry_has_the_published_keys(tmp_path: Path) -> None:
     good, bad = entry(series("headwater", ROUND)), entry(series("kafka-streams", replace(ROUND, fault="no")))
     published = ["workload", "system", "version", "events_per_second", "cpu_seconds_per_million", "rss_mb", "verified"]
-    assert [key for one in (good, bad) for key in published if key not in one] == []
+    assert [key for one in (good, bad, unmeasured("W5-q3", "no")) for key in published if key not in one] == []
     save(tmp_path / "deep" / "results.json", [good, bad])
     assert json.loads((tmp_path / "deep" / "results.json").read_text()) == [good, bad]
 
@@ -58,6 +58,12 @@ def test_the_table_shows_ratios_of_the_first_system_to_each() -> None:
     lines = table([entry(series("headwater", ROUND)), entry(series("kafka-streams", peer))]).splitlines()
     assert "4.00 x" in lines[3]
     assert "5.00 x" in lines[3]
+
+
+def test_a_workload_that_fails_as_a_whole_has_its_line() -> None:
+    lines = table([entry(series("headwater", ROUND)), unmeasured("W5-q3", "the input cannot be written")]).splitlines()
+    assert lines[2].startswith("W2a") and lines[2].endswith("yes")
+    assert lines[3].startswith("W5-q3") and lines[3].endswith("NO: the input cannot be written")
 
 
 def test_w2_means_both_of_its_modes_and_full_throws_the_first_round_away() -> None:
