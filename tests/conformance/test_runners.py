@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,26 @@ def test_the_memory_runner_makes_what_the_oracle_says(tmp_path: Path, number: in
 def test_a_runner_that_forgets_is_found_out(tmp_path: Path) -> None:
     wrong = run_trial(MemoryOnTrial(forgets=True), trial_of(tmp_path, 1), number=1)
     assert len(wrong) >= 3, wrong
+
+
+@pytest.mark.parametrize("number", [2, 3, 5])
+def test_the_inputs_come_late_twice_corrected_and_retracted(number: int) -> None:
+    """In the histories of the numbers that the runners are tried on, and of each more than once."""
+    found: Counter[str] = Counter()
+    for history in drawn(distinct(ALL), number).values():
+        if not history or "event_id" not in history[0]:
+            continue  # facts have no id of their own
+        newest: dict[str, int] = {}
+        ahead = 0
+        for record in history:
+            identity, time = record["event_id"], record["occurred_at"]
+            known = newest.get(identity, 0)
+            found["late"] += time < ahead
+            found["twice"] += record["revision"] == known
+            found["superseded"] += record["revision"] < known
+            found["corrected"] += record["revision"] > known > 0
+            found["retracted"] += record["kind"] == "retract"
+            newest[identity], ahead = max(known, record["revision"]), max(ahead, time)
+    assert {name for name, times in found.items() if times > 3} == {
+        *("late", "twice", "superseded", "corrected", "retracted")
+    }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -22,21 +23,19 @@ from examples.services.data import instant
 from examples.services.reports import SEED_DEFAULT, Replay, Report
 from tests.integration.asked_again import asked_again
 
-from headwater import naming
 from headwater.contracts.load import PRODUCT_FILE
 from headwater.mesh.load import load_mesh
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.plan.desired import desired
-from headwater.ports.keys import key_bytes, partition_of
 from headwater.ports.marks import newest_marks
-from headwater.ports.progress import encode_mark, mark_key
-from headwater.ports.protocol import Broker, TransactionalSink
-from headwater.ports.reading import places_of, read_to_end
-from headwater.ports.record import Message, TopicDescription, TopicPartition
+from headwater.ports.protocol import Broker
+from headwater.ports.reading import places_of
+from headwater.ports.record import Message, TopicDescription
 from headwater.processing.flow_file import load_plan
-from headwater.schemas.codec import RowCodec, frame, unframe
+from headwater.schemas.codec import unframe
 from headwater.schemas.registry import Registry
+from headwater.testing.source_writer import SourceWriter, messages_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDED = ("airports.hourly_punctuality", "routes.daily_performance")
@@ -73,7 +72,7 @@ class ReferenceFlights:
     rows: int
     products: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    _ends: dict[TopicPartition, int] = field(default_factory=dict)
+    _writers: dict[ProductName, SourceWriter] = field(default_factory=dict)
 
     @classmethod
     def made(
@@ -121,15 +120,14 @@ class ReferenceFlights:
         told = [pair for pair in enumerate(reports(self.rows)) if named(pair[1].product, self.nonce) in names]
         start, stop = (int(share * len(told)) for share in (first, last))
         numbered = iter(told[start:stop])
-        sinks = {source.name: self.broker.sink(f"flights-{source.output.topic}") for source in self._sources()}
-        for sink in sinks.values():
-            sink.open()
-        while group := list(islice(numbered, TOGETHER)):
-            through = self._write(sinks, group)
-        if last == 1:
-            through = self._write(sinks, [], through + AFTER)
-        for sink in sinks.values():
-            sink.close()
+        with ExitStack() as open_:
+            writers = {source.name: open_.enter_context(self._writer(source)) for source in self._sources()}
+            while group := list(islice(numbered, TOGETHER)):
+                through = BEGAN + (group[-1][0] + 1) * APART - 1
+                self._write(writers, group, through)
+            if last == 1:
+                through += AFTER
+                self._write(writers, [], through)
         return through
 
     def begun(self, name: str) -> bool:
@@ -145,9 +143,7 @@ class ReferenceFlights:
 
     def messages(self, name: str) -> list[Message]:
         """What a product's topic holds, partition after partition."""
-        starts = self.broker.starts(places_of(self.broker, self.product(name).output.topic))
-        found = [item for item in read_to_end(self.broker, starts) if isinstance(item, Message)]
-        return sorted(found, key=lambda message: (message.partition, message.offset))
+        return messages_of(self.broker, self.product(name).output.topic)
 
     def digest(self, name: str) -> str:
         """Of partitions, keys, Avro bodies and timestamps in their order; a schema's id and offsets are a broker's."""
@@ -174,32 +170,15 @@ class ReferenceFlights:
         names = {read.product for name in self.products for read in self.product(name).product.inputs}
         return [self.mesh.product(name) for name in sorted(names, key=str)]
 
+    def _writer(self, source: ResolvedProduct) -> SourceWriter:
+        return self._writers.setdefault(source.name, SourceWriter(self.broker, self.registry, source))
+
     def _write(
-        self,
-        sinks: Mapping[ProductName, TransactionalSink],
-        group: Sequence[tuple[int, Report]],
-        through: int = 0,
-    ) -> int:
+        self, writers: Mapping[ProductName, SourceWriter], group: Sequence[tuple[int, Report]], through: int
+    ) -> None:
         """A transaction for each source, as relays that read one log of a database."""
         for source in self._sources():
-            output = source.output
-            registered = self.registry.find(output.subject, output.schema)
-            assert registered is not None
-            encode, count = RowCodec(output.schema).encode, output.output.partitions
-            sink = sinks[source.name]
-            sink.begin()
-            for record in self._records(source, group):
-                key = key_bytes([record[one] for one in output.output.key])
-                value, timestamp = frame(registered.id, encode(dict(record))), record["recorded_at"] // 1_000
-                sink.send(output.topic, key, value, timestamp=timestamp, partition=partition_of(key, count))
-            self._ends.update(sink.flush())
-            told = through or BEGAN + (group[-1][0] + 1) * APART - 1
-            for number in range(count):
-                mark = encode_mark(told, self._ends.get(TopicPartition(output.topic, number), 0))
-                progress = naming.progress_topic(source.name, source.major)
-                sink.send(progress, mark_key(number), mark, timestamp=told // 1_000, partition=number)
-            sink.commit()
-        return told
+            writers[source.name].write(self._records(source, group), through)
 
     def _records(self, source: ResolvedProduct, group: Sequence[tuple[int, Report]]) -> Iterator[Record]:
         for number, report in group:

@@ -25,9 +25,9 @@ from headwater.ports.memory import MemoryBroker
 from headwater.processing.digest import digest_of, require_kept
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.schemas.registry_memory import MemoryRegistry
-from headwater.testing.broker_mesh import wait_until
 from headwater.testing.conformance.runner_memory import MemoryOnTrial
 from headwater.testing.conformance.runner_processes import RunnerProcess
+from headwater.testing.conformance.runner_trial import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Stack
@@ -37,7 +37,6 @@ ROWS = 2_000
 BATCHES = (200, 500)  # of the memory runner: one record at a time is for the suite of operators
 MOVES = ("kafka", "faust", "kafka", "flink", "kafka", "flink", "faust")
 SECONDS = 180.0
-LOOK_SECONDS = 0.3
 HOURLY = DERIVED[0]
 PRODUCTS = DERIVED if NAMED else (HOURLY,)
 # By name those that `make conformance` was not given are left out, and of `make test` what takes too long there.
@@ -82,14 +81,14 @@ def test_a_runner_that_is_killed_says_of_real_flights_what_the_recomputation_say
     made.feed(0, 0.5)
     running = runner.start(made, products)
     try:
-        wait_until(lambda: any(made.begun(product) for product in taken), seconds=SECONDS, pause=LOOK_SECONDS)
+        wait_for(running, lambda: any(made.begun(product) for product in taken), seconds=SECONDS)
     finally:
         running.kill()
     through = made.feed(0.5, 1)
     running = runner.start(made, products)
     try:
         settled = lambda: all(made.settled(product) > through - 200_000 for product in taken)  # noqa: E731
-        wait_until(settled, seconds=SECONDS, pause=LOOK_SECONDS)
+        wait_for(running, settled, seconds=SECONDS)
     finally:
         running.stop()
     assert made.kinds("flights.departures") == {"assert", "correct", "retract"}
@@ -118,7 +117,7 @@ def test_a_live_product_is_handed_from_runner_to_runner(stack: Stack, tmp_path: 
         try:
             through = made.feed(number / len(moves), (number + 1) / len(moves))
             settled = lambda: made.settled(HOURLY) > through - 200_000  # noqa: E731, B023
-            wait_until(settled, seconds=SECONDS, pause=LOOK_SECONDS)
+            wait_for(running, settled, seconds=SECONDS)
         finally:
             running.stop()
         require_kept(made.broker, topic, before)

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headwater.testing.conformance.calendar_cases import CALENDAR_CASES
 from headwater.testing.conformance.explode_cases import EXPLODE_CASES
 from headwater.testing.conformance.fold_cases import FOLD_CASES
 from headwater.testing.conformance.latest_cases import LATEST_CASES
+from headwater.testing.conformance.pass_cases import PASS_CASES
 from headwater.testing.conformance.runner_cases import CASES, TICK, Case, Histories, Run, log_of
 from headwater.testing.conformance.union_cases import UNION_CASES
 from headwater.testing.conformance.within_cases import WITHIN_CASES
@@ -40,7 +42,7 @@ RUNS = st.builds(
 )
 
 
-@EVERY_CASE
+@pytest.mark.parametrize("case", (*ALL_CASES, *CALENDAR_CASES, *PASS_CASES), ids=lambda case: case.name)
 def test_the_log_is_what_the_whole_input_says(case: Case) -> None:
     """Invariants 3 to 8: late, corrected, moved, retracted, repeated and superseded inputs, however a run is cut."""
 

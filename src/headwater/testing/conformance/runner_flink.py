@@ -18,10 +18,13 @@ REFUSED = frozenset(
         *("FILTERED_STATES", "OWN_STATES", "STATES"),
         *("FACTS", "UNITED"),
         *("FIRST_AND_LAST", "FIRST_OF_FACTS", "OWN_FOLDS"),
+        *("DAYS", "MONTHS"),
         "HOPPING_PEAKS",
     }
 )
-"""Joins, explode, latest, unions that are not folded, three measures, two aggregates one after the other."""
+"""Joins, explode, latest, unions that are not folded, three measures, calendars of a zone and months, two aggregates
+one after the other.
+"""
 
 
 @dataclass

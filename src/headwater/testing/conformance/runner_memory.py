@@ -19,6 +19,9 @@ from headwater.testing.conformance.runner_trial import Running, Scene
 
 
 class _Ended:
+    def require_running(self) -> None:
+        """There is nothing to wait for."""
+
     def kill(self) -> None:
         """It has done all there is to do."""
 

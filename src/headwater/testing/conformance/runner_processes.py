@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from headwater.naming import ProductName
 from headwater.testing.conformance.runner_trial import Running, Scene
 
 STOP_SECONDS = 20
+SAID_BYTES = 4_000
 
 
 class RunnerProcess:
@@ -20,6 +22,9 @@ class RunnerProcess:
 
     def __init__(self, trial: Scene, arguments: Sequence[str]) -> None:
         self._log = trial.folder / f"{arguments[-1]}.log"
+        data = trial.environment.get("HEADWATER_DATA")
+        self._flink_logs = Path(data) / "logs" if data else trial.folder
+        self._before = {log: log.stat().st_size for log in self._logs() if log.is_file()}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "headwater", *arguments],
@@ -29,6 +34,11 @@ class RunnerProcess:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def require_running(self) -> None:
+        """Raises an AssertionError with what it said, and what Flink said beside it, where it has ended."""
+        code = self._process.poll()
+        assert code is None, f"it ended by itself with {code}: {self._said()}"
 
     def kill(self) -> None:
         """SIGKILL to all of it."""
@@ -45,7 +55,20 @@ class RunnerProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             ended = -signal.SIGKILL
-        assert ended == 0, f"{ended}: " + self._log.read_text(errors="replace")[-4_000:]
+        assert ended == 0, f"{ended}: {self._said()}"
+
+    def _logs(self) -> list[Path]:
+        """Its own and those of Flink, of a job or a gateway: an error names one, and the reason stands in it."""
+        return [self._log, *sorted(self._flink_logs.glob("flink*.log"))]
+
+    def _said(self) -> str:
+        """The ends of what was written to its logs since it was started."""
+        parts = []
+        for log in self._logs():
+            written = log.read_bytes()[self._before.get(log, 0) :] if log.is_file() else b""
+            if written:
+                parts.append(f"{log.name}:\n{written[-SAID_BYTES:].decode(errors='replace')}")
+        return "\n".join(parts)
 
 
 @dataclass

@@ -8,7 +8,8 @@ oracle's, record by record.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,29 +19,43 @@ from headwater.mesh.load import load_mesh
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.naming import ProductName
 from headwater.plan.desired import desired
-from headwater.ports.keys import key_bytes, partition_of
-from headwater.ports.progress import decode_mark, encode_mark, mark_key
+from headwater.ports.progress import decode_mark
 from headwater.ports.protocol import Broker
-from headwater.ports.reading import read_to_end
-from headwater.ports.record import Message, TopicDescription, TopicPartition
+from headwater.ports.record import Message, TopicDescription
 from headwater.processing.flow_file import load_plan
-from headwater.schemas.codec import RowCodec, frame, unframe
+from headwater.schemas.codec import RowCodec, unframe
 from headwater.schemas.registry import Registry
+from headwater.testing.broker_mesh import wait_until
 from headwater.testing.conformance.runner_cases import Case, Histories
 from headwater.testing.conformance.runner_mesh import CaseFile, named, write_case_mesh
+from headwater.testing.source_writer import SourceWriter, messages_of
 
 AFTER_ALL = 100_000  # recorded time that no history reaches
+LOOK_SECONDS = 0.3  # a look reads marks of many topics
 AT_ONCE = 7  # records of a transaction: several ticks in one, several in a tick
 
 
 class Running(Protocol):
     """A runner at work on products of a trial."""
 
+    def require_running(self) -> None:
+        """Raises an AssertionError with its reason where it has ended by itself, so that nobody waits for it."""
+
     def kill(self) -> None:
         """End it at once, as a crash does."""
 
     def stop(self) -> None:
         """End it in order, and return when it has ended. Raises where it had failed by itself."""
+
+
+def wait_for(running: Running, reached: Callable[[], bool], *, seconds: float) -> None:
+    """Wait for what a runner does; an AssertionError where that takes too long, and at once where it has ended."""
+
+    def seen() -> bool:
+        running.require_running()
+        return reached()
+
+    wait_until(seen, seconds=seconds, pause=LOOK_SECONDS)
 
 
 class Scene(Protocol):
@@ -99,7 +114,7 @@ class Trial:
     nonce: str
     environment: Mapping[str, str] = field(default_factory=dict)
     partitions: int = 2
-    _ends: dict[TopicPartition, int] = field(default_factory=dict)
+    _writers: dict[ProductName, SourceWriter] = field(default_factory=dict)
 
     @classmethod
     def made(
@@ -141,25 +156,28 @@ class Trial:
             pieces = [records[start : start + AT_ONCE] for start in range(0, len(records), AT_ONCE)]
             if pieces:
                 left.append((source, pieces))
-        while left:
-            source, pieces = chance.choice(left)
-            self._write(source, pieces.pop(0))
-            left = [entry for entry in left if entry[1]]
-        if last == 1:
-            for source in sources:
-                self._write(source, (), through=AFTER_ALL)
+        with ExitStack() as open_:
+            writers = {source.name: open_.enter_context(self._writer(source)) for source in sources}
+            while left:
+                source, pieces = chance.choice(left)
+                records = pieces.pop(0)
+                writers[source.name].write(records, records[-1]["recorded_at"] - 1)
+                left = [entry for entry in left if entry[1]]
+            if last == 1:
+                for writer in writers.values():
+                    writer.write((), AFTER_ALL)
 
     def settled(self, case: Case) -> bool:
         """Whether every partition of a case's output is settled past all input."""
         product = self.mesh.product(self.product(case))
-        marks = self._messages(naming.progress_topic(product.name, product.major))
+        marks = messages_of(self.broker, naming.progress_topic(product.name, product.major))
         newest = {message.partition: decode_mark(message.value or b"")[0] for message in marks}
         count = product.output.output.partitions
         return len(newest) == count and min(newest.values()) >= AFTER_ALL - self.mesh.file.tick
 
     def messages(self, case: Case) -> list[Message]:
         """What the case's topic holds, partition after partition."""
-        return self._messages(self.mesh.product(self.product(case)).output.topic)
+        return messages_of(self.broker, self.mesh.product(self.product(case)).output.topic)
 
     def log(self, case: Case) -> list[dict[str, Any]]:
         """What was published, in the form and order of the oracle's log; repeats of a place are in it."""
@@ -188,30 +206,5 @@ class Trial:
         (topic,) = [topic for topic, port in ports.items() if named(port.product, self.nonce) == source.name]
         return self.histories[topic]
 
-    def _write(self, source: ResolvedProduct, records: Sequence[Mapping[str, Any]], through: int | None = None) -> None:
-        output = source.output
-        registered = self.registry.find(output.subject, output.schema)
-        assert registered is not None
-        encode, count = RowCodec(output.schema).encode, output.output.partitions
-        sink = self.broker.sink(f"trial-{output.topic}")
-        sink.open()
-        sink.begin()
-        for record in records:
-            key = key_bytes([record[name] for name in output.output.key])
-            value = frame(registered.id, encode(dict(record)))
-            timestamp = record["recorded_at"] // 1_000
-            sink.send(output.topic, key, value, timestamp=timestamp, partition=partition_of(key, count))
-        self._ends.update(sink.flush())
-        mark = through if through is not None else records[-1]["recorded_at"] - 1
-        for number in range(count):
-            end = self._ends.get(TopicPartition(output.topic, number), 0)
-            progress = naming.progress_topic(source.name, source.major)
-            sink.send(progress, mark_key(number), encode_mark(mark, end), timestamp=mark // 1_000, partition=number)
-        sink.commit()
-        sink.close()
-
-    def _messages(self, topic: str) -> list[Message]:
-        count = self.broker.describe([topic])[topic].partitions
-        starts = self.broker.starts([TopicPartition(topic, number) for number in range(count)])
-        found = [item for item in read_to_end(self.broker, starts) if isinstance(item, Message)]
-        return sorted(found, key=lambda message: (message.partition, message.offset))
+    def _writer(self, source: ResolvedProduct) -> SourceWriter:
+        return self._writers.setdefault(source.name, SourceWriter(self.broker, self.registry, source))

@@ -14,25 +14,34 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from headwater.testing.broker_mesh import wait_until
 from headwater.testing.conformance import (
+    calendar_cases,
     explode_cases,
     fold_cases,
     latest_cases,
+    pass_cases,
     runner_cases,
     union_cases,
     within_cases,
 )
 from headwater.testing.conformance.runner_cases import Case, Histories
 from headwater.testing.conformance.runner_mesh import CaseFile
-from headwater.testing.conformance.runner_trial import RunnerOnTrial, Running, Trial
+from headwater.testing.conformance.runner_trial import RunnerOnTrial, Running, Trial, wait_for
 
 DRAWN = 12  # histories drawn, of which the fullest is taken
 SEEN_SECONDS = 60.0
 SETTLED_SECONDS = 120.0
-LOOK_SECONDS = 0.3  # a look reads marks of many topics
 
-_MODULES = (runner_cases, explode_cases, latest_cases, union_cases, within_cases, fold_cases)
+_MODULES = (
+    pass_cases,
+    runner_cases,
+    calendar_cases,
+    fold_cases,
+    union_cases,
+    explode_cases,
+    latest_cases,
+    within_cases,
+)
 ALL = tuple(
     CaseFile(value, module.__name__, name)
     for module in _MODULES
@@ -110,7 +119,7 @@ def difference(trial: Trial, case: Case) -> str:
 def _while_running(running: Running, reached: Callable[[], bool], *, kill: bool) -> None:
     ended = False
     try:
-        wait_until(reached, seconds=SEEN_SECONDS if kill else SETTLED_SECONDS, pause=LOOK_SECONDS)
+        wait_for(running, reached, seconds=SEEN_SECONDS if kill else SETTLED_SECONDS)
         ended = True
     finally:
         if kill or not ended:
