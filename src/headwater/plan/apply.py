@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from headwater.contracts.product import RUNNER_DEFAULT
@@ -17,7 +17,9 @@ from headwater.plan.resource import TOPIC, RunnerOf, Source, Subject, Table, Top
 from headwater.plan.stages import Applied, Difference, Stage, difference
 from headwater.plan.state_forms import form_refusals
 from headwater.ports.record import TopicDescription
-from headwater.processing.flow_file import load_flow, load_plan
+from headwater.processing.compiler import compile_plan
+from headwater.processing.flow_file import load_flow
+from headwater.processing.graph import Graph
 from headwater.processing.runners.refused import cluster_refusals, runner_refusals
 
 
@@ -33,16 +35,17 @@ def pending(mesh: Mesh, parts: Parts, applied: Applied, *, only: Collection[Prod
     """The plan for the products of `only`, or for all. Loads flows, asks all parts, writes nothing."""
     for name in only:
         mesh.whole(name)  # a name that is not there is said before anything is asked
-    plans = {
-        product.name: load_plan(mesh, product.name)
+    graphs = {
+        product.name: load_flow(mesh, product.name)
         for product in mesh.in_order()
         if product.product.inputs and (not only or product.name in only)
     }
+    plans = {name: compile_plan(graph, tick=int(mesh.file.tick)) for name, graph in graphs.items()}
     wanted = desired(mesh, plans, only)
     # Of a part of the mesh nobody can say what the rest no longer asks for.
     once = [] if only else [name.removeprefix(TOPIC) for name in applied if name.startswith(TOPIC)]
     found = difference(wanted, read_actual(wanted, parts, once=once), applied)
-    refusals = (*found.refusals, *form_refusals(mesh, plans, parts.broker), *_runner_refusals(mesh, plans, parts))
+    refusals = (*found.refusals, *form_refusals(mesh, plans, parts.broker), *_runner_refusals(mesh, graphs, parts))
     return Pending(wanted, replace(found, refusals=refusals))
 
 
@@ -80,12 +83,13 @@ def apply(
     journal.end([*found.desired.resources, *found.desired.runners])
 
 
-def _runner_refusals(mesh: Mesh, plans: Collection[ProductName], parts: Parts) -> list[Finding]:
+def _runner_refusals(mesh: Mesh, graphs: Mapping[ProductName, Graph], parts: Parts) -> list[Finding]:
     """Why products cannot run on the runners that their contracts name."""
     found: list[Finding] = []
-    for product in (mesh.product(name) for name in plans):
+    for name, graph in graphs.items():
+        product = mesh.product(name)
         if product.product.runner != RUNNER_DEFAULT:
-            found += runner_refusals(product, load_flow(mesh, product.name))
+            found += runner_refusals(product, graph)
             found += cluster_refusals(product, parts.kafka)
     return found
 
