@@ -13,10 +13,9 @@ from typing import Any
 from bench import w9
 from bench.machine import pin_self, pinnable
 from bench.plan import SIZES, Selection, chosen
-from bench.report import save, table
+from bench.report import REFUSED, save, table
 from bench.run import run
 from bench.stack import ROOT
-from bench.systems.headwater_elsewhere import REFUSED
 
 EVIDENCE = ROOT / "docs" / "evidence"
 

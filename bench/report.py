@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+REFUSED = "refused: "  # how the fault of a round begins that a runner will not have: it is no failure
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -126,7 +128,7 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
                 _number(one.get("cpu_seconds_per_million_without_start")),
                 _number(one["rss_mb"]),
                 f"{one['right_share']:.1%}" if "right_share" in one else "-",
-                "yes" if one["verified"] else f"NO: {one['fault']}",
+                "yes" if one["verified"] else _why(one["fault"]),
             ]
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -139,6 +141,10 @@ def save(path: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Write the results where they were asked for."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(list(entries), indent=2, ensure_ascii=False) + "\n")
+
+
+def _why(fault: str) -> str:
+    return fault if fault.startswith(REFUSED) else f"NO: {fault}"
 
 
 def _number(value: float | None) -> str:

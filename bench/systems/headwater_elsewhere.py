@@ -10,14 +10,13 @@ from typing import Any
 
 from bench.filling import PARTITIONS
 from bench.machine import Command
+from bench.report import REFUSED
 from bench.systems.headwater import HeadwaterRun
 from bench.systems.protocol import System
 from headwater import naming
 from headwater.errors import HeadwaterError
 from headwater.mesh.load import load_mesh
 from headwater.processing.flow_file import load_flow
-
-REFUSED = "refused: "  # how the fault of a round begins that a runner will not have
 
 
 class HeadwaterOnFaust(HeadwaterRun):

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from bench.kafka import Kafka
 from bench.plan import NAMED, Selection
+from bench.report import REFUSED
 from bench.stack import NEXMARK, Stack
 from bench.systems.headwater import HeadwaterRun
-from bench.systems.headwater_elsewhere import REFUSED, HeadwaterOnFlink, elsewhere
+from bench.systems.headwater_elsewhere import HeadwaterOnFlink, elsewhere
 
 from headwater.naming import ProductName
 

@@ -10,7 +10,7 @@ import pytest
 from bench import chaos
 from bench.chaos import PROGRAMS, judged, parts
 from bench.plan import SIZES, chosen
-from bench.report import Round, Series, entry, save, table, unmeasured
+from bench.report import REFUSED, Round, Series, entry, save, table, unmeasured
 
 ROUND = Round(
     seconds=11.0,
@@ -64,6 +64,11 @@ def test_a_workload_that_fails_as_a_whole_has_its_line() -> None:
     lines = table([entry(series("headwater", ROUND)), unmeasured("W5-q3", "the input cannot be written")]).splitlines()
     assert lines[2].startswith("W2a") and lines[2].endswith("yes")
     assert lines[3].startswith("W5-q3") and lines[3].endswith("NO: the input cannot be written")
+
+
+def test_what_a_runner_does_not_take_is_no_failure() -> None:
+    kept, refused = (entry(series("ours", replace(ROUND, fault=fault))) for fault in ("", f"{REFUSED}a join [HW-P240]"))
+    assert table([kept, refused]).splitlines()[3].endswith("-  refused: a join [HW-P240]")
 
 
 def test_w2_means_both_of_its_modes_and_full_throws_the_first_round_away() -> None:
