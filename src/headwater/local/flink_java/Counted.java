@@ -8,15 +8,11 @@ import org.apache.flink.table.functions.AggregateFunction;
  * so that what goes can be taken out again. Null does not count.
  */
 public abstract class Counted<T, V, H extends Counted.Kept<V>> extends AggregateFunction<T, H> {
-  /** How often each value is in, how many are in at all, and the one that counts most. A subclass names the types. */
-  public interface Kept<V> {
-    MapView<V, Long> times();
-
-    V edge();
-
-    void edge(V value);
-
-    void differ(long by);
+  /** How often each value is in, how many are in at all, and the one that counts most. A subclass names the type. */
+  public abstract static class Kept<V> {
+    public MapView<V, Long> times = new MapView<>();
+    public Long different = 0L;
+    public V edge;
   }
 
   /** Whether one value stands before another at the edge that is asked for. */
@@ -28,30 +24,30 @@ public abstract class Counted<T, V, H extends Counted.Kept<V>> extends Aggregate
     if (value == null) {
       return;
     }
-    Long known = held.times().get(value);
+    Long known = held.times.get(value);
     long was = known == null ? 0 : known;
     long now = was + sign;
     if (now == 0) {
-      held.times().remove(value);
+      held.times.remove(value);
     } else {
-      held.times().put(value, now);
+      held.times.put(value, now);
     }
     if (was <= 0 && now > 0) {
-      held.differ(1);
-      if (held.edge() == null || beyond(value, held.edge())) {
-        held.edge(value);
+      held.different++;
+      if (held.edge == null || beyond(value, held.edge)) {
+        held.edge = value;
       }
     } else if (was > 0 && now <= 0) {
-      held.differ(-1);
-      if (value.equals(held.edge())) {
-        held.edge(sought(held));
+      held.different--;
+      if (value.equals(held.edge)) {
+        held.edge = sought(held);
       }
     }
   }
 
   private V sought(H held) throws Exception {
     V found = null;
-    for (var entry : held.times().entries()) {
+    for (var entry : held.times.entries()) {
       if (entry.getValue() > 0 && (found == null || beyond(entry.getKey(), found))) {
         found = entry.getKey();
       }

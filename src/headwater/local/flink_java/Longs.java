@@ -1,41 +1,13 @@
 package org.headwater.flink;
 
-import org.apache.flink.table.annotation.DataTypeHint;
-import org.apache.flink.table.api.dataview.MapView;
 import org.apache.flink.table.functions.AggregateFunction;
 
 /** Measures over whole numbers that come and go. */
 public final class Longs {
   private Longs() {}
 
-  /** What is kept of the values, with the types that Flink's state needs. */
-  public static class Held implements Counted.Kept<Long> {
-    @DataTypeHint("MAP<BIGINT, BIGINT>")
-    public MapView<Long, Long> times = new MapView<>();
-
-    public Long different = 0L;
-    public Long edge;
-
-    @Override
-    public MapView<Long, Long> times() {
-      return times;
-    }
-
-    @Override
-    public Long edge() {
-      return edge;
-    }
-
-    @Override
-    public void edge(Long value) {
-      edge = value;
-    }
-
-    @Override
-    public void differ(long by) {
-      different += by;
-    }
-  }
+  /** What is kept of the values. */
+  public static class Held extends Counted.Kept<Long> {}
 
   /** What all of them begin with. */
   public abstract static class Values<T> extends Counted<T, Long, Held> {

@@ -2,41 +2,13 @@ package org.headwater.flink;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
-import org.apache.flink.table.annotation.DataTypeHint;
-import org.apache.flink.table.api.dataview.MapView;
 
 /** Measures over texts that come and go. */
 public final class Texts {
   private Texts() {}
 
-  /** What is kept of the values, with the types that Flink's state needs. */
-  public static class Held implements Counted.Kept<String> {
-    @DataTypeHint("MAP<STRING, BIGINT>")
-    public MapView<String, Long> times = new MapView<>();
-
-    public Long different = 0L;
-    public String edge;
-
-    @Override
-    public MapView<String, Long> times() {
-      return times;
-    }
-
-    @Override
-    public String edge() {
-      return edge;
-    }
-
-    @Override
-    public void edge(String value) {
-      edge = value;
-    }
-
-    @Override
-    public void differ(long by) {
-      different += by;
-    }
-  }
+  /** What is kept of the values. */
+  public static class Held extends Counted.Kept<String> {}
 
   /** What all of them begin with. */
   public abstract static class Values<T> extends Counted<T, String, Held> {
