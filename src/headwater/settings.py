@@ -143,6 +143,7 @@ def environment_of(settings: Settings, mesh_file: MeshFile) -> Environment:
         databases=_filled(environment.databases),
         connect_url=_fill(environment.connect_url),
         lake=_filled(environment.lake) or _lake_of(settings),
+        flink=_filled(environment.flink),
     )
 
 

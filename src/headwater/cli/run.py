@@ -144,7 +144,7 @@ def command(
         held_bytes=held_mb * 1024 * 1024,
         failpoint=arm(settings.failpoint),
     )
-    require_no_live_job(mesh, names, settings.data_folder, around.broker)
+    require_no_live_job(mesh, names, around.broker, clock=clock)
     if on_faust:
         _run_faust(names, around, stall_seconds, web_port + slot if web_port else 0, app)
         return
@@ -182,7 +182,7 @@ def _run_flink(products: Sequence[str], mesh: Mesh, environment: Environment, fo
     from headwater.cli import console
     from headwater.local.flink_run import keep_up, runs_of
 
-    runs, told, progress = runs_of(mesh, products, environment, folder), list[int](), console.err()
+    runs, told, progress = runs_of(mesh, products, environment), list[int](), console.err()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda which, _: told.append(which))
     names = ", ".join(str(run.product.name) for run in runs)

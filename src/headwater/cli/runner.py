@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from headwater.cli import runner_flink_live
+from headwater.cli import runner_flink_live, runner_flink_watch
 from headwater.cli.runner_flink import app as flink
 
 app = typer.Typer(help="What is particular to a runner.", no_args_is_help=True)
 runner_flink_live.add_to(flink)
+runner_flink_watch.add_to(flink)
 app.add_typer(flink, name="flink")
 faust = typer.Typer(help="The faust runner.", no_args_is_help=True)
 app.add_typer(faust, name="faust")

@@ -23,12 +23,13 @@ def compile(
 ) -> None:
     """Print a flow's job as Flink SQL: tables, views, one INSERT. Writes nothing.
 
-    Without --bounded the job has no end. The functions that it names are in Headwater's package, as Java source.
+    Passwords and keys are shown as stars. Without --bounded the job has no end. The functions that it names are in
+    Headwater's package, as Java source.
     """
     from headwater.cli import console
 
     made = run_of(product)
-    for statement in made.statements(made.reach() if bounded else None):
+    for statement in made.statements(made.reach() if bounded else None, shown=True):
         console.out(f"{statement};\n")
 
 
@@ -51,7 +52,7 @@ def run(
     from headwater.timeline.clock import SystemClock
 
     made = run_of(product)
-    made.take_over(SystemClock(), load_settings().data_folder)
+    made.take_over(SystemClock())
     reach = made.reach()
     if reach is None:
         console.out(f"{product} holds all that its inputs settle")

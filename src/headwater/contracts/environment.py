@@ -22,6 +22,7 @@ class Environment:
     local_stack: bool = False
     connect_url: str = ""  # Kafka Connect's, for sources of the Debezium lane
     lake: Mapping[str, str] = field(default_factory=dict)  # PyIceberg's settings of the lake's catalogue
+    flink: Mapping[str, str] = field(default_factory=dict)  # where live jobs go: gateway, rest, folder, jars
 
 
 # A slot lost on a Friday is mended on a Monday, with days to spare.

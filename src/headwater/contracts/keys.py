@@ -253,6 +253,15 @@ _ENVIRONMENT = Record(
             "PyIceberg's settings of the lake's catalogue: type (sql or rest), uri, warehouse, and of its storage; "
             "${VARIABLE} is filled in. Default: SQLite and files in the data folder.",
         ),
+        "flink": Key(
+            MapOf(
+                Text("a place of Flink's", "gateway", r"gateway|rest|folder|jars"),
+                Text("a value", "http://flink:8083", length_limit=2000),
+            ),
+            "The cluster that live Flink jobs are deployed to: the addresses of its SQL gateway and of its JobManager "
+            "(rest), a folder for checkpoints and savepoints that all its machines see, and jars that it lacks, by "
+            "commas. Default: a process of their own on the machine that deploys them.",
+        ),
     },
 )
 

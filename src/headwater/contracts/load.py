@@ -264,13 +264,14 @@ def _environment(name: str, values: dict[str, Any]) -> Environment:
         local_stack="stack" in values,
         connect_url=values.get("connect", ""),
         lake=values.get("lake", {}),
+        flink=values.get("flink", {}),
     )
 
 
 def _environment_complete(path: str, values: dict[str, Any], databases: tuple[str, ...], reading: Reading) -> None:
     place = reading.places[path]
     if "stack" in values:
-        for name in ("kafka", "registry", "databases", "connect", "lake"):
+        for name in ("kafka", "registry", "databases", "connect", "lake", "flink"):
             if name in values:
                 why, fix = "the addresses of `headwater up` are known", f"remove {name}, or stack"
                 at = f"{path}.{name}"

@@ -183,6 +183,8 @@ def written(folder: Path, settings: Mapping[str, object], statements: Sequence[s
     """The files of settings and of statements that such a process is given."""
     files = folder / "job.properties", folder / "job.sql"
     files[0].write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    files[1].touch(mode=0o600)  # there may be passwords in it
+    files[1].chmod(0o600)
     files[1].write_text("\0".join(statements))
     return list(map(str, files))
 

@@ -1,42 +1,36 @@
-"""What is on record of live Flink jobs, and that nobody else writes a product while its job is at work.
+"""Whether a product's live Flink job is at work, wherever it was deployed, and that nobody else writes meanwhile.
 
-A job belongs to whoever deployed it: the record lies in that machine's data folder, and is kept when the job ends, so
-that its open transaction can be ended before anybody reads what the product holds.
+What is on record of it lies beside the product, for every machine to see; how it is now only its cluster knows.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import contextlib
+import platform
+import urllib.error
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from headwater import naming
-from headwater.errors import CallerFault
+from headwater.errors import CallerFault, Unreachable
 from headwater.local import processes
-from headwater.local.flink_rest import FlinkCluster, JobState
+from headwater.local.flink_rest import STARTING, FlinkCluster, JobState
+from headwater.local.flink_session import end_session
 from headwater.mesh.products import Mesh
 from headwater.ports.protocol import Broker
+from headwater.processing.deployed import Deployed, change, recorded, taken
+from headwater.processing.patience import patiently
+from headwater.timeline.clock import Clock
 
 _AHEAD = 3  # transactions that may be open behind the newest checkpoint that is known
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """A live job: the address of its cluster, its id, and the savepoint that it was stopped behind.
-
-    `fits` tells jobs apart whose kept state is not the same.
-    """
-
-    cluster: str
-    job: str
-    fits: str
-    savepoint: str = ""
-    stopped: bool = False
+# A command that was killed while it started a job is not waited for any longer: at a gateway, as a process.
+_SUBMITTED_MICROSECONDS, _BEGUN_MICROSECONDS = 600_000_000, 30_000_000
+Clusters = Callable[[str], FlinkCluster]
 
 
 def folder_of(data_folder: Path, product: str) -> Path:
-    """What a live job keeps on this machine."""
+    """What a live job in a process of its own keeps on its machine."""
     return data_folder / "flink" / "live" / product
 
 
@@ -45,57 +39,89 @@ def process_of(product: str) -> str:
     return f"flink-{product}"
 
 
-def recorded(data_folder: Path, product: str) -> Deployed | None:
-    """The job that was last deployed from here; None where there was none."""
-    file = _file(data_folder, product)
-    return Deployed(**json.loads(file.read_text())) if file.is_file() else None
+def this_machine() -> str:
+    """What tells this machine from others that write to the same Kafka."""
+    return platform.node()
 
 
-def record(data_folder: Path, product: str, deployed: Deployed) -> None:
-    """Remember a job."""
-    file = _file(data_folder, product)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".draft")
-    draft.write_text(json.dumps(asdict(deployed), indent=2) + "\n")
-    draft.rename(file)
+def state_of(product: str, deployed: Deployed, clock: Clock, clusters: Clusters = FlinkCluster) -> JobState | None:
+    """How a job is; None where it is gone: its own process has ended, or its cluster does not know it.
 
-
-def state_of(data_folder: Path, product: str, deployed: Deployed) -> JobState | None:
-    """How a job is; None where it is gone, since its cluster, a process that was started for it, has ended.
-
-    Raises `Unreachable` HW-P251 where the process lives and does not answer.
+    Raises `Unreachable` HW-P251 where that cannot be told from here.
     """
-    process = processes.find(data_folder, process_of(product))
-    if process is None or not process.alive:
-        return None
-    return FlinkCluster(deployed.cluster).job(deployed.job)
+    since = int(clock.now()) - deployed.at
+    if deployed.host:
+        if deployed.host != this_machine():
+            raise Unreachable(
+                f"{product}: its live Flink job is a process of {deployed.host}",
+                code="HW-P251",
+                detail="whether it is at work can be asked on that machine alone",
+                hint=f"headwater runner flink stop {product} there; forget {product}, once it has ended for good",
+            )
+        data_folder = Path(deployed.data_folder)
+        process = processes.find(data_folder, process_of(product))
+        if process is None or not process.alive:
+            return STARTING if not deployed.job and since < _BEGUN_MICROSECONDS else None
+        address = folder_of(data_folder, product) / "address"
+        if not deployed.job and not address.is_file():
+            return STARTING
+        url, job = (deployed.cluster, deployed.job) if deployed.job else address.read_text().splitlines()
+        return clusters(url).job(job)
+    cluster = clusters(deployed.cluster)
+    job = deployed.job or cluster.named(deployed.called)
+    if not job:
+        return STARTING if since < _SUBMITTED_MICROSECONDS else None
+    return cluster.job(job)
 
 
-def require_no_live_job(mesh: Mesh, products: Sequence[str], data_folder: Path, broker: Broker) -> None:
+def require_no_live_job(
+    mesh: Mesh, products: Sequence[str], broker: Broker, *, clock: Clock, clusters: Clusters = FlinkCluster
+) -> None:
     """Refuse products whose live job is at work, and end what one that is gone may have left open.
 
     Raises `CallerFault` HW-P252, and `Unreachable` HW-P251 where its cluster does not answer.
     """
-    for name in products:
-        deployed = recorded(data_folder, name)
-        process = processes.find(data_folder, process_of(name))
-        lives = process is not None and process.alive
-        if deployed is None or deployed.stopped:
-            state = None
-            if not lives:
-                continue
-        else:
-            state = state_of(data_folder, name, deployed)
-        # One that lives and is not on record was started by a command that was killed before it wrote that down.
-        if (lives and state is None) or (state is not None and state.at_work):
-            raise CallerFault(
-                f"{name}: a live Flink job has it",
-                code="HW-P252",
-                detail=f"the process {process_of(name)} writes the same records",
-                hint=f"headwater runner flink stop {name} ends it; where that knows of none, headwater down does",
-            )
-        product = mesh.whole(name)
-        fence_live(naming.topic(product.name, product.major), broker, _newest(data_folder, name, state))
+    resolved = {name: mesh.whole(name) for name in products}
+    topics = {name: naming.control_topic(one.name, one.major) for name, one in resolved.items()}
+    found = patiently(lambda: recorded(broker, list(topics.values())), clock)
+    for name in resolved:
+        deployed = found.get(topics[name])
+        if deployed is None or deployed.ended:
+            continue
+        state = state_of(name, deployed, clock, clusters)
+        if state is not None and state.at_work:
+            where = f"the process {process_of(name)}" if deployed.host else f"a job of the cluster {deployed.cluster}"
+            raise taken(name, f"{where} writes the same records")
+        let_go(name, deployed, state, broker, mesh=mesh, clock=clock)
+
+
+def let_go(
+    name: str, deployed: Deployed, state: JobState | None, broker: Broker, *, mesh: Mesh, clock: Clock
+) -> Deployed:
+    """End what a job that is gone has open, and write down that nobody has the product now."""
+    product = mesh.whole(name)
+    if deployed.session:
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            end_session(deployed.session)
+    newest = newest_of(name, deployed, state)
+    fence_live(naming.topic(product.name, product.major), broker, newest)
+
+    def over(now: Deployed | None) -> Deployed:
+        if now is None or now.called != deployed.called or now.ended:
+            raise taken(name, "another command has started or ended it meanwhile")
+        return replace(now, ended="gone", checkpoint=newest)
+
+    return change(broker, product.name, product.major, over, clock=clock)
+
+
+def newest_of(product: str, deployed: Deployed, state: JobState | None) -> int:
+    """The number of the newest checkpoint of a job that is known here."""
+    if state is not None and state.checkpoint is not None:
+        return state.checkpoint.number
+    if deployed.host != this_machine():
+        return deployed.checkpoint
+    found = folder_of(Path(deployed.data_folder), product).glob("checkpoints/*/chk-*")
+    return max([deployed.checkpoint, *(int(one.name.removeprefix("chk-")) for one in found)])
 
 
 def live_prefix(topic: str) -> str:
@@ -111,12 +137,11 @@ def fence_live(topic: str, broker: Broker, checkpoint: int) -> None:
         sink.close()
 
 
-def _newest(data_folder: Path, product: str, state: JobState | None) -> int:
-    if state is not None and state.checkpoint is not None:
-        return state.checkpoint.number
-    found = folder_of(data_folder, product).glob("checkpoints/*/chk-*")
-    return max((int(one.name.removeprefix("chk-")) for one in found), default=0)
-
-
-def _file(data_folder: Path, product: str) -> Path:
-    return data_folder / "flink" / "live" / f"{product}.json"
+def no_job(product: str, why: str) -> CallerFault:
+    """There is no live job to speak of."""
+    return CallerFault(
+        f"{product} has no live Flink job",
+        code="HW-P253",
+        detail=why,
+        hint=f"headwater runner flink deploy {product} starts one",
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.errors import Fault, Unreachable
-from headwater.local.flink_gateway import answered, causes
+from headwater.local.flink_session import answered, causes
 from headwater.timeline.clock import Clock
 
 Ask = Callable[..., Any]
@@ -22,6 +22,7 @@ _ASK_SECONDS = 20
 _POLL_MICROSECONDS = 200_000
 _STOP_MICROSECONDS = 120_000_000
 _IN, _OUT, _LAG = "numRecordsIn", "numRecordsSend", "pendingRecords"
+_LATE, _LOST = "currentEmitEventTimeLag", "failedCommittables"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class JobState:
     """A job now. `state` is Flink's word; `failure` the kinds of the errors that last stopped it, the outer one first.
 
     `restarts` counts attempts after the first. Numbers are those of this attempt; -1 where the cluster has none yet.
+    `late` is how old the last record was when it was taken, in milliseconds; `lost` are transactions that could not be
+    committed any more, and were given up.
     """
 
     job: str
@@ -52,11 +55,16 @@ class JobState:
     rows_in: int
     rows_out: int
     lag: int
+    late: int = NEVER
+    lost: int = NEVER
 
     @property
     def at_work(self) -> bool:
         """Whether it runs, or will by itself."""
         return self.state in AT_WORK
+
+
+STARTING = JobState("", "INITIALIZING", 0, 0, "", None, 0, NEVER, NEVER, NEVER)  # its command has yet to name it
 
 
 class FlinkCluster:
@@ -88,11 +96,20 @@ class FlinkCluster:
             _kinds(errors[0]) if errors else "",
             _newest(checkpoints.get("latest") or {}),
             int((checkpoints.get("counts") or {}).get("failed", 0)),
-            *(numbers.get(one, NEVER) for one in (_IN, _OUT, _LAG)),
+            *(numbers.get(one, NEVER) for one in (_IN, _OUT, _LAG, _LATE, _LOST)),
         )
 
-    def save_and_stop(self, job: str, folder: str, clock: Clock) -> str:
-        """Stop a job behind a savepoint in a folder; where it lies.
+    def named(self, name: str) -> str:
+        """The id of the job with this name, the newest of several; empty where there is none."""
+        known = [one for one in self._ask("GET", "/jobs/overview")["jobs"] if one["name"] == name]
+        return str(max(known, key=lambda one: int(one["start-time"]))["jid"]) if known else ""
+
+    def settings(self) -> dict[str, str]:
+        """What the cluster itself is set to; secrets are not among it."""
+        return {str(one["key"]): str(one["value"]) for one in self._ask("GET", "/jobmanager/config")}
+
+    def save_and_stop(self, job: str, folder: str | None, clock: Clock) -> str:
+        """Stop a job behind a savepoint in a folder, None for the one that the cluster is set to; where it lies.
 
         No tick is closed early for it. Raises `Fault` HW-P254 where it does not come about; the job then goes on.
         """
@@ -132,7 +149,8 @@ class FlinkCluster:
             wanted = [one for one in known if _counted(one)]
             for name, value in self._metrics(place, wanted).items() if wanted else ():
                 kind = name.rpartition(".")[2]
-                found[kind] = found.get(kind, 0) + value
+                before = found.get(kind, 0)
+                found[kind] = max(before, value) if kind == _LATE else before + value
         return found
 
     def _metrics(self, place: str, names: list[str]) -> dict[str, int]:
@@ -152,7 +170,7 @@ class FlinkCluster:
                 f"Flink's cluster at {self.url} does not answer",
                 code="HW-P251",
                 detail=str(error),
-                hint="headwater status shows whether its process runs; its log lies beside the others",
+                hint="start it; headwater runner flink forget PRODUCT where it has ended for good",
             ) from None
 
 
@@ -167,7 +185,9 @@ def _quoted(name: str) -> str:
 def _counted(name: str) -> bool:
     place, _, kind = name.rpartition(".")
     operator = place.partition(".")[2]
-    return (kind in (_IN, _LAG) and operator.startswith("Source__")) or (kind == _OUT and "Writer" in operator)
+    if kind in (_IN, _LAG, _LATE):
+        return operator.startswith("Source__")
+    return (kind == _OUT and "Writer" in operator) or kind == _LOST
 
 
 def _kinds(entry: Mapping[str, Any]) -> str:

@@ -11,19 +11,21 @@ from headwater.contracts.environment import Environment
 from headwater.errors import CallerFault, NotSupported
 from headwater.local.flink import job_settings, local_settings, run_job
 from headwater.local.flink_gateway import run_there
-from headwater.local.flink_record import live_prefix, require_no_live_job
+from headwater.local.flink_record import Clusters, live_prefix, require_no_live_job
+from headwater.local.flink_rest import FlinkCluster
 from headwater.local.stack import Phases, quiet
 from headwater.mesh.products import Mesh, ResolvedProduct
 from headwater.ports.kafka import KafkaBroker
 from headwater.ports.protocol import Broker
+from headwater.processing.alone import require_alone, require_none_on_faust
 from headwater.processing.flow_file import load_flow
 from headwater.processing.graph import stateful
 from headwater.processing.reset import reset
 from headwater.processing.runners.flink import compile_sql
+from headwater.processing.runners.flink_client import java_settings, without_password, without_secrets
 from headwater.processing.runners.flink_reach import (
     fence,
     held,
-    java_settings,
     job_name,
     reach_of,
     require_inputs_whole,
@@ -78,15 +80,20 @@ class FlinkRun:
         """The name of the product's live job, and the prefix of its transactions."""
         return live_prefix(naming.topic(self.product.name, self.product.major))
 
-    def statements(self, reach: Reach | None) -> list[str]:
-        """The job's SQL; without a reach, or with one that is not bounded, it has no end."""
+    def statements(self, reach: Reach | None, *, shown: bool = False) -> list[str]:
+        """The job's SQL; without a reach, or with one that is not bounded, it has no end. Secrets are stars where it is
+        `shown` to people.
+        """
         kafka, url = self._environment.kafka, self._environment.registry_url
+        settings = java_settings(kafka, _content)
+        if shown:
+            settings, url = without_secrets(settings), without_password(url)
         name = job_name(self._graph) if reach is not None and reach.bounded else self.job_name
-        where = Where(kafka["bootstrap.servers"], url, name, java_settings(kafka), reach)
+        where = Where(kafka["bootstrap.servers"], url, name, settings, reach)
         schemas = schemas_of(self._graph, self.mesh, self._registry)
         return compile_sql(self._graph, schemas, where, tick=int(self.mesh.file.tick))
 
-    def live_statements(self, *, written: bool = True) -> list[str]:
+    def live_statements(self, *, written: bool = True, shown: bool = False) -> list[str]:
         """The SQL of a job without end, that leaves out what the product holds now; or, not `written`, of any such.
 
         Raises `CallerFault` HW-P245 where an input's first records are gone, `NotSupported` HW-P256 of a flow without
@@ -103,20 +110,24 @@ class FlinkRun:
         held_through = dict.fromkeys(range(self._graph.output.partitions), -1)
         if written:
             held_through = {one: it.through for one, it in held(self.product, self.broker, self._registry).items()}
-        return self.statements(Reach(0, {}, held_through))
+        return self.statements(Reach(0, {}, held_through), shown=shown)
 
-    def take_over(self, clock: Clock, data_folder: Path | None = None) -> None:
+    def take_over(self, clock: Clock, clusters: Clusters = FlinkCluster) -> None:
         """Make sure that nobody else writes the product: no other runner, and no job that was left behind.
 
         `headwater run` makes its state anew afterwards and holds all it says against the topic. Raises `CallerFault`
-        HW-P172 or HW-P213 while another runner is at work, HW-P252 while a live job that was deployed from a data
-        folder is.
+        HW-P172 or HW-P213 while another runner is at work, HW-P252 while a live job is, wherever that was deployed.
         """
-        if data_folder is not None:
-            require_no_live_job(self.mesh, [str(self.product.name)], data_folder, self.broker)
+        require_no_live_job(self.mesh, [str(self.product.name)], self.broker, clock=clock, clusters=clusters)
         (plan,) = derived_plans(self.mesh, [str(self.product.name)])
         reset(plan, self.broker, clock=clock)
         fence(self._graph, self.broker)
+
+    def require_nobody(self, clock: Clock) -> None:
+        """Refuse while another runner is at work: `CallerFault` HW-P213."""
+        plans = derived_plans(self.mesh, [str(self.product.name)])
+        require_alone(plans, self.broker, clock)
+        require_none_on_faust(plans, self.broker, clock)
 
     def run(
         self,
@@ -148,7 +159,7 @@ class FlinkRun:
         return Done(written, Instant(reach.through))
 
 
-def runs_of(mesh: Mesh, products: Sequence[str], environment: Environment, data_folder: Path) -> list[FlinkRun]:
+def runs_of(mesh: Mesh, products: Sequence[str], environment: Environment) -> list[FlinkRun]:
     """The derived products of these names, or all, taken over; one that Flink cannot say is refused before any is."""
     clock = SystemClock()
     broker, registry = KafkaBroker(environment.kafka, clock=clock), HttpRegistry(environment.registry_url)
@@ -157,7 +168,7 @@ def runs_of(mesh: Mesh, products: Sequence[str], environment: Environment, data_
     for run in runs:
         run.statements(None)
     for run in runs:
-        run.take_over(clock, data_folder)
+        run.take_over(clock)
     return runs
 
 
@@ -177,7 +188,7 @@ def keep_up(
     while not stopped():
         idle = True
         for run in runs:
-            require_no_live_job(run.mesh, [str(run.product.name)], data_folder, run.broker)
+            require_no_live_job(run.mesh, [str(run.product.name)], run.broker, clock=clock)
             reach = run.reach_or_none()
             done = None if reach is None or stopped() else run.run(reach, data_folder, gateway=gateway, stopped=stopped)
             if done is not None:
@@ -185,3 +196,16 @@ def keep_up(
                 tell(run, done)
         if idle:
             clock.sleep(_IDLE_MICROSECONDS)
+
+
+def _content(path: str) -> str:
+    """What a certificate's file holds: the cluster does not see this machine's files."""
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        raise CallerFault(
+            f"{path} cannot be read, which the environment's settings of Kafka name",
+            code="HW-P260",
+            detail=str(error.strerror),
+            hint="a job on Flink carries certificates and keys with it; put the file there, or correct its name",
+        ) from None

@@ -12,6 +12,8 @@ from headwater.ports.protocol import Broker, Reader
 from headwater.ports.reading import read_to_end
 from headwater.ports.record import Message, TopicPartition
 from headwater.processing.commands import COMMAND_KEY, REPORT_KEY, Command, decode
+from headwater.processing.deployed import JOB_KEY, Deployed
+from headwater.processing.deployed import decode as decode_job
 from headwater.processing.steps import Plan
 
 FETCH_MESSAGES = 500
@@ -26,11 +28,13 @@ class Controls:
         self._products = {naming.control_topic(plan.product, plan.major): plan.product for plan in plans}
         self._next: dict[TopicPartition, int] = {}
         self._paused: Mapping[ProductName, Command] = {}
+        self._jobs: dict[ProductName, Command] = {}  # of products that a live Flink job has
+        self._started = False
         self._reader: Reader | None = None
 
     def paused(self, product: ProductName) -> Command | None:
         """The command by which a product stands still; None while it may run."""
-        return self._paused.get(product)
+        return self._jobs.get(product) or self._paused.get(product)
 
     def start(self) -> None:
         """Read what is in force, before anything runs. Raises where the broker is away."""
@@ -39,6 +43,9 @@ class Controls:
         for item in read_to_end(self._broker, starts):
             if isinstance(item, Message):
                 self._take(item)
+        for product, told in self._jobs.items():
+            self._tell(product, told, paused=True)
+        self._started = True
 
     def step(self, seconds: float) -> None:
         """Take what is new, waiting up to so long for it. While the broker is away, what was in force last stays so."""
@@ -65,6 +72,9 @@ class Controls:
         key = message.key or b""
         if key.startswith(REPORT_KEY) or message.value is None:
             return
+        if key == JOB_KEY and (job := decode_job(message.value)) is not None:
+            self._take_job(product, job)
+            return
         command = decode(message.value) if key.startswith(COMMAND_KEY) else None
         if command is None:
             self._hooks.announce("product.misdirected", product=str(product), offset=message.offset)
@@ -73,11 +83,27 @@ class Controls:
         if pauses != (product in self._paused):
             others = {name: told for name, told in self._paused.items() if name != product}
             self._paused = {**others, product: command} if pauses else others
-            self._hooks.announce(
-                "product.told",
-                product=str(product),
-                does=command.does,
-                by=command.by,
-                why=command.why,
-                paused=pauses * 1,
-            )
+            self._tell(product, command, paused=pauses)
+
+    def _take_job(self, product: ProductName, said: Deployed) -> None:
+        """A live job has a product from where it began, and for as long as this process lives: what it writes meanwhile
+        is not in the state that is kept here.
+        """
+        if self._started and (said.ended or product in self._jobs):
+            return
+        if said.ended or not said.job:
+            self._jobs.pop(product, None)
+            return
+        self._jobs[product] = Command("pause", "flink", said.at, "a live Flink job has it; start this runner after it")
+        if self._started:
+            self._tell(product, self._jobs[product], paused=True)
+
+    def _tell(self, product: ProductName, command: Command, *, paused: bool) -> None:
+        self._hooks.announce(
+            "product.told",
+            product=str(product),
+            does=command.does,
+            by=command.by,
+            why=command.why,
+            paused=paused * 1,
+        )

@@ -8,7 +8,7 @@ import pytest
 
 from headwater.errors import CallerFault
 from headwater.local.flink import LIBRARY_VARIABLE, java_flags, library
-from headwater.local.flink_gateway import causes
+from headwater.local.flink_session import causes
 
 
 def test_a_folder_that_is_named_holds_flink_or_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,7 +165,7 @@ def test_a_cluster_that_a_runner_cannot_reach_is_refused_at_the_contract(
     running: Running, runner: str, code: str
 ) -> None:
     running.runner(runner)
-    running.kafka = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}
+    running.kafka = {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"}
     found = running.plan().difference.refusals
     assert [one.code for one in found] == ([code] if code else [])
     if found:

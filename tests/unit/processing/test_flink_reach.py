@@ -14,7 +14,7 @@ from headwater.ports.record import TopicDescription, TopicPartition
 from headwater.processing.flow_file import load_flow
 from headwater.processing.graph import Graph
 from headwater.processing.records import RecordWriter
-from headwater.processing.runners.flink_reach import held, java_settings, reach_of, schemas_of, settle
+from headwater.processing.runners.flink_reach import held, reach_of, schemas_of, settle
 from headwater.processing.runners.flink_tables import Reach
 from headwater.testing.broker_mesh import Batch, BrokerMesh, random_batches, registered, write_renamed_mesh
 from headwater.testing.small_mesh import HOURLY, edit
@@ -114,10 +114,3 @@ def test_the_schema_must_be_registered_and_the_contract_ask_for_a_topic_alone(tm
     with pytest.raises(CallerFault) as refused:
         schemas_of(graph_of(made), made.mesh, registered(made.mesh))
     assert refused.value.code == "HW-P240"
-
-
-def test_settings_that_java_names_otherwise_are_refused() -> None:
-    assert java_settings({"bootstrap.servers": "b", "security.protocol": "SSL"}) == {"security.protocol": "SSL"}
-    with pytest.raises(CallerFault) as refused:
-        java_settings({"bootstrap.servers": "b", "ssl.ca.location": "ca.pem"})
-    assert refused.value.code == "HW-P244"

@@ -140,20 +140,6 @@ def job_name(graph: Graph) -> str:
     return f"{naming.topic(graph.output.product, graph.output.major)}-flink"
 
 
-def java_settings(settings: Mapping[str, str]) -> dict[str, str]:
-    """The client settings that both clients name alike, beside the servers; raises HW-P244 for others."""
-    alike = {"security.protocol"}
-    others = sorted(set(settings) - alike - {"bootstrap.servers"})
-    if others:
-        raise CallerFault(
-            f"Flink's client does not know the setting {others[0]}",
-            code="HW-P244",
-            detail="the environment's settings of Kafka are librdkafka's",
-            hint="print the job with headwater runner flink compile, and give its tables the Java client's settings",
-        )
-    return {key: str(value) for key, value in settings.items() if key in alike}
-
-
 def _messages(broker: Broker, start: Mapping[TopicPartition, int]) -> Iterator[Message]:
     for item in read_to_end(broker, start):
         if isinstance(item, Message):

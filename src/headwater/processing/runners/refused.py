@@ -29,7 +29,7 @@ def runner_refusals(product: ResolvedProduct, graph: Graph) -> list[Finding]:
 def cluster_refusals(product: ResolvedProduct, kafka: Mapping[str, str]) -> list[Finding]:
     """Why the runner of a product's contract cannot reach a cluster with these client settings: at the contract."""
     from headwater.processing.runners.faust_cluster import require_reached
-    from headwater.processing.runners.flink_reach import java_settings
+    from headwater.processing.runners.flink_client import java_settings
 
     runner = product.product.runner
     try:
