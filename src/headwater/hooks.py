@@ -57,7 +57,7 @@ HAPPENINGS = {
     "stage.restored": "a task's state was rebuilt: product, stage, partition, entries, seconds",
     "stage.rebuilt": "clients were dropped and rebuilt after a doubt: product, stage, code",
     "flink.seen": (
-        "a live Flink job was looked at; a field without a value is not known: product, up, stopped, lag, "
+        "a live Flink job was looked at; a field without a value is not known: product, running, stopped, lag, "
         "late_seconds, checkpoint_age_seconds, failed_checkpoints, lost"
     ),
     "flink.deployed": "a live Flink job that failed was deployed again: product",

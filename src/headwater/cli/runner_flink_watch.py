@@ -35,7 +35,7 @@ def watch(
         bool, typer.Option("--until-failed", help="End with the reason as soon as a job is not at work.")
     ] = False,
 ) -> None:
-    """Watch live jobs until SIGTERM or Ctrl-C: whether they are up, their rows, lag and checkpoints, under the names
+    """Watch live jobs until SIGTERM or Ctrl-C: whether they run, their rows, lag and checkpoints, under the names
     that all runners have; and say why one failed.
 
     It asks the clusters that the jobs run on, from any machine that reaches them, and goes on when a job has failed.
@@ -72,7 +72,7 @@ def _said(say: Callable[[str], None]) -> Listener:
         elif happening == "flink.deployed":
             say(f"{product}: deployed again, from the first record on")
         elif happening == "flink.seen":
-            now = "is stopped" if fields["stopped"] else "is up" if fields["up"] else "is not up"
+            now = "is stopped" if fields["stopped"] else "runs" if fields["running"] else "does not run"
             if known.get(product) != now:
                 known[product] = now
                 say(f"{product}: {now}")

@@ -62,10 +62,10 @@ class Watch:
         try:
             deployed, state = self._job.state()
         except HeadwaterError as error:  # it cannot be asked: whether it is at work is not known, so nothing is begun
-            self._seen(None, up=False)
+            self._seen(None, running=False)
             return error
         if deployed.ended == "stopped":
-            self._seen(None, up=False, stopped=True)
+            self._seen(None, running=False, stopped=True)
             return None
         if state is not None and state.at_work:
             self._count(state)
@@ -74,7 +74,7 @@ class Watch:
             return None
         if state is not None:
             self._count(state)
-        self._seen(None, up=False)
+        self._seen(None, running=False)
         return self._over(deployed, state)
 
     def _over(self, deployed: Deployed, state: JobState | None) -> HeadwaterError | None:
@@ -114,9 +114,9 @@ class Watch:
             )
             before.checkpoint, before.rows_in, before.rows_out = newest.number, rows_in, rows_out
         if state.at_work:
-            self._seen(state, up=state.state == "RUNNING")
+            self._seen(state, running=state.state == "RUNNING")
 
-    def _seen(self, state: JobState | None, *, up: bool, stopped: bool = False) -> None:
+    def _seen(self, state: JobState | None, *, running: bool, stopped: bool = False) -> None:
         """A field without a value is not known now."""
         lag = late = age = None
         failed_checkpoints = lost = 0
@@ -133,7 +133,7 @@ class Watch:
         self._hooks.announce(
             "flink.seen",
             product=self._product,
-            up=up * 1,
+            running=running * 1,
             stopped=stopped * 1,
             lag=lag,
             late_seconds=late,

@@ -316,11 +316,11 @@ METRICS = (
         "agent of the user's own. Each is an alarm.",
     ),
     Metric(
-        "headwater_flink_up",
+        "headwater_flink_running",
         "gauge",
         ("product",),
         "flink.seen",
-        "up",
+        "running",
         "1 while a live Flink job runs, 0 while it does not: it failed, is gone, was stopped, or its cluster is away.",
     ),
     Metric(

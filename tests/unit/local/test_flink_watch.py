@@ -66,7 +66,11 @@ def test_a_job_is_shown_under_the_names_of_every_runner() -> None:
     assert scene.figure("stage_records_total", stage) == 20
     assert scene.figure("stage_folded_records_total", stage) == 70
     assert scene.figure("stage_commit_seconds_sum", stage) == 2
-    assert (scene.figure("flink_up"), scene.figure("flink_lag_records"), scene.figure("flink_lag_seconds")) == (1, 5, 9)
+    assert (scene.figure("flink_running"), scene.figure("flink_lag_records"), scene.figure("flink_lag_seconds")) == (
+        1,
+        5,
+        9,
+    )
     assert scene.figure("flink_checkpoint_age_seconds") == 10
     assert scene.figure("flink_failed_checkpoints_total") == 1
     scene.job.now = replace(RUNS, checkpoint=Checkpoint(4, "f", 45_000_000, 0, 10), rows_in=80, rows_out=21, lag=0)
@@ -85,7 +89,7 @@ def test_a_job_that_is_over_raises_the_alarm_and_its_reason_is_told_once(now: Jo
     scene.job.now = now
     errors = [scene.watch.step() for _ in range(3)]
     assert all(error is not None and error.code == "HW-P261" for error in errors)
-    assert scene.figure("flink_up") == 0 and scene.figure("flink_stopped") == 0
+    assert scene.figure("flink_running") == 0 and scene.figure("flink_stopped") == 0
     assert scene.figure("product_failed_total", 'code="HW-P261",product="a.b"') in (1, None)
     assert scene.heard.count("product.failed") == 1
 
@@ -96,7 +100,7 @@ def test_one_that_cannot_be_asked_is_not_up_and_none_is_begun_in_its_place() -> 
     assert scene.watch.step() is scene.job.now
     scene.clock.sleep(3_600_000_000)
     scene.watch.step()
-    assert scene.figure("flink_up") == 0 and scene.job.begun == 0
+    assert scene.figure("flink_running") == 0 and scene.job.begun == 0
 
 
 def test_one_that_was_stopped_is_no_alarm_and_stays_so() -> None:
@@ -104,7 +108,7 @@ def test_one_that_was_stopped_is_no_alarm_and_stays_so() -> None:
     scene.job.deployed = replace(scene.job.deployed, ended="stopped")
     scene.job.now = None
     assert scene.watch.step() is None
-    assert (scene.figure("flink_up"), scene.figure("flink_stopped"), scene.job.begun) == (0, 1, 0)
+    assert (scene.figure("flink_running"), scene.figure("flink_stopped"), scene.job.begun) == (0, 1, 0)
 
 
 def test_one_that_failed_is_deployed_again_ever_more_seldom() -> None:

@@ -17,7 +17,7 @@ def test_metrics_are_made_of_what_is_announced_and_of_fields_that_it_has() -> No
 
 UNITS = (
     "_bytes", "_rows", "_records", "_seconds", "_readable", "_unreadable", "_partitions", "_entries", "_inputs",
-    "_paused",
+    "_paused", "_running", "_stopped",
 )  # fmt: skip
 
 
