@@ -55,6 +55,10 @@ HAPPENINGS = {
         "a task's state is being read back, about once a second: product, stage, partition, entries, left, percent"
     ),
     "stage.restored": "a task's state was rebuilt: product, stage, partition, entries, seconds",
+    "stage.recalled": (
+        "what a task remembers of an input was made again from its records: product, stage, partition, topic, records, "
+        "seconds"
+    ),
     "stage.rebuilt": "clients were dropped and rebuilt after a doubt: product, stage, code",
     "flink.seen": (
         "a live Flink job was looked at; a field without a value is not known: product, running, stopped, lag, "

@@ -267,6 +267,14 @@ METRICS = (
         "State entries that were read back from a changelog.",
     ),
     Metric(
+        "headwater_stage_recalled_records_total",
+        "counter",
+        ("product", "stage"),
+        "stage.recalled",
+        "records",
+        "Records of inputs that were read again for what a partition remembers of them.",
+    ),
+    Metric(
         "headwater_stage_restore_left_entries",
         "gauge",
         ("product", "stage", "partition"),

@@ -12,7 +12,8 @@ from headwater.naming import ProductName
 from headwater.ports.protocol import Broker
 from headwater.ports.reading import read_to_end
 from headwater.ports.record import Message, TopicPartition
-from headwater.processing.steps import FORM_KEY, Plan
+from headwater.processing.state_form import StateForm
+from headwater.processing.steps import FORM_KEY, Plan, Stage
 
 # The form is the first entry of a partition's changelog, where a broker's cleaner leaves it. Older state has it
 # within the first commit; a topic in which it stands further in is left to the runner, which reads all of it.
@@ -29,8 +30,14 @@ def form_refusals(mesh: Mesh, plans: Mapping[ProductName, Plan], broker: Broker)
             if stage.changelog not in there:
                 continue
             written = _written_form(broker, stage.changelog, there[stage.changelog].partitions)
-            if written is not None and written != stage.form:
-                product = mesh.product(name).product
+            form = StateForm(stage, mesh)
+            if written is None or written == form.plain:
+                continue
+            product = mesh.product(name).product
+            if form.recalls(written.encode()):
+                if not form.whole:
+                    refusals.append(_forgotten(f"{product.folder}/{PRODUCT_FILE}", stage, name))
+            else:
                 following = f"{product.version.major + 1}.0.0"
                 refusals.append(
                     Finding(
@@ -48,6 +55,21 @@ def form_refusals(mesh: Mesh, plans: Mapping[ProductName, Plan], broker: Broker)
                     )
                 )
     return refusals
+
+
+def _forgotten(place: str, stage: Stage, name: ProductName) -> Finding:
+    return Finding(
+        "HW-P303",
+        "error",
+        place,
+        0,
+        0,
+        f"topic {stage.changelog}",
+        f"{name} ({stage.name}) recalls its inputs, and one no longer keeps its whole history",
+        "what is needed to take a correction back is read again from the inputs' records, which would be removed",
+        "write retention: forever in the input's contract again; or give this product a new major version, and end "
+        "this one first",
+    )
 
 
 def _written_form(broker: Broker, changelog: str, partitions: int) -> str | None:

@@ -15,6 +15,7 @@ from headwater.processing.operators.join_interval import IntervalJoin, IntervalS
 from headwater.processing.operators.latest import Latest, LatestSpec
 from headwater.processing.operators.publish import Branch, Numbered, Publish
 from headwater.processing.operators.rekey import Moved, Rekey
+from headwater.processing.recalled_logic import rows_recalled
 from headwater.processing.state import Overlay
 from headwater.processing.steps import Stage, StageInput
 
@@ -33,19 +34,32 @@ class Closed(NamedTuple):
     further: Sequence[list[Numbered]] = ()
 
 
+class _Kept(NamedTuple):
+    """Where an operator keeps what it makes, the rows that it is given, and what it is told of an input of its own."""
+
+    made: Overlay
+    rows: Overlay
+    told: Overlay
+
+
 class Chain:
     """Changes from the inputs, through each operation, to a rekey or to the product."""
 
-    def __init__(self, stage: Stage, overlay: Overlay, lane: int) -> None:
+    def __init__(self, stage: Stage, overlay: Overlay, lane: int, recalled: Overlay | None = None) -> None:
+        """`recalled` takes what follows from the records of one input alone, where that is to lie apart."""
+        recalled = overlay if recalled is None else recalled
         self.changes = {
-            entry.topic: Changes(entry.logic, overlay) for entry in stage.inputs if isinstance(entry.logic, ChangesSpec)
+            entry.topic: Changes(entry.logic, recalled)
+            for entry in stage.inputs
+            if isinstance(entry.logic, ChangesSpec)
         }
         product = stage.output.kind == "product"
         alone = product and not stage.further
         operations = stage.logic.operations
-        self._operations = [
-            _operation(operation, overlay, numbered=alone and operation is operations[-1]) for operation in operations
-        ]
+        self._operations = []
+        for place, operation in enumerate(operations):
+            kept = _Kept(overlay, recalled if place == 0 and rows_recalled(stage.inputs) else overlay, recalled)
+            self._operations.append(_operation(operation, kept, numbered=alone and operation is operations[-1]))
         last = self._operations[-1][0] if self._operations else None
         number = last.number if isinstance(last, Fold) and alone else None
         self.publish: Publish | Branch | None = None
@@ -99,18 +113,20 @@ class Chain:
 
 # What runs each kind of operation; `numbered` where the operation is the last one before the product. One that also
 # takes arrivals of an input of its own says so by `right` of its spec.
-_OPERATORS: Mapping[type, Callable[[Any, Overlay, bool], Any]] = {
-    FoldSpec: lambda spec, overlay, numbered: Fold(spec, overlay, numbered=numbered),
-    ExplodeSpec: lambda spec, overlay, numbered: Explode(spec),
-    LatestSpec: lambda spec, overlay, numbered: Latest(spec, overlay),
-    JoinSpec: lambda spec, overlay, numbered: Join(spec, overlay),
-    IntervalSpec: lambda spec, overlay, numbered: IntervalJoin(spec, Changes(spec.right.changes, overlay), overlay),
+_OPERATORS: Mapping[type, Callable[[Any, _Kept, bool], Any]] = {
+    FoldSpec: lambda spec, kept, numbered: Fold(spec, kept.made, numbered=numbered),
+    ExplodeSpec: lambda spec, kept, numbered: Explode(spec),
+    LatestSpec: lambda spec, kept, numbered: Latest(spec, kept.made),
+    JoinSpec: lambda spec, kept, numbered: Join(spec, kept.rows, kept.told),
+    IntervalSpec: lambda spec, kept, numbered: IntervalJoin(
+        spec, Changes(spec.right.changes, kept.told), kept.rows, kept.told
+    ),
 }
 
 
-def _operation(operation: Operation, overlay: Overlay, *, numbered: bool) -> tuple[Any, RowStep | None, Any]:
+def _operation(operation: Operation, kept: _Kept, *, numbered: bool) -> tuple[Any, RowStep | None, Any]:
     spec = operation.spec
-    return _OPERATORS[type(spec)](spec, overlay, numbered), operation.step, getattr(spec, "right", None)
+    return _OPERATORS[type(spec)](spec, kept, numbered), operation.step, getattr(spec, "right", None)
 
 
 def _items(arrivals: Arrivals, right: Any) -> list[Any]:

@@ -120,6 +120,15 @@ class JoinRoad:
         """What waits for a tick, as the row road has it."""
         return (self._events if topic == self._left else self._facts).rows(items)
 
+    def remember(self, parts: Sequence[Part]) -> None:
+        """Keep the versions and the rows of these, joined to nothing."""
+        split = self._changes.split(parts)
+        rows = self._placed(split.rows)
+        self._changes.write(split)
+        for changes in split.changes.values():
+            self._join.remember(changes, ())
+        self._put(rows)
+
     def fold(self, lanes: Mapping[str, Lane], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks: one that brings facts by itself, those between them together."""
         left, right = lanes[self._left], lanes[self._right]
@@ -160,20 +169,7 @@ class JoinRoad:
 
     def _new_rows(self, new: NewRows) -> _Rows:
         """These rows with their places; raises `Unsure`, with nothing changed, where one of them may not be new."""
-        coded, columns = new.keys.dictionary_encode(), new.columns
-        for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
-            if columns[name].type != arrow_type(type_):
-                raise Unsure
-        prefixes = sized_keys(new.keys)
-        events = columns["event_id"].cast(pa.binary())
-        rows = _Rows(
-            new.ticks,
-            coded.dictionary,
-            coded.indices,
-            columns,
-            joined_keys([prefixes, events]),
-            joined_keys([prefixes, self._instants(columns), self._own(columns), events]),
-        )
+        rows = self._placed(new)
         if not self._kept:
             # Events of one identity, and those that were said and corrected, are left to what can tell them apart.
             if len(set(rows.identities)) < len(rows.identities) or any(self._join.rows.has_many(rows.places)):
@@ -181,6 +177,23 @@ class JoinRoad:
             if any(self._publish.revisions.has_many(rows.identities)):
                 raise Unsure
         return rows
+
+    def _placed(self, new: NewRows) -> _Rows:
+        """Rows with their places; raises `Unsure` where columns cannot hold them."""
+        coded, columns = new.keys.dictionary_encode(), new.columns
+        for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
+            if columns[name].type != arrow_type(type_):
+                raise Unsure
+        prefixes = sized_keys(new.keys)
+        events = columns["event_id"].cast(pa.binary())
+        return _Rows(
+            new.ticks,
+            coded.dictionary,
+            coded.indices,
+            columns,
+            joined_keys([prefixes, events]),
+            joined_keys([prefixes, self._instants(columns), self._own(columns), events]),
+        )
 
     def _instants(self, columns: Mapping[str, Any]) -> Any:
         return ordered_integers(columns[self._spec.instant].to_numpy())
@@ -210,15 +223,19 @@ class JoinRoad:
                 again += [OutputRecord(key, record, end) for key, record in said]
         if again:
             _require_apart(again, rows)
-        if rows.places:
-            bodies = packed_rows([rows.columns[name] for name in self._spec.columns])
-            self._join.rows.put_packed(rows.places, bodies)
+        self._put(rows)
         joined = self._given(rows, self._taken(rows))
         try:
             made, kept = (joined, None) if self._steps is None else self._steps(joined)
             return self._block(rows, made, kept, again), [], counts
         except (Unsure, OverflowError, pa.ArrowInvalid):
             return None, sorted([*again, *self._by_rows(rows, joined)], key=_place), counts
+
+    def _put(self, rows: _Rows) -> None:
+        """Keep new rows."""
+        if rows.places:
+            bodies = packed_rows([rows.columns[name] for name in self._spec.columns])
+            self._join.rows.put_packed(rows.places, bodies)
 
     def _block(self, rows: _Rows, made: Any, kept: Any, again: Sequence[OutputRecord]) -> OutputBlock | None:
         """What is published of new rows and of those that are said again, in the order of `publish`."""

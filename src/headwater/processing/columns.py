@@ -41,6 +41,9 @@ class ColumnRoad(Protocol):
     def rows(self, topic: str, items: Sequence[Any]) -> list[Any]:
         """What waits for a tick, as the row road has it."""
 
+    def remember(self, parts: Sequence[Part]) -> None:
+        """Keep what closing these ticks of the first input would; raises `Unsure`, with nothing kept."""
+
 
 def reads_columns(stage: Stage) -> tuple[str, ...]:
     """The topics whose records a stage can take as columns; none where it has no columnar road."""
@@ -86,6 +89,10 @@ class FoldRoad:
     def rows(self, topic: str, items: Sequence[Any]) -> list[Version]:
         """What waits for a tick, as the row road has it."""
         return self._events.rows(items)
+
+    def remember(self, parts: Sequence[Part]) -> None:
+        """Keep the versions of these."""
+        self._changes.write(self._changes.split(parts))
 
     def _folded(self, lane: Lane, ticks: Sequence[int]) -> Folded | None:
         waiting: list[Part] = [part for tick in ticks for part in lane.waiting[tick][1]]

@@ -60,6 +60,9 @@ def _others(graph: Graph, step: JoinWithin) -> StageInput:
         types_of(relation, columns),
         port.corrections,
         graph.output.accept_late,
+        rows,
+        tuple(port.fields[name] for name in fields),
+        columns,
     )
     read = tuple(sorted({*fields, *HIDDEN, *times_of(port)}))
     others = OthersSpec(changes, columns, changes.types)

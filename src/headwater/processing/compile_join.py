@@ -52,7 +52,7 @@ def _facts(graph: Graph, step: JoinAsOf) -> StageInput:
     taken = tuple(name for _, name in step.take)
     fields = needed(rows, taken)
     name = f"{step_name(graph, step)}.facts"
-    facts = FactsSpec(name, fields, compile_rows(rows, fields, taken), types_of(right, taken), rows)
+    facts = FactsSpec(name, fields, compile_rows(rows, fields, taken), types_of(right, taken), rows, taken)
     read = tuple(sorted({*fields, *HIDDEN, *times_of(port)}))
     return StageInput(port.topic, "facts", 1, read, port.product, port.major, facts)
 

@@ -18,6 +18,7 @@ from headwater.processing.graph import (
     Filter,
     Graph,
     Map,
+    Step,
     stateful,
     step_name,
 )
@@ -28,6 +29,7 @@ from headwater.processing.operators.publish import BranchSpec, PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
 from headwater.processing.operators.rows import carried, compile_rows, needed
 from headwater.processing.packing import RowForm
+from headwater.processing.recalled_logic import recalled_logic
 from headwater.processing.step_rules import Given, times_of, types_of
 from headwater.processing.steps import Plan, Stage, StageInput, StageOutput
 from headwater.processing.stretches import STEP_RULES, Stretch, stretches
@@ -84,6 +86,7 @@ class _Stages:
         self._graph = graph
         self._tick = tick
         self._source = branches_of(graph)[0].port
+        self._steps: list[Step | None] = []
         self.done: list[Stage] = []
         self._inputs: list[StageInput] = []
         self._operations: list[Operation] = []
@@ -122,6 +125,7 @@ class _Stages:
 
     def tick_through(self, parts: Sequence[Stretch]) -> None:
         """The stages of a product that does more than map and filter one input."""
+        self._steps = [part.step for part in parts]
         self._read_inputs(parts[0], parts[1].line if len(parts) > 1 else parts[0].line)
         for before, part in pairwise(parts):
             assert part.step is not None
@@ -192,6 +196,7 @@ class _Stages:
     def _close(self, output: StageOutput, *further: StageOutput, ticks: bool) -> None:
         name = self._name or ("changes" if output.kind == "exchange" else "publish")
         product, major = self._graph.output.product, self._graph.output.major
+        recalled = recalled_logic(self._inputs, [operation.spec for operation in self._operations], self._steps)
         form = hashlib.sha256("\n".join([f"layout {STATE_LAYOUT}", *self._forms]).encode()).hexdigest()[:16]
         self.done.append(
             Stage(
@@ -206,6 +211,8 @@ class _Stages:
                 form=form,
                 logic=StageLogic(tuple(self._operations)),
                 further=further,
+                recalled=recalled.text if recalled.topics else "",
+                recalled_from=recalled.topics,
             )
         )
         self._inputs, self._operations, self._name, self._forms = [], [], "", []

@@ -44,28 +44,35 @@ if TYPE_CHECKING:
 __all__ = ["Commit", "Counts", "ExchangeMessage", "OutputRecord", "Task", "new_task"]
 
 
-def new_task(stage: Stage, *, partition: int, store: StateStore) -> Task:
-    """A task over a store that holds what was last committed."""
-    return StageTask(stage, partition=partition, store=store) if stage.ticks else PassTask(stage)
+def new_task(stage: Stage, *, partition: int, store: StateStore, recalls: bool = False) -> Task:
+    """A task over a store that holds what was last committed; with `recalls` it tells apart what follows from the
+    records of one input alone, and need not be in a changelog.
+    """
+    return StageTask(stage, partition=partition, store=store, recalls=recalls) if stage.ticks else PassTask(stage)
+
+
+def closed_table(overlay: Overlay) -> Table:
+    """Where a task keeps its last closed tick, under no key: what lies in it or before when read again is a repeat."""
+    return Table(overlay, "closed", pack_integer, int)
 
 
 class StageTask:
     """A partition of a stage that ticks."""
 
-    def __init__(self, stage: Stage, *, partition: int, store: StateStore) -> None:
+    def __init__(self, stage: Stage, *, partition: int, store: StateStore, recalls: bool = False) -> None:
         self.counts = Counts()
         self.more = False
         self._stage = stage
         self._tick = stage.tick
         self._overlay = Overlay(store)
-        self._closed_table = Table(self._overlay, "closed", pack_integer, int)
+        self._recalled = Overlay(store) if recalls else None
+        self._closed_table = closed_table(self._overlay)
         known = self._closed_table.get(b"")
-        # The last closed tick; what lies in it or before when read again is a repeat.
         self._closed: int = NEVER if known is None else known
         # What was closed at the last commit: above it there is something to commit.
         self._committed = self._closed
         self._inputs = {entry.topic: _Input(entry) for entry in stage.inputs}
-        self._chain = Chain(stage, self._overlay, partition)
+        self._chain = Chain(stage, self._overlay, partition, self._recalled)
         self._columns: ColumnRoad | None = None
         self._positions: dict[str, Position] = {}
         self._records: list[OutputRecord] = []
@@ -174,13 +181,17 @@ class StageTask:
         records, messages, self._records, self._messages = self._records, self._messages, [], []
         blocks, self._blocks = self._blocks, []
         further, self._further = self._further, [[] for _ in self._further]
-        return Commit(records, messages, self._overlay.changes(), refused, offsets, through, blocks, further)
+        changes = self._overlay.changes()
+        recalled = () if self._recalled is None else self._recalled.changes()
+        return Commit(records, messages, changes, refused, offsets, through, blocks, further, recalled)
 
     def committed(self) -> None:
         """The transaction committed and the store has the changes."""
         self._asked = False
         self._committed = self._closed
         self._overlay.committed()
+        if self._recalled is not None:
+            self._recalled.committed()
 
     def _close_many(self, columns: ColumnRoad, ticks: Sequence[int]) -> None:
         """Close ticks: as columns where they wait so, row by row where not."""
@@ -377,12 +388,12 @@ class _Input:
         self.lanes = [Lane(stage_input.topic) for _ in range(stage_input.lanes)]
         logic = stage_input.logic
         self.form: RowForm = logic if isinstance(logic, RowForm) else RowForm(())
-        self.intake: Any = (
-            Intake(logic)
-            if isinstance(logic, ChangesSpec)
-            else FactsIntake(logic)
-            if isinstance(logic, FactsSpec)
-            else Intake(logic.changes)
-            if isinstance(logic, OthersSpec)
-            else None
-        )
+        self.intake: Any = intake_of(logic)
+
+
+def intake_of(logic: Any) -> Any:
+    """What makes of a record what waits for its tick; None for inputs that are not products."""
+    if isinstance(logic, FactsSpec):
+        return FactsIntake(logic)
+    changes = logic.changes if isinstance(logic, OthersSpec) else logic
+    return Intake(changes) if isinstance(changes, ChangesSpec) else None

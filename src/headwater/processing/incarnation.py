@@ -19,11 +19,11 @@ from headwater.processing.engine import new_task
 from headwater.processing.handed_over import HandedOver
 from headwater.processing.holding import Holding
 from headwater.processing.made_anew import replay_of, replay_without_state
-from headwater.processing.restoring import Restore
+from headwater.processing.returning import returning
 from headwater.processing.showing import Partitions, Showing
 from headwater.processing.standby import Standby
 from headwater.processing.state import MemoryStore
-from headwater.processing.state_form import judge_form, require_form
+from headwater.processing.state_form import StateForm, require_form
 from headwater.processing.state_rocksdb import RocksStates, RocksStore
 from headwater.processing.steps import FORM_KEY, Plan, Stage, topics_of
 from headwater.processing.surroundings import Account, Surroundings
@@ -89,13 +89,8 @@ class Incarnation:
         self._checkpoint = around.checkpoint(targets, self._sink, failpoint=around.failpoint, in_time=in_time)
         self._states: RocksStates | None = None
         self._standby: Standby | None = None
-        self._restore = Restore(
-            around.broker,
-            stage.changelog,
-            clock=around.clock,
-            hooks=around.hooks,
-            names=(str(plan.product), stage.name),
-        )
+        self._form = StateForm(stage, around.mesh)
+        self._restore = returning(str(plan.product), stage, around, self._form, readers, around.hooks)
         self._source: GroupSource | None = None
         self._warming: Warming | None = None  # until the group is joined
         names = (plan.product, stage)
@@ -106,10 +101,11 @@ class Incarnation:
         around, stage = self._around, self._stage
         self._sink.open()
         if stage.changelog:
-            require_form(stage, around.broker, clock=around.clock)
+            require_form(self._form, stage, around.broker, clock=around.clock)
             self._states = RocksStates(around.folder / stage.group / f"slot-{around.slot}", clock=around.clock)
             if around.standby:
-                self._standby = Standby(str(self._plan.product), stage, self._states, around)
+                product = str(self._plan.product)
+                self._standby = Standby(product, stage, self._states, around, self._form, self._readers)
         if self._standby is not None and not self._account.commits and not self._account.doubts:
             self._warming = Warming(
                 self._plan, stage, self._standby, around.broker, clock=around.clock, slot=around.slot
@@ -357,17 +353,25 @@ class Incarnation:
         """Build the task of a partition over its state, which is up to date."""
         stage = self._stage
         store = self._states.task(number) if self._states is not None else None
+        form = stage.form
         if store is not None:
-            form = store.get(FORM_KEY)
-            if form is not None:
-                judge_form(stage, form)
+            written = store.get(FORM_KEY)
+            if written is not None:
+                self._form.judge(written)
+            form = self._form.of(written, number, self._around.broker)
         owner = self._owned[number] = StagePartition(
             stage,
             number,
-            task=new_task(stage, partition=number, store=store if store is not None else MemoryStore()),
+            task=new_task(
+                stage,
+                partition=number,
+                store=store if store is not None else MemoryStore(),
+                recalls=form != stage.form,
+            ),
             store=store,
             readers=self._readers,
             positions={place.topic: offset for place, offset in awaiting.offsets.items()},
+            form=form,
         )
         for writer, output, end in zip(self._targets.writers, owner.outputs, awaiting.output_ends, strict=True):
             place = TopicPartition(writer.topic, number)

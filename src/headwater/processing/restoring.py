@@ -38,6 +38,7 @@ class _Behind:
     before: Mapping[str, int]
     sources: Mapping[str, int]
     at: int
+    recalled: Mapping[str, int]
     started: int
     shown: int
     entries: int = 0
@@ -83,9 +84,10 @@ class Restore:
             offset = max(_start_of(store, known, ends[place], history, wall), starts[place])
             position = store.position
             before, at = (position.sources, position.at) if position is not None else ({}, wall)
+            recalled = position.recalled if position is not None else {}
             # A group's offsets expire when nobody has been a member for long: what the store reflects is still known.
             after = {**before, **known}
-            behind = _Behind(store, offset, offset, ends[place], history, before, after, at, now, now)
+            behind = _Behind(store, offset, offset, ends[place], history, before, after, at, recalled, now, now)
             if offset >= ends[place]:
                 self._finish(partition, behind)
                 continue
@@ -155,12 +157,13 @@ class Restore:
             behind.offset = item.offsets[-1] + 1
             if len(behind.pending) >= BATCH_ENTRIES:
                 # With how far it came, and the sources it came from: the group's are true of the whole only.
-                behind.write(Position(min(behind.offset, behind.end - 1), behind.before, behind.history, behind.at))
+                reached = min(behind.offset, behind.end - 1)
+                behind.write(Position(reached, behind.before, behind.history, behind.at, behind.recalled))
             self._show(item.partition, behind)
         return done
 
     def _finish(self, partition: int, behind: _Behind) -> None:
-        behind.write(Position(max(behind.first, behind.end), behind.sources, behind.history))
+        behind.write(Position(max(behind.first, behind.end), behind.sources, behind.history, recalled=behind.recalled))
         now = self._clock.monotonic()
         product, stage = self._names
         if behind.end > behind.first:

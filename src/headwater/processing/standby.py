@@ -6,11 +6,13 @@ the usual restore finds how far it came and reads the rest.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from headwater.errors import Unreachable
 from headwater.hooks import Hooks
-from headwater.processing.restoring import Restore
+from headwater.ports.serde import RecordReader
+from headwater.processing.returning import returning
+from headwater.processing.state_form import StateForm
 from headwater.processing.state_rocksdb import RocksStates
 from headwater.processing.steps import Stage
 from headwater.processing.surroundings import Surroundings
@@ -23,7 +25,15 @@ STEP_SECONDS = 0.05  # the worker's own partitions come first
 class Standby:
     """Follows the changelog of one stage. The thread of the stage uses it, between its own work."""
 
-    def __init__(self, product: str, stage: Stage, states: RocksStates, around: Surroundings) -> None:
+    def __init__(
+        self,
+        product: str,
+        stage: Stage,
+        states: RocksStates,
+        around: Surroundings,
+        form: StateForm,
+        readers: Mapping[str, RecordReader],
+    ) -> None:
         self._names = (product, stage.name)
         self._partitions = stage.partitions
         self._states = states
@@ -32,7 +42,7 @@ class Standby:
         self._entries = 0
         # Of its own: what is copied is not what is restored.
         heard = Hooks([self._heard])
-        self._restore = Restore(around.broker, stage.changelog, clock=around.clock, hooks=heard, names=self._names)
+        self._restore = returning(product, stage, around, form, readers, heard)
         self._behind: set[int] = set()
         self._next = 0
         self._began = 0

@@ -42,12 +42,14 @@ class Position:
 
     `history` is the changelog topic's identity: offsets of another topic of the same name say nothing. `at` is when it
     was written, by the wall clock in microseconds: what was deleted since is told by the changelog for a time only.
+    `recalled` is, of each topic from whose records something is remembered without a changelog, up to which offset.
     """
 
     changelog: int = 0
     sources: Mapping[str, int] = field(default_factory=dict)
     history: str = ""
     at: int = field(default=0, compare=False)
+    recalled: Mapping[str, int] = field(default_factory=dict)
 
 
 class RocksStates:
@@ -206,7 +208,8 @@ class RocksStore:
         if written is None:
             return None
         value = json.loads(written)
-        return Position(value["changelog"], value["sources"], value.get("history", ""), value.get("at", 0))
+        recalled = value.get("recalled", {})
+        return Position(value["changelog"], value["sources"], value.get("history", ""), value.get("at", 0), recalled)
 
     def wipe(self) -> None:
         """Forget everything, the position first: a half-wiped store must not look whole."""
@@ -263,6 +266,8 @@ def _damage_mark(folder: Path) -> Path:
 
 def _written(position: Position, at: int) -> bytes:
     value = {"changelog": position.changelog, "sources": dict(position.sources), "history": position.history, "at": at}
+    if position.recalled:
+        value["recalled"] = dict(position.recalled)
     return json.dumps(value).encode()
 
 

@@ -59,7 +59,9 @@ class Stage:
     `ticks` is false where a product only maps and filters: such a stage has no state (`changelog` is empty) and keeps
     recorded time, revision and order of its only input; the mark it may write is the input's. `form` changes when what
     the state or the stage's rekey topic holds does: state of another form cannot be read, it is rebuilt. `further` are
-    the other outputs of a product that has several: the last stage writes them all, in one transaction.
+    the other outputs of a product that has several: the last stage writes them all, in one transaction. `recalled_from`
+    are the topics of which it keeps what follows from their records alone, and `recalled` changes with what it makes of
+    those before they are kept.
     """
 
     name: str
@@ -73,6 +75,8 @@ class Stage:
     form: str
     logic: Any = field(repr=False, compare=False)
     further: tuple[StageOutput, ...] = ()
+    recalled: str = ""
+    recalled_from: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[StageOutput, ...]:

@@ -68,15 +68,19 @@ class StagePartition:
         store: RocksStore | None,
         readers: Mapping[str, RecordReader],
         positions: Mapping[str, int],
+        form: str = "",
     ) -> None:
+        """`form` is that of its state; another than the stage's own recalls the inputs."""
         self.partition = partition
         self.store = store
         self.task = task
         self.outputs = [Written() for output in stage.outputs if output.kind == "product"]
-        self._form = stage.form.encode()
+        self._form = (form or stage.form).encode()
         self._formed = store is not None and store.get(FORM_KEY) is not None
         self._sources: dict[str, int] = {}
         self._history = ""
+        self._recalled: dict[str, int] = {}
+        self._recalls = stage.recalled_from if form not in ("", stage.form) else ()
         self._told = (0, 0, 0, 0)  # of the account, as last told
         self._readers = readers
         self._columnar = reads_columns(stage)
@@ -157,8 +161,12 @@ class StagePartition:
     def committed(self, work: Work, changelog_end: int) -> None:
         """The transaction of this work has committed: only now the store may know."""
         if self.store is not None:
-            self._sources.update({place.topic: offset for place, offset in work.offsets.items()})
-            self.store.commit(work.commit.changes, Position(changelog_end, self._sources, self._history))
+            reached = {place.topic: offset for place, offset in work.offsets.items()}
+            self._sources.update(reached)
+            # All before what is committed lies in closed ticks, and nothing behind it does.
+            self._recalled.update({topic: offset for topic, offset in reached.items() if topic in self._recalls})
+            position = Position(changelog_end, self._sources, self._history, recalled=self._recalled)
+            self.store.commit([*work.commit.changes, *work.commit.recalled], position)
         self.task.committed()
         for output in self.outputs:
             output.let_go(over_only=True)
@@ -172,6 +180,7 @@ class StagePartition:
         """What the restored store reflects."""
         self._sources = dict(position.sources)
         self._history = position.history
+        self._recalled = dict(position.recalled)
 
     def _exchange(self, message: Message) -> None:
         self.task.exchange(message.topic, message.offset, message.key or b"", message.value, message.headers)

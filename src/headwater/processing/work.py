@@ -44,7 +44,8 @@ class Commit:
     it will follow from this task; where the output is the product, write it as the partition's progress mark (for
     rekey topics the marks are among `messages`). None: no mark is due. `blocks` are records too, as columns
     (`blocks.OutputBlock`), to be written after `records`. `further` are the records of the product's other outputs, in
-    the order of `Stage.further`; the mark is due in each output.
+    the order of `Stage.further`; the mark is due in each output. `recalled` are changes for the store alone: they
+    follow from the inputs' records, and a task that tells them apart has none of them among `changes`.
     """
 
     records: list[OutputRecord]
@@ -55,6 +56,7 @@ class Commit:
     through: int | None
     blocks: Sequence[Any] = ()
     further: Sequence[list[OutputRecord]] = ()
+    recalled: Sequence[Change] = ()
 
 
 @dataclass(slots=True)

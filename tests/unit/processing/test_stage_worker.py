@@ -19,6 +19,7 @@ from headwater.processing.reset import reset
 from headwater.processing.runners.kafka import KafkaRunner
 from headwater.processing.runners.memory import Entry, MemoryRunner
 from headwater.processing.stage_worker import StageWorker
+from headwater.processing.state_form import StateForm
 from headwater.processing.steps import FORM_KEY
 from headwater.schemas.codec import RowCodec, frame
 from headwater.testing.broker_mesh import BrokerMesh, random_batches, write_renamed_mesh
@@ -173,7 +174,9 @@ def test_the_form_of_a_state_is_the_first_entry_of_its_changelog(small: BrokerMe
         if stage.changelog:
             first = {message.partition: message for message in reversed(small.written(stage.changelog))}
             assert first
-            assert {(one.key, one.value) for one in first.values()} == {(FORM_KEY, stage.form.encode())}
+            form = StateForm(stage, small.mesh)
+            written = form.recalling or form.plain
+            assert {(one.key, one.value) for one in first.values()} == {(FORM_KEY, written.encode())}
 
 
 def with_a_second_product(small: BrokerMesh, folder: Path) -> tuple[BrokerMesh, BrokerMesh]:

@@ -36,7 +36,7 @@ from headwater.processing.timelines import Timelines
 class FactsSpec:
     """The right side: the `fields` read of a record, what is done to them row by row, the columns that come out.
 
-    `rows` are what `step` was compiled from.
+    `rows` are what `step` was compiled from, `gives` the names of the columns.
     """
 
     name: str
@@ -44,6 +44,7 @@ class FactsSpec:
     step: RowStep | None
     types: tuple[FieldType, ...]
     rows: tuple[Map | Filter, ...] = field(default=(), repr=False, compare=False)
+    gives: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ class _Left:
 class Join:
     """Both sides of one partition."""
 
-    def __init__(self, spec: JoinSpec, overlay: Overlay) -> None:
+    def __init__(self, spec: JoinSpec, overlay: Overlay, kept: Overlay | None = None) -> None:
+        """Left rows are kept in `overlay`, what is known of the right in `kept`, where that is another."""
+        kept = overlay if kept is None else kept
         columns = {name: index for index, name in enumerate(spec.columns)}
         self.instant = columns[spec.instant]
         self._on = tuple(columns[name] for name in spec.on)
@@ -122,24 +125,19 @@ class Join:
         )
         self.facts = Timelines(
             Table(
-                overlay,
+                kept,
                 f"{spec.name}.facts",
                 lambda piece: pack([piece[0], right.write(piece[1])]),
                 lambda body: ((value := unpack(body))[0], right.read(value[1])),
                 scanned=True,
             )
         )
-        self._revisions = Table(overlay, f"{spec.name}.revisions", pack_integer, int)
+        self._revisions = Table(kept, f"{spec.name}.revisions", pack_integer, int)
 
     def tick(self, changes: Sequence[Change], versions: Sequence[FactVersion]) -> tuple[list[Change], dict[str, int]]:
         """Join a tick's changes with a tick's facts; the changes of the results, and what became of the facts."""
         facts, counts = self._news(versions)
-        lefts: dict[bytes, _Left] = {}
-        for key, before, after in changes:
-            if before is not None:
-                self._left(lefts, key, before).after.remove(before)
-            if after is not None:
-                self._left(lefts, key, after).after.append(after)
+        lefts = self._lefts(changes)
         if facts:
             self.facts.load({fact.key for fact in facts})
         for key, place, row in self._concerned(facts):
@@ -152,6 +150,24 @@ class Join:
             self.facts.override(fact.key, fact.valid_from, fact.valid_to, fact.row)
         return [change for place, left in lefts.items() if (change := self._settle(place, left)) is not None], counts
 
+    def remember(self, changes: Sequence[Change], versions: Sequence[FactVersion]) -> None:
+        """Keep what `tick` would of these, without joining them."""
+        lefts = self._lefts(changes)
+        for place, left in lefts.items():
+            self._keep(place, left)
+        for fact in self._news(versions)[0]:
+            self.facts.override(fact.key, fact.valid_from, fact.valid_to, fact.row)
+
+    def _lefts(self, changes: Sequence[Change]) -> dict[bytes, _Left]:
+        """The left rows that these changes touch, by place."""
+        lefts: dict[bytes, _Left] = {}
+        for key, before, after in changes:
+            if before is not None:
+                self._left(lefts, key, before).after.remove(before)
+            if after is not None:
+                self._left(lefts, key, after).after.append(after)
+        return lefts
+
     def _left(self, lefts: dict[bytes, _Left], key: bytes, row: Row) -> _Left:
         place = sized(key) + ordered_integer(row[self.instant]) + self._identity(row)
         left = lefts.get(place)
@@ -161,6 +177,12 @@ class Join:
         return left
 
     def _settle(self, place: bytes, left: _Left) -> Change | None:
+        row = self._keep(place, left)
+        given = None if row is None else self._joined(left.key, row)
+        return (left.key, left.given, given) if given != left.given else None
+
+    def _keep(self, place: bytes, left: _Left) -> Row | None:
+        """What a left row is now, kept."""
         if len(left.after) > 1 or left.after.owed:
             raise Fault(
                 "a joined row does not follow from the one before it",
@@ -170,8 +192,7 @@ class Join:
         row = left.after[0] if left.after else None
         if row != left.before:
             self.rows.put(place, row)
-        given = None if row is None else self._joined(left.key, row)
-        return (left.key, left.given, given) if given != left.given else None
+        return row
 
     def _joined(self, key: bytes, row: Row) -> Row:
         taken = self._nothing

@@ -117,14 +117,22 @@ class _Side:
 class IntervalJoin:
     """Both sides of one partition. `others` makes changes of the right's versions."""
 
-    def __init__(self, spec: IntervalSpec, others: Any, overlay: Overlay) -> None:
+    def __init__(self, spec: IntervalSpec, others: Any, overlay: Overlay, kept: Overlay | None = None) -> None:
+        """Left rows are kept in `overlay`, those of the right in `kept`, where that is another."""
         self._others = others
         self._distance = spec.distance
         self._gives = spec.gives
         self._ids = spec.columns.index("event_id"), spec.right.columns.index("event_id")
         self._lefts = _side(overlay, f"{spec.name}.rows", spec.columns, spec.types, spec.key, spec.on)
         right = spec.right
-        self._rights = _side(overlay, f"{spec.name}.others", right.columns, right.types, (), ())
+        self._rights = _side(kept or overlay, f"{spec.name}.others", right.columns, right.types, (), ())
+
+    def remember(self, changes: Sequence[Change], versions: Sequence[Any]) -> None:
+        """Keep what `tick` would of these, without pairing them."""
+        others, _ = self._others.tick(versions)
+        for side, some in ((self._lefts, changes), (self._rights, others)):
+            side.take(some)
+            side.put()
 
     def tick(self, changes: Sequence[Change], versions: Sequence[Any]) -> tuple[list[Change], dict[str, int]]:
         """The pairs that a tick makes, alters or takes back, and what became of the right's versions."""
