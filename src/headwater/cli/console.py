@@ -22,6 +22,12 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def tell(text: str) -> None:
+    """A line on stderr as it stands, without the library that colours and wraps."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
 def out(text: str = "") -> None:
     """A line of data on stdout. Where its reader has seen enough (`| head`), the command ends: nothing is wrong."""
     try:

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     import threading
 
     from headwater.contracts.environment import Environment, MeshFile
-    from headwater.hooks import Hooks
+    from headwater.hooks import Hooks, Listener
+    from headwater.outbox.capturing import Capturing
     from headwater.outbox.relay import Relay
     from headwater.outbox.source import OutboxSource
     from headwater.outbox.store import OutboxStore
     from headwater.ports.protocol import Broker
+    from headwater.schemas.registry import Finder
     from headwater.timeline.clock import Clock
 
 GARBAGE_THRESHOLD = 100_000  # new containers between two looks for cycles; Python's own is 700 to 2,000
@@ -64,25 +66,18 @@ def serve(
     from headwater.cli import console
     from headwater.hooks import Hooks, arm
     from headwater.mesh.load import load_mesh
-    from headwater.observability.prometheus import PrometheusListener
-    from headwater.outbox.capture_postgres import PostgresTable
-    from headwater.outbox.capturing import Capturing
     from headwater.outbox.relay import Relay, RelayOptions
     from headwater.outbox.serving import serve_all
     from headwater.outbox.source import address_of, chosen_sources
     from headwater.ports.kafka import KafkaBroker
-    from headwater.schemas.registry_http import HttpRegistry
+    from headwater.schemas.registry_lookup import QuickFinder
     from headwater.settings import environment_of, load_settings
     from headwater.timeline.clock import SystemClock
 
     settings, clock = load_settings(), SystemClock()
     mesh = load_mesh(settings.mesh_folder)
     environment = environment_of(settings, mesh.file)
-    progress = console.err()
-    metrics = PrometheusListener()
-    hooks = Hooks([_Reporter(lambda text: progress.print(text, markup=False)), metrics])
-    if metrics_port:
-        metrics.serve(metrics_port)
+    hooks = Hooks([_Reporter(console.tell), *([_served_metrics(metrics_port)] if metrics_port else [])])
 
     def relay(outbox: OutboxSource) -> Relay:
         address = address_of(environment.databases, outbox.database)
@@ -90,15 +85,14 @@ def serve(
         store: OutboxStore
         capturing: Capturing | None = None
         if outbox.captured:
-            store = table = PostgresTable(address, database=outbox.database, table=outbox.table, clock=clock)
-            capturing = Capturing.of_files(outbox.name, outbox.table, table, outbox.products)
+            store, capturing = _captured(outbox, address, clock)
         else:
             store = _store(outbox, lane or outbox.lane, address, broker, clock)
         return Relay(
             outbox,
             store,
             broker,
-            HttpRegistry(environment.registry_url),
+            QuickFinder(environment.registry_url, lambda: _whole_registry(environment.registry_url)),
             clock=clock,
             hooks=hooks,
             failpoint=arm(settings.failpoint),
@@ -110,7 +104,7 @@ def serve(
     stopping, asked = threading.Event(), [True]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _stop(stopping, asked))
-    progress.print(f"relaying {', '.join(r.source.name for r in relays)}; SIGTERM or Ctrl-C stops", markup=False)
+    console.tell(f"relaying {', '.join(r.source.name for r in relays)}; SIGTERM or Ctrl-C stops")
     # Rows are plain containers without cycles: looking for cycles among them is wasted.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
@@ -123,6 +117,14 @@ def serve(
     # No waiting for clients to take their leave: what is under way and not committed is ended by whoever relays next.
     sys.stderr.flush()
     os._exit(0)
+
+
+def _served_metrics(port: int) -> Listener:
+    from headwater.observability.prometheus import PrometheusListener
+
+    metrics = PrometheusListener()
+    metrics.serve(port)
+    return metrics
 
 
 def _stop(stopping: threading.Event, asked: list[bool]) -> None:
@@ -149,6 +151,22 @@ def _store(outbox: OutboxSource, lane: str, address: str, broker: Broker, clock:
         table=outbox.table,
         clock=clock,
     )
+
+
+def _captured(outbox: OutboxSource, address: str, clock: Clock) -> tuple[OutboxStore, Capturing]:
+    """A service's own table, and what makes rows of it."""
+    from headwater.outbox.capture_postgres import PostgresTable
+    from headwater.outbox.capturing import Capturing
+
+    table = PostgresTable(address, database=outbox.database, table=outbox.table, clock=clock)
+    return table, Capturing.of_files(outbox.name, outbox.table, table, outbox.products)
+
+
+def _whole_registry(url: str) -> Finder:
+    """Loaded only where it is needed: it brings more libraries than all else of the relay."""
+    from headwater.schemas.registry_http import HttpRegistry
+
+    return HttpRegistry(url)
 
 
 def _keep_house(

@@ -13,9 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
 from headwater.contracts.nodes import Mapping, Node, Refused, Scalar, Sequence
 from headwater.contracts.plain_yaml import read_plain
 from headwater.errors import Finding
@@ -72,6 +69,8 @@ def parse_yaml(data: bytes, *, file: str, foreign: bool = False) -> tuple[Node |
 
 def read_fully(text: str, *, file: str, foreign: bool = False) -> tuple[Node | None, list[Finding]]:
     """The same from the text, by YAML's whole grammar; what is plainly written is read alike by `plain_yaml`."""
+    from ruamel.yaml.error import YAMLError  # most files are plainly written, and a start need not load a parser
+
     reader = _Reader(file, foreign=foreign)
     try:
         reader.read(text)
@@ -240,11 +239,15 @@ _ONCE = "a contract is read by people and by other tools: every value stands whe
 
 def _events(text: str) -> Iterator[Any]:
     # The pure parser, always: the one in C dies of deep nesting, and a contract takes two milliseconds here.
+    from ruamel.yaml import YAML
+
     parser = YAML(typ="safe", pure=True)
     yield from parser.parse(text)
 
 
 def _unparsable(error: Exception, file: str) -> Finding:
+    from ruamel.yaml.error import MarkedYAMLError
+
     mark = error.problem_mark or error.context_mark if isinstance(error, MarkedYAMLError) else None
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
     problem = str(getattr(error, "problem", None) or "it is not YAML").splitlines()[0][:120]

@@ -14,6 +14,7 @@ from headwater.outbox.pgoutput import BODY, Relation
 
 _FIRST = BODY + 8  # behind the tag, the relation, `N` and the number of columns
 _TEXT = b"t"[0]
+_WORD = 8  # bytes that are compared at once
 
 
 class Cells:
@@ -22,9 +23,10 @@ class Cells:
     def __init__(self, messages: Sequence[bytes], relation: Relation, wanted: Sequence[str]) -> None:
         self.rows = len(messages)
         # Some bytes at the end, so that a length can be read at every place, behind the last null too.
-        self.bytes = b"".join([*messages, bytes(8)])
+        self.bytes = b"".join([*messages, bytes(_WORD)])
         self._view = np.frombuffer(self.bytes, np.uint8)
         lengths = np.ndarray((len(self.bytes) - 3,), ">u4", self.bytes, 0, (1,))  # of a text, wherever it may stand
+        self._words = np.ndarray((len(self.bytes) - _WORD + 1,), "<u8", self.bytes, 0, (1,))
         sizes = np.fromiter(map(len, messages), np.int64, self.rows)
         place = np.cumsum(sizes) - sizes + _FIRST
         self._starts: dict[str, Any] = {}
@@ -60,9 +62,14 @@ class Cells:
             return same
         rows = np.flatnonzero(same)
         first = self._starts[name][rows]
+        if len(text) < _WORD:
+            wanted = np.uint64(int.from_bytes(text, "little"))
+            same[rows] = self._words[first] & np.uint64((1 << 8 * len(text)) - 1) == wanted
+            return same
         found = np.ones(len(rows), bool)
-        for place, character in enumerate(text):
-            found &= self._view[first + place] == character
+        for place in (*range(0, len(text) - _WORD, _WORD), len(text) - _WORD):  # the last may cover some again
+            wanted = np.uint64(int.from_bytes(text[place : place + _WORD], "little"))
+            found &= self._words[first + place] == wanted
         same[rows] = found
         return same
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headwater.mesh.products import ResolvedOutput, ResolvedProduct
 from headwater.outbox.aside import VALUE_BYTES_LIMIT
 from headwater.outbox.cells import Cells
 from headwater.outbox.event import COLUMNS, KINDS
+from headwater.outbox.partitions import Partitions
 from headwater.outbox.pgoutput import Relation
 from headwater.ports.keys import key_text
 from headwater.ports.record import Header, Outgoing
@@ -35,7 +37,7 @@ _PIECE = 250  # rows of which one is unsure are looked at in pieces of so many
 class SourceColumns:
     """The products of one source that can be encoded as columns, in the words of `encode.Encoder`."""
 
-    def __init__(self, products: Sequence[tuple[ResolvedProduct, bytes, dict[bytes, int]]]) -> None:
+    def __init__(self, products: Sequence[tuple[ResolvedProduct, bytes, Partitions]]) -> None:
         self.products = [ProductColumns(*product) for product in products if fitting(product[0].output)]
 
     def encode(
@@ -96,12 +98,12 @@ class _Found:
 
 
 class ProductColumns:
-    """Encodes rows of one product. `prefix` is the frame of its schema's id, `partition` the partition of each key."""
+    """Encodes rows of one product. `prefix` is the frame of its schema's id, `partitions` are those of the keys."""
 
-    def __init__(self, product: ResolvedProduct, prefix: bytes, partition: dict[bytes, int]) -> None:
+    def __init__(self, product: ResolvedProduct, prefix: bytes, partitions: Partitions) -> None:
         output = product.output
         self.name = str(product.name).encode()
-        self._topic, self._prefix, self._partition = output.topic, prefix, partition
+        self._topic, self._prefix, self._partitions = output.topic, prefix, partitions
         self._type = output.schema.name.encode()
         self._key_fields = output.output.key
         keys = [output.payload_schema.field(name).type.kind for name in self._key_fields]
@@ -162,14 +164,13 @@ class ProductColumns:
                 return
             columns = {name: column.take(pa.array(sure)) for name, column in columns.items()}
             found = _sure(found, sure)
-        prefix, partition = self._prefix, self._partition
-        values = [prefix + body for body in self._write.write(columns)]
+        values = self._write.write(columns, self._prefix)
         headers: list[list[Header]] = [[("id", row_id)] for row_id in found.ids]
         rows = found.rows.tolist()
         if more:
             for place, row in enumerate(rows):
                 headers[place] += more.get(row, ())
-        partitions = [partition[key] for key in found.keys]
+        partitions = self._partitions.of(found.keys)
         stamps = (found.recorded // 1_000).tolist()
         records = zip(repeat(self._topic), partitions, found.keys, values, stamps, headers)
         if len(rows) == len(done) and max(map(len, values)) <= VALUE_BYTES_LIMIT:
@@ -193,10 +194,10 @@ class ProductColumns:
     def _other_keys(self, columns: dict[str, Any], keys: list[bytes]) -> Any:
         """Where the row's key is not that of its record."""
         if self._key_is_text:
-            own = columns[self._key_fields[0]].cast(pa.binary()).to_pylist()
-        else:
-            values = zip(*(columns[name].to_pylist() for name in self._key_fields), strict=True)
-            own = [key_text(value).encode() for value in values]
+            same = pc.equal(columns[self._key_fields[0]].cast(pa.binary()), pa.array(keys, pa.binary()))
+            return ~same.fill_null(False).to_numpy(zero_copy_only=False)
+        values = zip(*(columns[name].to_pylist() for name in self._key_fields), strict=True)
+        own = [key_text(value).encode() for value in values]
         if own == keys:
             return np.zeros(len(keys), bool)
         return np.array([one != other for one, other in zip(own, keys, strict=True)])

@@ -18,10 +18,11 @@ from headwater.naming import current_topic
 from headwater.outbox.aside import VALUE_BYTES_LIMIT, row_headers, set_aside
 from headwater.outbox.event import KINDS
 from headwater.outbox.messages import unread
+from headwater.outbox.partitions import Partitions
 from headwater.outbox.pgoutput import Relation, Row, lsn_text
 from headwater.outbox.refused import refusal
 from headwater.outbox.segment import Batch, Run, Segment
-from headwater.ports.keys import key_text, partition_of
+from headwater.ports.keys import key_text
 from headwater.ports.quarantine import Origin, QuarantineClass
 from headwater.ports.record import Outgoing
 from headwater.schemas.codec import RowCodec, frame, open_single_object
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 _KINDS = {kind.encode(): kind for kind in KINDS}
 _Publish = Callable[[Row, int, list[Outgoing]], None]
-_PARTITIONS_REMEMBERED = 100_000  # keys whose partition is kept, so that murmur2 runs once for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +54,6 @@ class Encoded:
     records: list[Outgoing]
     misfits: list[tuple[str, str]]
     columnar: int = 0
-
-
-class Partitions(dict[bytes, int]):
-    """The partition of each key, so that murmur2 runs once for each.
-
-    >>> Partitions(4)[b"JFK"]
-    1
-    """
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self._count = count
-
-    def __missing__(self, key: bytes) -> int:
-        if len(self) >= _PARTITIONS_REMEMBERED:
-            self.clear()
-        partition = self[key] = partition_of(key, self._count)
-        return partition
 
 
 class Encoder:

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from headwater import naming
 from headwater.errors import HeadwaterError, Unreachable
 from headwater.hooks import Hooks
 from headwater.outbox.batching import Assembler, Limits
-from headwater.outbox.capturing import Capturing, Serving
 from headwater.outbox.desk import Desk
 from headwater.outbox.encode import Encoded, Encoder, Target
 from headwater.outbox.fences import Fences
@@ -30,10 +30,13 @@ from headwater.outbox.store import OutboxSession, OutboxStore
 from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.protocol import Broker, TransactionalSink
 from headwater.ports.record import TopicPartition
-from headwater.schemas.registry import Registry
+from headwater.schemas.registry import Finder
 from headwater.timeline.clock import Clock
 from headwater.timeline.instant import Instant
 from headwater.timeline.tick import TICK_DEFAULT
+
+if TYPE_CHECKING:
+    from headwater.outbox.capturing import Capturing, Serving
 
 CLOSE_AFTER = 100_000  # microseconds after which a batch is published though the stream goes on
 CATCHING_UP = 1_000_000  # a relay that is so far behind takes large batches: nobody waits for one row of them
@@ -73,7 +76,7 @@ class Relay:
         source: OutboxSource,
         store: OutboxStore,
         broker: Broker,
-        registry: Registry,
+        registry: Finder,
         *,
         clock: Clock,
         hooks: Hooks | None = None,
@@ -145,6 +148,8 @@ class Relay:
             self._stream(session, publisher, assembler, stopping)
 
     def _lent(self, publisher: Publisher) -> Serving:
+        from headwater.outbox.capturing import Serving  # few sources are captured: the others start without
+
         def publish(batch: Batch) -> None:
             self._believed(batch)
             publisher.publish(batch)

@@ -14,7 +14,7 @@ from headwater.outbox.store import OutboxSession, Resuming, ServerIdentity, Slot
 from headwater.ports.protocol import Broker
 from headwater.ports.reading import read_to_end
 from headwater.ports.record import Message, TopicPartition
-from headwater.schemas.registry import Registry
+from headwater.schemas.registry import Finder
 
 _TAIL = 1_000  # offsets at the end that are read first: nearly always the newest position is among them
 
@@ -33,7 +33,7 @@ def read_position(broker: Broker, source: str) -> Position | None:
     return None if newest is None or newest.value is None else decode_position(newest.value)
 
 
-def targets_of(products: Sequence[ResolvedProduct], source: str, broker: Broker, registry: Registry) -> list[Target]:
+def targets_of(products: Sequence[ResolvedProduct], source: str, broker: Broker, registry: Finder) -> list[Target]:
     """Where each product's rows go; raises `CallerFault` HW-O010 or HW-O011 where a topic or a subject is missing."""
     needed = [naming.position_topic(source)]
     for product in products:
@@ -159,7 +159,7 @@ def _missing(source: str, part: str) -> CallerFault:
     )
 
 
-def _target(product: ResolvedProduct, partitions: int, registry: Registry) -> Target:
+def _target(product: ResolvedProduct, partitions: int, registry: Finder) -> Target:
     registered = registry.find(product.output.subject, product.output.schema)
     if registered is None:
         raise CallerFault(

@@ -14,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from itertools import count, islice
+from operator import itemgetter
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
@@ -34,6 +35,7 @@ SUSPICIOUS_SHARE = 0.75  # of the back-off; at 100 ms the fastest repeated call 
 OPEN_SECONDS = 30.0  # a predecessor's transaction is aborted first, and a fresh coordinator loads for a second
 CALL_SECONDS = 15.0  # of one call; above the socket's timeout, so that one lost answer is still repeated
 FORGOTTEN_SECONDS = 2.0
+_PLACE = itemgetter(0, 1)  # of a record: topic and partition
 QUEUE_WAIT_SECONDS = 0.05
 
 
@@ -165,7 +167,7 @@ class GuardedProducer:
 
     def send_many(self, records: Sequence[Outgoing]) -> None:
         """Add records in their order; a partition's last one is held back, as `send` does."""
-        last = {record[:2]: number for number, record in enumerate(records)}
+        last = dict(zip(map(_PLACE, records), count()))
         for topic, partition in last:
             if before := self._held.pop((topic, partition), None):
                 self._produce(topic, partition, before, None)

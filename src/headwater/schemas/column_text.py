@@ -1,10 +1,12 @@
 """Instants, dates and UUIDs in columns of text, in their one usual form; any other form is for the row road to judge.
+And the values of columns of bytes, cut out.
 
 A form has one length, so that the texts of a column are a table of characters, and its checks are sums over columns.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,9 @@ import pyarrow.compute as pc
 _ZERO = ord("0")
 _DAYS_BEFORE_1970 = 719_468  # from the first of March of the year 0, in the calendar that runs back
 _DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
-_HEX = np.zeros(256, bool)
-_HEX[list(b"0123456789abcdef")] = True
-_UUID_DASHES = [8, 13, 18, 23]
-_UUID_DIGITS = [place for place in range(36) if place not in _UUID_DASHES]
+# Each digit of a UUID as a nought, a dash as itself, and all else as no part of one.
+_UUID_SIGNS = bytes(_ZERO if sign in b"0123456789abcdef" else sign if sign == ord("-") else 0 for sign in range(256))
+_UUID = b"00000000-0000-0000-0000-000000000000"
 # Form, and where its fixed characters stand: whatever `to_json` and most languages write.
 _FORMS = ("0000-00-00T00:00:00.000000Z", "0000-00-00T00:00:00Z")
 
@@ -66,10 +67,32 @@ def uuids(column: Any) -> Any:
     [False, True]
     """
     unsure = np.ones(len(column), bool)
-    rows, text = _of_length(column, 36)
-    dashes = (text[:, _UUID_DASHES] == ord("-")).all(axis=1)
-    unsure[rows] = ~(dashes & _HEX[text[:, _UUID_DIGITS]].all(axis=1))
+    rows, text = _of_length(column, len(_UUID))
+    signs = text.tobytes().translate(_UUID_SIGNS)
+    if signs == _UUID * len(rows):  # all of them, as nearly always
+        unsure[rows] = False
+    else:
+        forms = np.frombuffer(signs, np.uint8).reshape(text.shape)
+        unsure[rows] = (forms != np.frombuffer(_UUID, np.uint8)).any(axis=1)
     return unsure
+
+
+def cut(column: Any, prefix: bytes = b"") -> list[bytes]:
+    """The values of a column of bytes without nulls, each behind a prefix: several times as fast as `to_pylist`.
+
+    >>> cut(pa.array([b"a", b"", b"bc"]).slice(1), b"0")
+    [b'0', b'0bc']
+    """
+    if column.type != pa.binary() or column.null_count:
+        return [prefix + value for value in column.to_pylist()]
+    if not len(column):
+        return []
+    _, offsets, data = column.buffers()
+    places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1].tolist()
+    whole = data.to_pybytes() if data is not None else b""
+    if not prefix:
+        return [whole[start:end] for start, end in pairwise(places)]
+    return [prefix + whole[start:end] for start, end in pairwise(places)]
 
 
 def _digits(column: Any, form: str) -> tuple[Any, Any, Any]:

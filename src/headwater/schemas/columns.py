@@ -20,7 +20,7 @@ import pyarrow.json as arrow_json
 import pyruhvro
 
 from headwater.schemas.avro import Schema
-from headwater.schemas.column_text import dates, instants, uuids
+from headwater.schemas.column_text import cut, dates, instants, uuids
 from headwater.schemas.types import Array, AvroType, Enum, Field, Record, Union, logical_of
 from headwater.schemas.unsure import Unsure
 from headwater.schemas.wire_schema import wire_schema
@@ -29,6 +29,7 @@ Mask = Any  # an array of booleans: True where the row road must look
 _PLAIN = {"boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64(), "string": pa.string()}
 _LOGICALS = {"timestamp-micros": "long", "timestamp-millis": "long", "date": "int", "uuid": "string"}
 _INSTANTS = ("timestamp-micros", "timestamp-millis")
+_BREAK, _OPENING, _CLOSING = b"\n{}"
 _LOOKED_AT = 16  # payloads in which the form of instants is looked for
 
 
@@ -72,9 +73,8 @@ class PayloadColumns:
                 lines.decode()
             except UnicodeDecodeError:
                 raise Unsure from None
-        breaks = len(payloads) - 1
-        if lines.count(b"\n") != breaks or lines.count(b"}\n{") != breaks:
-            raise Unsure  # so that no two pieces make a whole
+        if not _apart(lines, payloads):
+            raise Unsure
         try:
             table = self._parse(lines)
         except pa.ArrowInvalid:
@@ -123,8 +123,9 @@ class AvroColumns:
         self._names = [field.name for field in schema.fields]
         self._text = json.dumps(wire_schema(schema.type))
 
-    def write(self, columns: Mapping[str, Any]) -> list[bytes]:
-        """One body per row; the columns are as `PayloadColumns` makes them. Raises `Unsure` where they do not fit."""
+    def write(self, columns: Mapping[str, Any], prefix: bytes = b"") -> list[bytes]:
+        """One body per row behind a prefix; the columns are as `PayloadColumns` makes them. Raises `Unsure` where they
+        do not fit."""
         batch = pa.record_batch([columns[name] for name in self._names], names=self._names)
         try:
             parts = pyruhvro.serialize_record_batch(batch, self._text, 1)
@@ -132,8 +133,18 @@ class AvroColumns:
             raise Unsure from None
         bodies: list[bytes] = []
         for part in parts:
-            bodies += part.to_pylist()
+            bodies += cut(part, prefix)
         return bodies
+
+
+def _apart(lines: bytes, payloads: Sequence[bytes]) -> bool:
+    """Whether each line is one payload with its own braces, so that no two pieces make a whole."""
+    text = np.frombuffer(lines, np.uint8)
+    lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
+    if not lengths.all() or np.count_nonzero(text == _BREAK) != len(payloads) - 1:
+        return False
+    breaks = np.cumsum(lengths + 1)[:-1] - 1
+    return bool((text[breaks - 1] == _CLOSING).all() and (text[breaks + 1] == _OPENING).all())
 
 
 def _json_type(avro_type: AvroType, instants: Any) -> Any:

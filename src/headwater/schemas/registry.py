@@ -18,6 +18,13 @@ class RegisteredSchema:
     schema: Schema
 
 
+class Finder(Protocol):
+    """The one thing that who only writes asks of a registry."""
+
+    def find(self, subject: str, schema: Schema) -> RegisteredSchema | None:
+        """The schema under this subject, if it was registered there; raises `Unreachable` as a `Registry` does."""
+
+
 class Registry(Protocol):
     """Schemas by subject and version, and by id. `register` is called by `apply` alone.
 
