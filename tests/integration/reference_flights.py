@@ -21,7 +21,6 @@ from typing import Any
 from examples import verify
 from examples.services.data import instant
 from examples.services.reports import SEED_DEFAULT, Replay, Report
-from tests.integration.asked_again import asked_again
 
 from headwater.contracts.load import PRODUCT_FILE
 from headwater.mesh.load import load_mesh
@@ -35,6 +34,7 @@ from headwater.ports.record import Message, TopicDescription
 from headwater.processing.flow_file import load_plan
 from headwater.schemas.codec import unframe
 from headwater.schemas.registry import Registry
+from headwater.testing.asked_again import asked_again
 from headwater.testing.source_writer import SourceWriter, messages_of
 
 ROOT = Path(__file__).resolve().parents[2]

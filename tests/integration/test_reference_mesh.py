@@ -23,7 +23,6 @@ from typing import Any
 import pytest
 from examples import verify
 from examples.services.reports import SEED_DEFAULT
-from tests.integration.asked_again import asked_again
 
 from headwater.local.ports import free_base
 from headwater.local.tally import Tally
@@ -33,6 +32,7 @@ from headwater.ports.record import TopicPartition
 from headwater.schemas.payload import writer
 from headwater.schemas.registry_http import HttpRegistry
 from headwater.sdk.open import OpenProduct
+from headwater.testing.asked_again import asked_again
 from headwater.testing.oracles import fact_as_of
 from headwater.timeline.clock import SystemClock
 from headwater.timeline.instant import Instant

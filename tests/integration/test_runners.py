@@ -38,6 +38,7 @@ def on_trial(name: str, stack: Stack) -> RunnerOnTrial:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200 if NAMED else 300)  # all cases, each twice; on Flink a job for each
 @pytest.mark.parametrize("number", SEEDS)
 @pytest.mark.parametrize("name", [NAMED] if NAMED else ["kafka", "faust"])
 def test_a_runner_makes_what_the_oracle_says(stack: Stack, tmp_path: Path, name: str, number: int) -> None:

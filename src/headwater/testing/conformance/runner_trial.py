@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from headwater.ports.record import Message, TopicDescription
 from headwater.processing.flow_file import load_plan
 from headwater.schemas.codec import RowCodec, unframe
 from headwater.schemas.registry import Registry
+from headwater.testing.asked_again import asked_again
 from headwater.testing.broker_mesh import wait_until
 from headwater.testing.conformance.runner_cases import Case, Histories
 from headwater.testing.conformance.runner_mesh import CaseFile, named, write_case_mesh
@@ -131,7 +133,8 @@ class Trial:
         mesh = load_mesh(write_case_mesh(folder / "mesh", files, nonce))
         plans = {one.name: load_plan(mesh, one.name) for one in mesh.in_order() if one.product.inputs}
         for topic in desired(mesh, plans).topics:
-            broker.create_topic(TopicDescription(topic.name, topic.partitions, dict(topic.settings)))
+            description = TopicDescription(topic.name, topic.partitions, dict(topic.settings))
+            asked_again(partial(broker.create_topic, description))
         for product in mesh.in_order():
             for output in product.outputs:
                 registry.register(output.subject, output.schema)

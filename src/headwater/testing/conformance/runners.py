@@ -7,7 +7,8 @@ it is known to refuse: so no operator slips away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
 
@@ -30,7 +31,8 @@ from headwater.testing.conformance.runner_trial import RunnerOnTrial, Running, T
 
 DRAWN = 12  # histories drawn, of which the fullest is taken
 SEEN_SECONDS = 60.0
-SETTLED_SECONDS = 120.0
+SETTLED_SECONDS = 60.0
+ONE_SECONDS = 30.0  # of each product: a runner may take one after the other, a job for each
 
 _MODULES = (
     pass_cases,
@@ -101,9 +103,12 @@ def run_trial(runner: RunnerOnTrial, trial: Trial, *, number: int) -> list[str]:
     files = [file for file in trial.files if not told[file.name]]
     products = [trial.product(file.case) for file in files]
     trial.feed(0, 0.5, number)
-    _while_running(runner.start(trial, products), lambda: any(trial.messages(file.case) for file in files), kill=True)
+    with _running(runner.start(trial, products), kill=True) as begun:
+        wait_for(begun, lambda: any(trial.messages(file.case) for file in files), seconds=SEEN_SECONDS)
     trial.feed(0.5, 1, number)
-    _while_running(runner.start(trial, products), lambda: all(trial.settled(file.case) for file in files), kill=False)
+    with _running(runner.start(trial, products), kill=False) as running:
+        seconds = SETTLED_SECONDS + ONE_SECONDS * len(files)
+        wait_for(running, lambda: all(trial.settled(file.case) for file in files), seconds=seconds)
     return wrong + [f"{file.name}: {why}" for file in files if (why := difference(trial, file.case))]
 
 
@@ -116,13 +121,15 @@ def difference(trial: Trial, case: Case) -> str:
     return "" if len(made) == len(expected) else f"{len(made)} records, not {len(expected)}"
 
 
-def _while_running(running: Running, reached: Callable[[], bool], *, kill: bool) -> None:
-    ended = False
+@contextmanager
+def _running(running: Running, *, kill: bool) -> Iterator[Running]:
+    """A runner that is killed at the end, or stopped in order; killed where it did not do what was waited for."""
     try:
-        wait_for(running, reached, seconds=SEEN_SECONDS if kill else SETTLED_SECONDS)
-        ended = True
-    finally:
-        if kill or not ended:
-            running.kill()
-        else:
-            running.stop()
+        yield running
+    except BaseException:
+        running.kill()
+        raise
+    if kill:
+        running.kill()
+    else:
+        running.stop()
