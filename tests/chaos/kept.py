@@ -1,4 +1,7 @@
-"""What a runner keeps on its disk, against a fresh replay of its changelogs: RocksDB and Kafka read by themselves."""
+"""What a runner keeps on its disk, against a fresh replay of its changelogs and of the inputs that it remembers.
+
+RocksDB and Kafka are read by themselves.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,36 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import IsolationLevel as Isolation
 from rocksdict import Options, Rdict
-from tests.chaos import topics
+from tests.chaos import history, topics
 
 _POSITIONS = b"\xff\xff"
+_VERSIONS = b"versions."
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage by its group, with the changelog of what it keeps."""
+    """A stage by its group, with the changelog of what it keeps, and the schema of the events that it reads."""
 
     group: str
     changelog: str
     partitions: int
+    events: str = ""
 
 
 @dataclass(frozen=True)
 class Store:
-    """One partition's entries, and the changelog's offset up to which they are said to be."""
+    """One partition's entries, and the changelog's offset up to which they are said to be; `remembers` is the same of
+    inputs, whose versions are `versions`.
+    """
 
     reflects: int
     entries: Mapping[bytes, bytes]
+    remembers: Mapping[str, int]
+    versions: Mapping[bytes, bytes]
 
 
 def stores(folder: Path) -> dict[int, Store]:
@@ -42,17 +52,20 @@ def stores(folder: Path) -> dict[int, Store]:
         entries = [(bytes(key), bytes(value)) for key, value in database.items()]
         database.close()
     positions = {int.from_bytes(key[2:], "big"): json.loads(value) for key, value in entries if key[:2] == _POSITIONS}
-    return {
-        partition: Store(
-            position["changelog"],
-            {key[2:]: value for key, value in entries if key[:2] == partition.to_bytes(2, "big")},
-        )
-        for partition, position in positions.items()
-    }
+    found = {}
+    for partition, position in positions.items():
+        all_ = {key[2:]: value for key, value in entries if key[:2] == partition.to_bytes(2, "big")}
+        remembers = position.get("recalled", {})
+        versions = {key: value for key, value in all_.items() if remembers and key.startswith(_VERSIONS)}
+        there = {key: value for key, value in all_.items() if key not in versions}
+        found[partition] = Store(position["changelog"], there, remembers, versions)
+    return found
 
 
 def stale(kafka: str, stage: Stage, state: Path) -> int:
-    """Entries, over all slots' folders, that a replay of the changelog up to the store's own position does not make."""
+    """Entries, over all slots' folders, that a replay of the changelog up to the store's own position does not make, or
+    of the inputs up to where it remembers them.
+    """
     wrong = 0
     for folder in folders(state, stage):
         for partition, store in stores(folder).items():
@@ -60,6 +73,7 @@ def stale(kafka: str, stage: Stage, state: Path) -> int:
                 store.entries.get(key) != value
                 for key, value in _union(replayed(kafka, stage, partition, store.reflects), store.entries)
             )
+            wrong += misremembered(kafka, stage, partition, store)
     return wrong
 
 
@@ -91,6 +105,31 @@ def replayed(kafka: str, stage: Stage, partition: int, until: int) -> dict[bytes
         else:
             made[raw.key] = raw.value
     return made
+
+
+def misremembered(kafka: str, stage: Stage, partition: int, store: Store) -> int:
+    """Versions that are not the newest of their event below the offsets up to which the store remembers its inputs."""
+    newest: dict[bytes, dict[str, Any]] = {}
+    for topic, until in store.remembers.items():
+        for row in history.rows(kafka, topic, stage.events):
+            if row.partition != partition or row.offset >= until:
+                continue
+            identity = len(row.key).to_bytes(2, "big") + row.key + row.record["event_id"].encode()
+            known = newest.get(identity)
+            if known is None or row.record["revision"] > known["revision"]:
+                newest[identity] = row.record
+    told = {key.split(b"\0", 1)[1]: json.loads(value) for key, value in store.versions.items()}
+    return len(told.keys() ^ newest.keys()) + sum(
+        not _tells(told[identity], newest[identity]) for identity in told.keys() & newest.keys()
+    )
+
+
+def _tells(version: list[Any], record: Mapping[str, Any]) -> bool:
+    """Whether a version is of this record: its revision, and values of its fields, or none where it was taken back."""
+    revision, row = version
+    if revision != record["revision"] or (row is None) != (record["kind"] == "retract"):
+        return False
+    return row is None or all(value in record.values() for value in row)
 
 
 def _union(made: Mapping[bytes, bytes], there: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, bytes | None]]:

@@ -2,7 +2,7 @@
 
 `run(trials=40, seed=1)`: so many times a runner is killed under steady work and its state hurt, each way in turn, while
 the broker compacts the changelogs as soon as it can. After each start the products move on; at the end every version of
-every fact is held against the input, and every store against its changelog.
+every fact is held against the input, and every store against its changelog and the inputs that it remembers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ WORKS_SECONDS = 1.0
 
 
 def run(*, trials: int = 8, seed: int = 1, stack: LocalStack | None = None, saboteur: str = "") -> dict[str, Any]:
-    """Hurt the state so many times. The saboteur `contented` takes its store for whole, whatever position it has."""
+    """Hurt the state so many times. The saboteur `contented` takes its store for whole, whatever position it has;
+    `forgetting` remembers less of its inputs than they say.
+    """
     with processors(stack, seed, saboteur) as made:
         return _result(made, trials)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import downstream, history, kept, topics, verdict
+from tests.chaos import downstream, history, kept, service, topics, verdict
 from tests.chaos.downstream import Downstream, Version
 from tests.chaos.feeding import Feeder
 from tests.chaos.history import Row
@@ -72,7 +72,8 @@ class Processors(Downstream):
         """Every stage that keeps state, by its changelog."""
         names = topics.admin(self.stack.kafka_address).list_topics(timeout=10).topics
         mine = [name for name in names if name.endswith(".changelog") and self._mine(name)]
-        return [kept.Stage(name.removesuffix(".changelog"), name, PARTITIONS) for name in sorted(mine)]
+        events = service.schema(self.products[0])
+        return [kept.Stage(name.removesuffix(".changelog"), name, PARTITIONS, events) for name in sorted(mine)]
 
     def _mine(self, topic: str) -> bool:
         return any(topic.startswith(f"{self.derived(name)}.v1") for name in DERIVED)

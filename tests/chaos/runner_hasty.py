@@ -19,7 +19,8 @@ def hasty(self: Any, works: Any, source: Any) -> int:
     """Stores first."""
     for work in works:
         if work.owner.store is not None:
-            work.owner.store.commit(work.commit.changes, work.owner.store.position)
+            changes = [*work.commit.changes, *work.commit.recalled]
+            work.owner.store.commit(changes, work.owner.store.position)
     return _commit(self, works, source)
 
 

@@ -20,3 +20,8 @@ def test_a_state_that_was_hurt_costs_no_value_and_who_does_not_look_is_found_out
     assert result["passed"], result
     # What is stale is written anew while the work goes on, and the values that came of it stay said.
     assert contented["stale_state"] + contented["wrong"] > 0 and not contented["passed"], contented
+
+
+def test_who_does_not_remember_all_of_an_input_is_found_out(running: LocalStack) -> None:
+    forgetting = p5.run(trials=2, seed=SEED, stack=running, saboteur="forgetting")
+    assert forgetting["stale_state"] + forgetting["wrong"] > 0 and not forgetting["passed"], forgetting

@@ -250,7 +250,7 @@ def _reads_one_tick_too_far(patch: pytest.MonkeyPatch) -> None:
 
     def made(self: Recollection, *arguments: Any) -> None:
         whole(self, *arguments)
-        self._closed += 1
+        self.closed += 1
 
     patch.setattr(Recollection, "__init__", made)
 

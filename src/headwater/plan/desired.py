@@ -13,7 +13,8 @@ from headwater.outbox.debezium import CAPTURE_TOPIC_SETTINGS
 from headwater.outbox.source import OutboxSource, sources_of
 from headwater.outbox.validation import validation_of
 from headwater.plan.resource import Holds, Resource, RunnerOf, Source, Subject, Table, Topic
-from headwater.processing.steps import Plan, internal_topics
+from headwater.processing.state_form import StateForm
+from headwater.processing.steps import Plan, Stage, internal_topics
 from headwater.timeline.instant import Duration
 
 QUARANTINE_RETENTION = Duration.parse("30d")  # reliability: long enough to mend, short enough for what may be personal
@@ -49,7 +50,7 @@ def desired(mesh: Mesh, plans: Mapping[ProductName, Plan], only: Collection[Prod
     for product in mesh.in_order():
         if not only or product.name in only:
             resources += [topic for one in product.each for topic in _topics(one)]
-            resources += _internal(product, plans)
+            resources += _internal(mesh, product, plans)
             resources += _subjects(product)
             for one in product.each:
                 if "lake" in one.output.output.ports:
@@ -93,11 +94,12 @@ def _topic(product: ResolvedProduct, name: str, settings: Mapping[str, str], hol
     return Topic(name, product.output.output.partitions, settings, holds, str(product.name.whole), _file(product))
 
 
-def _internal(product: ResolvedProduct, plans: Mapping[ProductName, Plan]) -> list[Topic]:
+def _internal(mesh: Mesh, product: ResolvedProduct, plans: Mapping[ProductName, Plan]) -> list[Topic]:
     plan = plans.get(product.name)
     if plan is None:
         return []
     control = naming.control_topic(product.name, product.major)
+    notes = {stage.changelog: _remembered(mesh, stage) for stage in plan.stages}
     return [
         Topic(control, 1, {**_COMPACTED, **_WRITTEN}, "internal", str(product.name), _file(product)),
         *(
@@ -108,10 +110,19 @@ def _internal(product: ResolvedProduct, plans: Mapping[ProductName, Plan]) -> li
                 "internal",
                 str(product.name),
                 _file(product),
+                notes.get(description.name, ""),
             )
             for description in internal_topics(plan)
         ),
     ]
+
+
+def _remembered(mesh: Mesh, stage: Stage) -> str:
+    """Of which inputs a stage's changelog does not hold what it remembers, for these hold it themselves."""
+    form = StateForm(stage, mesh)
+    if not form.recalling or not form.whole:
+        return ""
+    return f"what is remembered of {', '.join(sorted(stage.recalled_from))} comes back from there"
 
 
 def _subjects(product: ResolvedProduct) -> list[Subject]:

@@ -33,7 +33,8 @@ def sentence(stage: Stage) -> str:
     resource = stage.resource
     if isinstance(resource, Topic):
         if stage.action == "create":
-            return f"Kafka: create topic {resource.name} ({resource.holds}, {resource.partitions} partitions)"
+            note = f"; {resource.note}" if resource.note else ""
+            return f"Kafka: create topic {resource.name} ({resource.holds}, {resource.partitions} partitions{note})"
         return f"Kafka: alter topic {resource.name}"
     if isinstance(resource, Subject):
         if stage.action == "level":

@@ -15,7 +15,9 @@ Holds = Literal["records", "progress", "current", "quarantine", "internal"]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic of a product. `file` is the contract it follows from; `settings` are Kafka's names and values."""
+    """A topic of a product. `file` is the contract it follows from; `settings` are Kafka's names and values, `note` is
+    what is to be said of what it holds.
+    """
 
     name: str
     partitions: int
@@ -23,6 +25,7 @@ class Topic:
     holds: Holds
     product: str
     file: str
+    note: str = ""
 
     @property
     def id(self) -> str:

@@ -75,6 +75,8 @@ class Recall:
         self._behind: dict[TopicPartition, _Behind] = {}
         self._reader: Reader | None = None
         self._heard = 0
+        # Where each was left, and up to which tick it was: copies are looked at every few seconds.
+        self._through: dict[TopicPartition, tuple[int, int]] = {}
 
     def begin(self, stores: Mapping[int, RocksStore], committed: Mapping[int, Mapping[str, int]]) -> set[int]:
         """Take these on; the partitions that miss something. Raises `CallerFault` HW-P301 where an input has lost it.
@@ -94,11 +96,12 @@ class Recall:
             offset = position.recalled.get(place.topic, 0)
             end = min(ends[place], committed.get(place.partition, {}).get(place.topic, ends[place]))
             recollection = Recollection(self._stage, place.topic, place.partition, store, self._readers[place.topic])
-            if offset < end and not recollection.nothing:
+            known = self._through.get(place) == (offset, recollection.closed)
+            if offset < end and not recollection.nothing and not known:
                 self._behind[place] = _Behind(store, recollection, offset, offset, end, now, now)
                 begun.add(place.partition)
         if begun:
-            self._form.require_beginnings([place for place in self._behind if place.partition in begun], self._broker)
+            self._form.require_records({place: one.offset for place, one in self._behind.items()}, self._broker)
             self._stop_reading()
             self._heard = now
         return begun
@@ -171,6 +174,7 @@ class Recall:
 
     def _finish(self, place: TopicPartition, one: _Behind) -> None:
         one.write(place.topic)
+        self._through[place] = one.offset, one.recollection.closed
         del self._behind[place]
         self._stop_reading()  # what lies behind it is not for this reader
         self._hooks.announce(

@@ -37,7 +37,7 @@ class Recollection:
         self._stage, self._topic, self._reader = stage, topic, reader
         self._overlay = Overlay(store)
         closed = closed_table(Overlay(store)).get(b"")
-        self._closed: int = NEVER if closed is None else closed
+        self.closed: int = NEVER if closed is None else closed
         self._chain = Chain(stage, self._overlay, partition)
         self._intake = intake_of(self._logic)
         self._columns: Any = None
@@ -50,7 +50,7 @@ class Recollection:
     @property
     def nothing(self) -> bool:
         """Whether no tick is closed, so that nothing can be remembered."""
-        return self._closed == NEVER
+        return self.closed == NEVER
 
     def take(self, fetched: Fetched) -> int | None:
         """Remember messages that follow each other; the offset of the first one that no closed tick holds, if any.
@@ -68,7 +68,7 @@ class Recollection:
             try:
                 record = self._reader.read(message.value)
                 tick = record["recorded_at"] // self._stage.tick
-                if tick > self._closed:
+                if tick > self.closed:
                     beyond = message.offset
                     break
                 waiting.append((tick, self._intake(message.key or b"", record)))
@@ -118,7 +118,7 @@ class Recollection:
             raise Unsure
         block = Block.of(fetched.offsets, fetched.keys, self._reader.columns(fetched.values))
         ticks = block.integers("recorded_at") // self._stage.tick
-        inside = int((ticks <= self._closed).sum())
+        inside = int((ticks <= self.closed).sum())
         beyond = fetched.offsets[inside] if inside < len(fetched) else None
         if inside:
             self._take_block(road, block.slice(0, inside))

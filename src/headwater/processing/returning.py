@@ -23,13 +23,13 @@ class Returning:
         self._restore = restore
         self._recall = recall
         self._restoring: dict[int, RocksStore] = {}
-        self._committed: Offsets = {}
+        self._committed: dict[int, Mapping[str, int]] = {}
 
     def begin(self, stores: Mapping[int, RocksStore], committed: Offsets) -> set[int]:
         """Take these on; the partitions that miss something. `committed` are the group's offsets: {partition:
         {source topic: next offset}}, as far as they are known.
         """
-        self._committed = {**self._committed, **committed}
+        self._committed.update({number: committed.get(number, {}) for number in stores})
         behind = self._restore.begin(stores, committed)
         self._restoring.update({number: stores[number] for number in behind})
         return behind | self._recall.begin(

@@ -7,7 +7,7 @@ A state goes on as it was begun.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from headwater.errors import CallerFault
 from headwater.mesh.products import Mesh
@@ -80,11 +80,12 @@ class StateForm:
                 "keeps it another way, headwater processing reset makes it anew from the inputs",
             )
 
-    def require_beginnings(self, places: Sequence[TopicPartition], broker: Broker) -> None:
-        """Raise `CallerFault` HW-P301 where the first records of an input that is recalled are gone."""
-        cut = sorted({place.topic for place in without_beginning(places, broker)})
+    def require_records(self, offsets: Mapping[TopicPartition, int], broker: Broker) -> None:
+        """Raise `CallerFault` HW-P301 where records of an input that is recalled, from these offsets on, are gone."""
+        starts = broker.starts(list(offsets))
+        cut = sorted({place.topic for place, offset in offsets.items() if starts[place] > offset})
         if cut:
-            raise self._forgotten(f"{', '.join(cut)} no longer begins at its first record", "HW-P301")
+            raise self._forgotten(f"{', '.join(cut)} no longer has the records that are missing", "HW-P301")
 
     def _forgotten(self, why: str, code: str) -> CallerFault:
         return CallerFault(

@@ -13,6 +13,7 @@ from headwater.errors import CallerFault, Fault
 from headwater.hooks import Hooks
 from headwater.mesh.load import load_mesh
 from headwater.mesh.products import Mesh
+from headwater.plan.desired import desired
 from headwater.plan.state_forms import form_refusals
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.record import TopicPartition
@@ -87,6 +88,16 @@ def test_what_was_lost_is_remembered_again_and_no_changelog_holds_it(small: Brok
     small.feed([[{**BATCHES[-1][-1], "recorded_at": BATCHES[-1][-1]["recorded_at"] + 1_000_000, "revision": 99}]])
     work(small, tmp_path / "lost again")
     assert state(small, tmp_path / "lost again", first(small)) != state(small, tmp_path / "lost", first(small))
+
+
+def test_a_plan_says_what_is_not_in_a_changelog(small: BrokerMesh) -> None:
+    def notes(mesh: Mesh) -> dict[str, str]:
+        found = desired(mesh, {small.plan.product: small.plan})
+        return {topic.name: topic.note for topic in found.topics if topic.note}
+
+    told = f"what is remembered of {small.source.output.topic} comes back from there"
+    assert notes(small.mesh) == {first(small).changelog: told}
+    assert not notes(keeping(small, "30d"))
 
 
 def test_only_what_is_missed_is_read_again(small: BrokerMesh, tmp_path: Path) -> None:
