@@ -110,6 +110,23 @@ class FoldRoad:
         return Folded(block, split.records, split.counts)
 
 
+class VersionsRoad:
+    """The road of what is remembered of one input where a stage has no other: versions alone."""
+
+    def __init__(self, stage: Stage, topic: str, chain: Chain) -> None:
+        spec: ChangesSpec = next(entry.logic for entry in stage.inputs if entry.topic == topic)
+        self._events = EventsIntake(spec, stage.tick)
+        self._changes = ColumnChanges(spec, chain.changes[topic], fields_of(spec))
+
+    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks, or not."""
+        return self._events.take(lane, closed, block)
+
+    def remember(self, parts: Sequence[Part]) -> None:
+        """Keep the versions of these; raises `Unsure`, with nothing kept."""
+        self._changes.write(self._changes.split(parts))
+
+
 def column_pass(stage: Stage) -> ColumnPass | None:
     """What passes blocks through a stage that only maps and filters, if it can."""
     return ColumnPass(stage.output.logic) if _passes(stage) else None
