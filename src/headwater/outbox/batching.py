@@ -22,6 +22,7 @@ from headwater.timeline.instant import Instant
 from headwater.timeline.recorded import Stamp
 from headwater.timeline.tick import tick_end, tick_of
 
+_NO_INSERT = b"no message begins so"
 MARK_EVERY = 1_000_000  # while idle, one mark a second: `docs/concepts/relay.md`
 
 
@@ -72,13 +73,17 @@ class Assembler:
 
     def feed(self, messages: Sequence[bytes]) -> None:
         """Take in what was read, in the order of the stream."""
-        open_segment, relation_id, size = self._open, b"", 0
+        open_segment, size = self._open, sum(map(len, messages))
+        insert, append = _NO_INSERT, None  # how an insert of the same table as the last one begins, and where it goes
         for message in messages:
+            if message.startswith(insert, BODY):
+                append(message)  # type: ignore[misc]  # is set wherever `insert` is
+                continue
             if message[0] == KEEPALIVE:
+                size -= len(message)
                 self._open = open_segment
                 self._keepalive(message)
                 continue
-            size += len(message)
             tag = message[BODY]
             if tag == INSERT:
                 assert open_segment is not None
@@ -86,12 +91,11 @@ class Assembler:
                     self._skip -= 1
                     self.skipped += 1
                     continue
-                if message[BODY + 1 : BODY + 5] != relation_id:
-                    relation_id = message[BODY + 1 : BODY + 5]
-                    append = self._run(open_segment, relation_id).items.append
+                insert = message[BODY : BODY + 5]
+                append = self._run(open_segment, insert[1:]).items.append
                 append(message)
                 continue
-            relation_id = b""
+            insert = _NO_INSERT
             if tag == BEGIN:
                 open_segment = self._begin(message)
             elif tag == COMMIT:
