@@ -84,7 +84,8 @@ class Cells:
         if len(rows) and 0 < length[0] < _AT_MOST and (length == length[0]).all():
             table = _alike(self._view, start, int(length[0]))
             if table[:, -1].all():  # NumPy drops noughts at the end, and there are none in text
-                return table.view(f"S{length[0]}").ravel().tolist()
+                texts: list[bytes] = table.view(f"S{length[0]}").ravel().tolist()
+                return texts
         data = self.bytes
         return [data[at:end] for at, end in zip(start.tolist(), (start + length).tolist(), strict=True)]
 
