@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from headwater.cli.main import build
 from headwater.local import connect, kafka
 from headwater.local.java import select
 from headwater.local.stack import LocalStack
+from headwater.observability.metrics import METRICS
 from headwater.settings import PORT_BASE_DEFAULT, LocalPorts
 
 INFRA = Path(__file__).parents[3] / "infra"
@@ -122,3 +125,17 @@ def test_every_mounted_file_is_there() -> None:
 def test_prometheus_and_grafana_know_each_other() -> None:
     assert read("prometheus.yml")["scrape_configs"]
     assert read("grafana/datasources.yml")["datasources"][0]["url"] == "http://prometheus:9090"
+
+
+def test_the_dashboard_shows_what_is_told_and_is_where_grafana_looks() -> None:
+    board = json.loads((INFRA / "grafana" / "products.json").read_text())
+    shown = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    used = {word for expr in shown for word in re.findall(r"headwater_[a-z_]+", expr)}
+    told = {metric.name for metric in METRICS}
+    assert {word.removesuffix("_sum").removesuffix("_count") for word in used} <= told
+    assert {word for word in used if "flink" in word} and {word for word in used if "stage" in word}
+    places = {panel["datasource"]["uid"] for panel in board["panels"]}
+    assert places == {read("grafana/datasources.yml")["datasources"][0]["uid"]}
+    (provider,) = read("grafana/dashboards.yml")["providers"]
+    mounted = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"] if ":" in volume]
+    assert f"{provider['options']['path']}/products.json" in mounted
