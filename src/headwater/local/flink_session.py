@@ -18,6 +18,7 @@ from headwater.timeline.clock import Clock
 
 _ASK_SECONDS = 60
 _POLL_MICROSECONDS = 200_000
+_KINDS_LIMIT = 6
 _MISSING = (
     re.compile(r"Could not find any factory for identifier '(kafka|avro-confluent|raw)'"),
     re.compile(
@@ -114,7 +115,7 @@ def causes(said: str) -> str:
         for line in said.replace("\\n", "\n").splitlines()
         if line.startswith("Caused by:")
     ]
-    return " < ".join(kinds[:5])
+    return " < ".join(kinds[-_KINDS_LIMIT:])  # the innermost ones tell most
 
 
 def missing_in(said: str) -> list[str]:
