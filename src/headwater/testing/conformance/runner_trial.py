@@ -116,6 +116,7 @@ class Trial:
     nonce: str
     environment: Mapping[str, str] = field(default_factory=dict)
     partitions: int = 2
+    _sources: Sequence[ResolvedProduct] = ()
     _writers: dict[ProductName, SourceWriter] = field(default_factory=dict)
 
     @classmethod
@@ -129,38 +130,43 @@ class Trial:
         nonce: str,
         environment: Mapping[str, str] | None = None,
     ) -> Trial:
-        """Write the mesh, make its topics and register its schemas, as `apply` would."""
+        """Write the mesh and register its schemas."""
         mesh = load_mesh(write_case_mesh(folder / "mesh", files, nonce))
-        plans = {one.name: load_plan(mesh, one.name) for one in mesh.in_order() if one.product.inputs}
-        for topic in desired(mesh, plans).topics:
-            description = TopicDescription(topic.name, topic.partitions, dict(topic.settings))
-            asked_again(partial(broker.create_topic, description))
         for product in mesh.in_order():
             for output in product.outputs:
                 registry.register(output.subject, output.schema)
         variables = {**(environment or {}), "HEADWATER_MESH": str(folder / "mesh")}
         return cls(folder, broker, registry, mesh, files, histories, nonce, variables)
 
+    def apply(self, products: Sequence[ProductName]) -> None:
+        """Make the topics of these derived products and of what they read, as `headwater apply` would."""
+        plans = {name: load_plan(self.mesh, name) for name in products}
+        read = {one.product for name in products for one in self.mesh.product(name).product.inputs}
+        self._sources = [source for source in self.mesh.in_order() if source.name in read]
+        for topic in desired(self.mesh, plans, {*plans, *read}).topics:
+            description = TopicDescription(topic.name, topic.partitions, dict(topic.settings))
+            asked_again(partial(self.broker.create_topic, description))
+
     def product(self, case: Case) -> ProductName:
         """What a case's output is called here."""
         return named(case.output.product, self.nonce)
 
     def feed(self, first: float, last: float, seed: int) -> None:
-        """Write this part of every history, from one share of it to another; after the last record marks far ahead.
+        """Write this part of what is read, from one share of each history to another; after the last record marks far
+        ahead.
 
         Topics interleave by chance, each in its own order.
         """
         chance = random.Random(seed)
-        sources = [product for product in self.mesh.in_order() if not product.product.inputs]
         left = []
-        for source in sources:
+        for source in self._sources:
             history = self._history(source)
             records = history[int(first * len(history)) : int(last * len(history))]
             pieces = [records[start : start + AT_ONCE] for start in range(0, len(records), AT_ONCE)]
             if pieces:
                 left.append((source, pieces))
         with ExitStack() as open_:
-            writers = {source.name: open_.enter_context(self._writer(source)) for source in sources}
+            writers = {source.name: open_.enter_context(self._writer(source)) for source in self._sources}
             while left:
                 source, pieces = chance.choice(left)
                 records = pieces.pop(0)

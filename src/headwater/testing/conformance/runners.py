@@ -30,7 +30,7 @@ from headwater.testing.conformance.runner_mesh import CaseFile
 from headwater.testing.conformance.runner_trial import RunnerOnTrial, Running, Trial, wait_for
 
 DRAWN = 12  # histories drawn, of which the fullest is taken
-SEEN_SECONDS = 60.0
+SEEN_SECONDS = 180.0  # a first job may have to load all of Flink; one that ended is not waited for
 SETTLED_SECONDS = 60.0
 ONE_SECONDS = 30.0  # of each product: a runner may take one after the other, a job for each
 
@@ -102,13 +102,20 @@ def run_trial(runner: RunnerOnTrial, trial: Trial, *, number: int) -> list[str]:
     wrong += [f"{name}: not refused" for name, why in told.items() if not why and name in refused]
     files = [file for file in trial.files if not told[file.name]]
     products = [trial.product(file.case) for file in files]
+    trial.apply(products)
     trial.feed(0, 0.5, number)
     with _running(runner.start(trial, products), kill=True) as begun:
         wait_for(begun, lambda: any(trial.messages(file.case) for file in files), seconds=SEEN_SECONDS)
     trial.feed(0.5, 1, number)
+    left = [file.case for file in files]
+
+    def settled() -> bool:
+        while left and trial.settled(left[-1]):  # what is settled stays so
+            left.pop()
+        return not left
+
     with _running(runner.start(trial, products), kill=False) as running:
-        seconds = SETTLED_SECONDS + ONE_SECONDS * len(files)
-        wait_for(running, lambda: all(trial.settled(file.case) for file in files), seconds=seconds)
+        wait_for(running, settled, seconds=SETTLED_SECONDS + ONE_SECONDS * len(files))
     return wrong + [f"{file.name}: {why}" for file in files if (why := difference(trial, file.case))]
 
 
