@@ -2,16 +2,20 @@
 
 A broker answers a commit when it is decided, and ends the transaction afterwards, by a marker in each partition. What
 begins before that is refused for the moment, and the client library asks again after a fixed 20 ms, which is several
-times of what the whole transaction takes. So the relay gathers rows for some milliseconds more, and learns how many:
-each refusal makes it wait longer, each transaction without one a little less.
+times of what the whole transaction takes. So the relay gathers rows for some milliseconds more where that is shorter
+in the end. Nobody tells it of a refusal, and on a busy machine all takes long: so it compares. It keeps what the
+gaps have cost on average, wait and transaction together, stays with the best, and tries the others now and then.
 """
 
 from __future__ import annotations
 
-REFUSED = 20_000  # the library's back-off: what takes as long from its begin to the last answer was most likely refused
-LONGER, SHORTER = 1_000, 25  # one refusal in about forty transactions is what this comes to rest at
-LONGEST = 12_000  # beyond it a refusal costs hardly more
+GAPS = (0, 1_000, 2_000, 4_000, 8_000, 12_000)  # microseconds
+QUICK = 10_000  # a gap that costs less on average leaves nothing to gain by a longer one
+TRY_LONGER, TRY_SHORTER = 8, 64  # transactions between two trials; a gap that is too short costs 20 ms
 LEARNT_FROM = 2_000  # records at most; more of them take their time by themselves
+_MOST = 60_000  # counted of one transaction: what takes longer has reasons of its own
+_CLEARLY = 0.85  # of what the present gap costs, for a longer one: averages are not exact
+_WEIGHT, _TRIAL_WEIGHT = 16, 4  # transactions that an average is made of, about; few are trials
 
 
 class Pace:
@@ -20,14 +24,19 @@ class Pace:
     >>> pace = Pace()
     >>> pace.committed(1_000_000); pace.left(1_000_100)
     0
-    >>> pace.began(1_000_200, 1_021_300, records=30); pace.committed(1_025_000); pace.left(1_025_100)
-    900
     """
 
     def __init__(self) -> None:
-        self.gap = 0
-        self.refused = 0  # transactions that most likely were
+        self._costs: list[float | None] = [None] * len(GAPS)
+        self._best = 0
+        self._tried = 0  # the place in `GAPS` that the next transaction takes
+        self._count = 0
         self._committed_at: int | None = None
+
+    @property
+    def gap(self) -> int:
+        """How long the next transaction waits after the last commit."""
+        return GAPS[self._tried]
 
     def left(self, now: int) -> int:
         """How long to gather rows still; 0 where a transaction may begin."""
@@ -36,18 +45,33 @@ class Pace:
         return max(0, self._committed_at + self.gap - now)
 
     def began(self, at: int, answered_at: int, *, records: int) -> None:
-        """A transaction began, and the broker has its records. What began sooner or much later tells nothing."""
+        """A transaction began, and the broker has its records. What began long after a commit tells nothing."""
         if self._committed_at is None or records > LEARNT_FROM:
             return
         waited = at - self._committed_at
-        if not self.gap <= waited <= self.gap + REFUSED:
+        if waited >= 2 * GAPS[-1]:
             return
-        if answered_at - at >= REFUSED:
-            self.refused += 1
-            self.gap = min(LONGEST, self.gap + LONGER)
-        else:
-            self.gap = max(0, self.gap - SHORTER)
+        place = max(number for number, gap in enumerate(GAPS) if gap <= waited)
+        cost, before = float(waited + min(answered_at - at, _MOST)), self._costs[place]
+        weight = _WEIGHT if place == self._best else _TRIAL_WEIGHT
+        self._costs[place] = cost if before is None else before + (cost - before) / weight
+        self._choose()
 
     def committed(self, at: int) -> None:
         """The broker has answered a commit."""
         self._committed_at = at
+
+    def _choose(self) -> None:
+        known = {place: cost for place, cost in enumerate(self._costs) if cost is not None}
+        cheapest = min(known, key=known.__getitem__)
+        clearly = _CLEARLY if cheapest > self._best else 1.0
+        if self._best not in known or known[cheapest] < known[self._best] * clearly:
+            self._best = cheapest
+        self._tried = self._best
+        self._count += 1
+        if self._count % TRY_SHORTER == 0 and self._best:
+            self._tried = self._best - 1
+        elif self._count % TRY_LONGER == 0 and known.get(self._best, 0) >= QUICK:
+            longer = range(self._best + 1, len(GAPS))  # each in its turn: the next one may be too short as well
+            if longer:
+                self._tried = longer[self._count // TRY_LONGER % len(longer)]

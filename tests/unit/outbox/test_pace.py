@@ -3,84 +3,108 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
-from headwater.outbox.pace import LONGEST, REFUSED, Pace
+from headwater.outbox.pace import GAPS, LEARNT_FROM, TRY_SHORTER, Pace
 
-_WORK = 5_000  # microseconds of a transaction that nothing refuses
+_BACKOFF = 20_000  # microseconds, of the client library
+
+
+def quiet(chance: random.Random) -> int:
+    return 5_000
+
+
+def busy(chance: random.Random) -> int:
+    """A machine where all takes long, now and then."""
+    return 5_000 + int(chance.expovariate(1 / 15_000))
 
 
 class _Broker:
     """Refuses what begins before it has ended the transaction before, as Kafka and its client library do together."""
 
-    def __init__(self, pace: Pace, needs: list[int]) -> None:
+    def __init__(self, pace: Pace, needs: list[int], work: Callable[[random.Random], int] = quiet) -> None:
         self._pace = pace
-        self._needs = needs
-        self.now = 0
+        self.needs = needs
+        self._work = work
+        self._chance = random.Random(1)
+        self._now = 0
+        self._free = 0
         self.refused = 0
 
-    def transactions(self, count: int, *, seed: int = 0) -> None:
-        chance = random.Random(seed)
-        free = self.now
+    def transactions(self, count: int) -> float:
+        """The microseconds of one, on average."""
+        before, self.refused = self._now, 0
         for _ in range(count):
-            self.now += self._pace.left(self.now)
-            began = self.now
-            while self.now < free:
+            self._now += self._pace.left(self._now)
+            began = self._now
+            while self._now < self._free:
                 self.refused += 1
-                self.now += REFUSED
-            self.now += _WORK
-            self._pace.began(began, self.now, records=30)
-            self._pace.committed(self.now)
-            free = self.now + chance.choice(self._needs)
-
-
-@pytest.mark.parametrize("need", [0, 1_500, 4_000, 9_000])
-def test_it_finds_what_the_broker_needs(need: int) -> None:
-    pace = Pace()
-    broker = _Broker(pace, [need])
-    broker.transactions(300)
-    learning, broker.refused = broker.refused, 0
-    assert learning <= 60
-    broker.transactions(1_000)
-    assert need - 1_000 <= pace.gap <= need + 1_000
-    assert broker.refused <= 60
-
-
-def test_it_comes_back_when_the_broker_is_quick_again() -> None:
-    pace = Pace()
-    _Broker(pace, [9_000]).transactions(200)
-    before = pace.gap
-    _Broker(pace, [0]).transactions(500)
-    assert before > 7_000 and pace.gap == 0
-
-
-def test_a_broker_that_varies_costs_less_than_without() -> None:
-    paced, bold = _Broker(Pace(), [2_000, 3_000, 5_000, 8_000]), _Broker(_Bold(), [2_000, 3_000, 5_000, 8_000])
-    paced.transactions(1_000)
-    bold.transactions(1_000)
-    assert paced.now < bold.now * 0.7
-    assert paced.refused < bold.refused / 5
-
-
-def test_it_never_waits_long() -> None:
-    pace = Pace()
-    _Broker(pace, [REFUSED * 3]).transactions(500)
-    assert pace.gap <= LONGEST
-    pace.committed(1_000_000_000)
-    assert pace.left(1_000_000_000 + LONGEST) == 0
-
-
-def test_what_comes_late_or_is_large_teaches_nothing() -> None:
-    pace = Pace()
-    pace.began(0, REFUSED, records=1)  # nothing was committed before
-    pace.committed(100_000)
-    pace.began(100_000 + 2 * REFUSED, 100_000 + 4 * REFUSED, records=1)  # slow by itself
-    pace.committed(300_000)
-    pace.began(300_000, 600_000, records=20_000)
-    assert (pace.gap, pace.refused) == (0, 0)
+                self._now += _BACKOFF
+            self._now += self._work(self._chance)
+            self._pace.began(began, self._now, records=30)
+            self._now += 2_000  # the commit
+            self._pace.committed(self._now)
+            self._free = self._now + self._chance.choice(self.needs)
+        return (self._now - before) / count
 
 
 class _Bold(Pace):
     def left(self, now: int) -> int:
         return 0
+
+
+@pytest.mark.parametrize("need", [500, 1_500, 3_500, 7_000, 11_000])
+def test_it_finds_what_the_broker_needs(need: int) -> None:
+    pace = Pace()
+    broker = _Broker(pace, [need])
+    broker.transactions(200)
+    assert pace.gap == min(gap for gap in GAPS if gap >= need)
+    broker.transactions(10 * TRY_SHORTER)
+    assert broker.refused <= 10
+
+
+@pytest.mark.parametrize("work", [quiet, busy])
+def test_without_refusals_it_costs_next_to_nothing(work: Callable[[random.Random], int]) -> None:
+    paced, bold = (_Broker(pace, [0], work).transactions(2_000) for pace in (Pace(), _Bold()))
+    assert paced < bold * 1.1
+
+
+@pytest.mark.parametrize(("work", "share"), [(quiet, 0.6), (busy, 0.8)])
+@pytest.mark.parametrize("needs", [[1_500], [3_500], [1_000, 2_000, 3_000], [2_000, 3_000, 5_000, 8_000]])
+def test_where_it_begins_at_once_the_broker_would_refuse(
+    needs: list[int], work: Callable[[random.Random], int], share: float
+) -> None:
+    paced, bold = (_Broker(pace, needs, work) for pace in (Pace(), _Bold()))
+    assert paced.transactions(1_000) < bold.transactions(1_000) * share
+    assert paced.refused < bold.refused / 4
+
+
+def test_it_follows_a_broker_that_changes() -> None:
+    pace = Pace()
+    broker = _Broker(pace, [7_000])
+    broker.transactions(200)
+    assert pace.gap == 8_000
+    broker.needs = [0]
+    broker.transactions(20 * TRY_SHORTER)
+    assert pace.gap <= 1_000
+    broker.needs = [3_000]
+    broker.transactions(300)
+    assert pace.gap == 4_000
+
+
+def test_where_no_gap_helps_it_waits_for_nothing() -> None:
+    paced, bold = (_Broker(pace, [3 * _BACKOFF]).transactions(1_000) for pace in (Pace(), _Bold()))
+    assert paced < bold * 1.03
+
+
+def test_what_comes_late_or_is_large_teaches_nothing() -> None:
+    pace = Pace()
+    pace.began(0, _BACKOFF, records=1)  # nothing was committed before
+    for _ in range(100):
+        pace.committed(0)
+        pace.began(1_000_000, 1_100_000, records=1)  # slow by itself
+        pace.committed(0)
+        pace.began(100, 300_000, records=LEARNT_FROM + 1)
+    assert pace.gap == 0 and pace.left(0) == 0
