@@ -31,6 +31,7 @@ from headwater.processing.recollection import Recollection
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
 from headwater.processing.windows import whole
+from headwater.processing.work import ExchangeMessage
 from headwater.testing.harness import plan_of, product
 
 TICK = 10
@@ -73,6 +74,7 @@ class Losing(Driver):
         super().__init__(stage, logs, SCHEMAS, columnar=columnar)
         self.recalls = recalls
         self.changelog: dict[bytes, bytes | None] = {}
+        self.handed: list[ExchangeMessage] = []
         self.older: tuple[list[tuple[bytes, bytes]], dict[str, int]] = ([], dict(self.positions))
         self.crash()
 
@@ -80,6 +82,7 @@ class Losing(Driver):
         if not self.task.advance() or (commit := self.task.commit()) is None:
             return
         self.said.append((told(commit)[0], told(commit)[2:], [message[:3] for message in commit.messages]))
+        self.handed += commit.messages
         self.changelog.update(commit.changes)
         self.store.apply([*commit.changes, *commit.recalled])
         assert not {key for key, _ in commit.changes} & {key for key, _ in commit.recalled}
@@ -162,6 +165,19 @@ def hold(stage: Stage, logs: Logs, seed: int, *, columnar: bool) -> int:
     return losses
 
 
+class LosingBehind(Losing):
+    """The same of a stage behind a rekey: of that topic its log holds messages, and what closes ticks in it."""
+
+    def take(self, topic: str, size: int) -> None:
+        if next(entry for entry in self.stage.inputs if entry.topic == topic).kind != "exchange":
+            super().take(topic, size)
+            return
+        first = self.read[topic]
+        for offset, (_, one) in list(enumerate(self.logs[topic]))[first : first + size]:
+            self.task.exchange(topic, offset, one.key, one.value, one.headers)
+            self.read[topic] = offset + 1
+
+
 def logs_of(stage: Stage, left: Log, right: Log, others: Log) -> Logs:
     given_ = {LEFT: left, RIGHT: right, OTHERS: others}
     return {entry.topic: given_[entry.topic] for entry in stage.inputs}
@@ -235,6 +251,43 @@ REMEMBERED = {
     "chosen": {"orders", "rows", "facts", "revisions"},
     "paired": {"orders", "rows", "others", "versions"},
 }
+
+
+def behind(rows: Stream, grades: Stream) -> Stream:
+    """Joined by another key than the rows': of this stage only the facts follow from one input."""
+    return rows.join_as_of(grades, on={"note": "k"}, take={"grade": "grade", "at": "at"})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_facts_beside_rows_that_were_handed_over_come_back(seed: int) -> None:
+    events, grades, joined = (replace(one, partitions=1) for one in (EVENTS, FACTS, JOINED))
+    first, second = plan_of(behind, [events, grades], joined, tick=TICK).stages[:2]
+    logs = busy(STAGES["joined, corrected"])
+    for number, (key, record) in enumerate(logs[LEFT][:-1]):
+        record["note"] = None if number % 7 == 0 else f"k{number % 4}"
+        assert key is not None
+    feeding = Losing(first, {LEFT: logs[LEFT]}, columnar=False)
+    chance = random.Random(seed)
+    while feeding.read[LEFT] < len(logs[LEFT]):
+        feeding.take(LEFT, 9)
+        feeding.commit()
+    handed: Log = [(b"", one) for one in feeding.handed]
+    assert second.recalled_from == (RIGHT,) and len(handed) > 50
+    whole_logs = {second.inputs[0].topic: handed, RIGHT: logs[RIGHT]}
+    losing, keeping = (LosingBehind(second, whole_logs, columnar=False, recalls=which) for which in (True, False))
+    while any(losing.read[topic] < len(log) for topic, log in whole_logs.items()):
+        topic, size, loses = chance.choice(list(whole_logs)), chance.randrange(1, 30), chance.random() < 0.3
+        for driver in (losing, keeping):
+            driver.take(topic, size)
+            driver.commit()
+        if loses:
+            losing.lose(chance, all_of_it=chance.random() < 0.5)
+            keeping.crash()
+        assert losing.said == keeping.said
+    losing.lose(chance, all_of_it=True)
+    assert entries(losing.store) == entries(keeping.store)
+    kept_apart = {key.split(b"\0")[0] for key in keeping.changelog.keys() - losing.changelog.keys()}
+    assert len(kept_apart) == 2 and losing.said
 
 
 # Saboteurs: each brings back one thing too few or too many.
