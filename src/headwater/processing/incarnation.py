@@ -358,7 +358,7 @@ class Incarnation:
             written = store.get(FORM_KEY)
             if written is not None:
                 self._form.judge(written)
-            form = self._form.of(written, number, self._around.broker)
+            form = self._form.of(written, self._around.broker)
         owner = self._owned[number] = StagePartition(
             stage,
             number,

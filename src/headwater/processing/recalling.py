@@ -127,6 +127,8 @@ class Recall:
                 raise self._silent()
             if now >= until:
                 break
+        if not self._behind:  # until then what lies behind one that is done is read and left: cheaper than a new reader
+            self._stop_reading()
         return sorted(before - {place.partition for place in self._behind})
 
     def percents(self) -> Mapping[int, int]:
@@ -176,7 +178,6 @@ class Recall:
         one.write(place.topic)
         self._through[place] = one.offset, one.recollection.closed
         del self._behind[place]
-        self._stop_reading()  # what lies behind it is not for this reader
         self._hooks.announce(
             "stage.recalled",
             product=self._product,

@@ -26,13 +26,14 @@ class StateForm:
     """The forms that a stage's state may have: its own, `plain`, and the one of a state that recalls its inputs.
 
     `recalling` is empty where nothing may be recalled. `whole` is whether the contracts of the inputs that are recalled
-    keep their whole history.
+    keep their whole history. `begun` are the forms of those partitions' states that were looked at: a stage has one.
     """
 
     def __init__(self, stage: Stage, mesh: Mesh) -> None:
         self._stage = stage
         self.plain = stage.form
         self.recalling = ""
+        self.begun: set[bytes] = set()
         products = [
             (entry, mesh.product(entry.product))
             for entry in stage.inputs
@@ -54,15 +55,17 @@ class StateForm:
         """Whether a state of this form recalls its inputs."""
         return bool(self.recalling) and written == self.recalling.encode()
 
-    def of(self, written: bytes | None, partition: int, broker: Broker) -> str:
-        """The form of a partition's state: the one it was begun in; of one that begins now the recalling one, where the
-        inputs have their first records and keep them.
+    def of(self, written: bytes | None, broker: Broker) -> str:
+        """The form of a partition's state: the one it was begun in; of one that begins now that of the others, else the
+        recalling one, where the inputs have their first records and keep them.
         """
         if written is not None:
             return self.recalling if self.recalls(written) else self.plain
-        places = [TopicPartition(topic, partition) for topic in self._stage.recalled_from]
-        may = bool(self.recalling) and self.whole and not without_beginning(places, broker)
-        return self.recalling if may else self.plain
+        if not self.recalling or not self.whole or self.plain.encode() in self.begun:
+            return self.plain
+        numbers = range(self._stage.partitions)
+        places = [TopicPartition(topic, number) for topic in self._stage.recalled_from for number in numbers]
+        return self.plain if without_beginning(places, broker) else self.recalling
 
     def judge(self, written: bytes) -> None:
         """Raise `CallerFault` HW-P034 unless the stage can go on with state of this form, HW-P300 where its inputs do
@@ -111,6 +114,7 @@ def require_form(form: StateForm, stage: Stage, broker: Broker, *, clock: Clock)
                 place = TopicPartition(item.topic, item.partition)
                 if place in left and isinstance(item, Message) and item.key == FORM_KEY and item.value is not None:
                     form.judge(item.value)
+                    form.begun.add(item.value)
                 left.discard(place)
     finally:
         reader.close()

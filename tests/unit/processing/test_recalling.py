@@ -19,7 +19,7 @@ from headwater.ports.memory import MemoryBroker
 from headwater.ports.record import TopicPartition
 from headwater.processing import recalling
 from headwater.processing.stage_worker import StageWorker
-from headwater.processing.state_form import StateForm
+from headwater.processing.state_form import StateForm, require_form
 from headwater.processing.state_rocksdb import RocksStates
 from headwater.processing.steps import Stage
 from headwater.testing.broker_mesh import BrokerMesh, random_batches
@@ -154,9 +154,21 @@ def test_an_input_that_is_cut_short_begins_with_a_changelog(small: BrokerMesh, t
     ends = small.broker.ends([TopicPartition(topic, number) for number in range(4)])
     small.broker.delete_before({place: 1 for place, end in ends.items() if end > 1})
     form = StateForm(first(small), small.mesh)
-    kept = {form.of(None, place.partition, small.broker) for place, end in ends.items() if end > 1}
-    assert kept == {form.plain}
-    assert {form.of(None, place.partition, small.broker) for place, end in ends.items() if not end} <= {form.recalling}
+    assert form.of(None, small.broker) == form.plain
+    assert form.of(form.recalling.encode(), small.broker) == form.recalling
+
+
+def test_a_partition_that_begins_later_does_as_the_others(small: BrokerMesh, tmp_path: Path) -> None:
+    mesh = small.mesh
+    small.mesh = keeping(small, "30d")
+    busy = BATCHES[0][0]
+    small.feed([[busy]])
+    work(small, tmp_path / "state")
+    small.mesh = mesh
+    form = StateForm(first(small), small.mesh)
+    assert form.of(None, small.broker) == form.recalling
+    require_form(form, first(small), small.broker, clock=small.broker.clock)
+    assert form.of(None, small.broker) == form.plain
 
 
 def test_an_input_that_lost_records_is_not_recalled(small: BrokerMesh, tmp_path: Path) -> None:
