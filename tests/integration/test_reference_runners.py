@@ -65,6 +65,7 @@ def digests_in_memory() -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200 if NAMED else 300)  # all products, twice; on Flink a job for each
 @pytest.mark.parametrize("name", RUNNERS)
 def test_a_runner_that_is_killed_says_of_real_flights_what_the_recomputation_says(
     stack: Stack, tmp_path: Path, name: str
@@ -101,6 +102,7 @@ def test_a_runner_that_is_killed_says_of_real_flights_what_the_recomputation_say
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.timeout(1_200)  # seven runners in turn
 @pytest.mark.parametrize("moves", MOVING, ids="-".join)
 def test_a_live_product_is_handed_from_runner_to_runner(stack: Stack, tmp_path: Path, moves: tuple[str, ...]) -> None:
     """By one word of its contract. Each drains and is stopped, and the next goes on: what was published before stays to
