@@ -188,6 +188,8 @@ def keep_up(
     while not stopped():
         idle = True
         for run in runs:
+            if stopped():  # to look at many products takes long where the broker is slow
+                break
             require_no_live_job(run.mesh, [str(run.product.name)], run.broker, clock=clock)
             reach = run.reach_or_none()
             done = None if reach is None or stopped() else run.run(reach, data_folder, gateway=gateway, stopped=stopped)
