@@ -21,29 +21,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from headwater.contracts.environment import Environment, MeshFile
 from headwater.errors import CallerFault
 
 PORT_BASE_DEFAULT = 29090
 POSTGRES_PASSWORD_FILE = "postgres.password"
-_DIGITS = re.compile(r"[1-9][0-9]{3,4}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-_FAILPOINT = r"^$|^[a-z_.]+:[1-9][0-9]*:(kill|stop|raise)$"
-_PORTS = range(1024, 65001)
+class _Read(BaseSettings):
+    """The environment variables, as pydantic reads and judges them."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """The environment variables."""
+    model_config = SettingsConfigDict(env_prefix="HEADWATER_")
 
     mesh: Path | None = None
     environment: str = "local"
     data: Path | None = None
-    port_base: int = PORT_BASE_DEFAULT
-    cursor_key: str = field(default="", repr=False)
-    failpoint: str = ""
+    port_base: int = Field(default=PORT_BASE_DEFAULT, ge=1024, le=65000)
+    cursor_key: str = Field(default="", repr=False)
+    failpoint: str = Field(default="", pattern=r"^$|^[a-z_.]+:[1-9][0-9]*:(kill|stop|raise)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,49 +105,8 @@ class Settings:
 
 def load_settings() -> Settings:
     """Read the environment; raises `CallerFault` HW-K001 naming the variable that is wrong."""
-    read = _plainly_read(os.environ) or _judged()
-    folder = (read.mesh or _nearest_mesh(Path.cwd())).resolve()
-    data = (read.data or folder / ".headwater").resolve()
-    return Settings(folder, read.environment, data, read.port_base, read.failpoint, read.cursor_key)
-
-
-def _plainly_read(variables: Mapping[str, str]) -> _Read | None:
-    """What the variables say, where each is spelt as it is documented and plainly right; None where pydantic must look.
-
-    Every command reads settings first, and loading pydantic for it took longer than all else of a start but one.
-    """
-    found: dict[str, str] = {}
-    for name, value in variables.items():
-        plain = name.lower().removeprefix("headwater_")
-        if plain == name.lower() or plain not in _Read.__slots__:
-            continue
-        if name != "HEADWATER_" + plain.upper() or not value or value != value.strip():
-            return None
-        found[plain] = value
-    base, failpoint = found.pop("port_base", str(PORT_BASE_DEFAULT)), found.get("failpoint", "")
-    if not _DIGITS.fullmatch(base) or int(base) not in _PORTS or not re.fullmatch(_FAILPOINT, failpoint):
-        return None
-    folders = {name: Path(found.pop(name)) for name in ("mesh", "data") if name in found}
-    return _Read(port_base=int(base), **folders, **found)  # type: ignore[arg-type]  # the rest is text
-
-
-def _judged() -> _Read:
-    """The same by pydantic, which says what is wrong."""
-    from pydantic import Field, ValidationError
-    from pydantic_settings import BaseSettings, SettingsConfigDict
-
-    class Read(BaseSettings):
-        model_config = SettingsConfigDict(env_prefix="HEADWATER_")
-
-        mesh: Path | None = None
-        environment: str = "local"
-        data: Path | None = None
-        port_base: int = Field(default=PORT_BASE_DEFAULT, ge=_PORTS.start, le=_PORTS.stop - 1)
-        cursor_key: str = ""
-        failpoint: str = Field(default="", pattern=_FAILPOINT)
-
     try:
-        return _Read(**Read().model_dump())
+        read = _Read()
     except ValidationError as error:
         wrong = error.errors()[0]
         variable = "HEADWATER_" + str(wrong["loc"][0]).upper()
@@ -157,6 +115,9 @@ def _judged() -> _Read:
             code="HW-K001",
             hint=f"set {variable} to a value as the settings reference describes it, or unset it",
         ) from None
+    folder = (read.mesh or _nearest_mesh(Path.cwd())).resolve()
+    data = (read.data or folder / ".headwater").resolve()
+    return Settings(folder, read.environment, data, read.port_base, read.failpoint, read.cursor_key)
 
 
 def environment_of(settings: Settings, mesh_file: MeshFile) -> Environment:
