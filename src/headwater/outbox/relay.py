@@ -21,7 +21,6 @@ from headwater.outbox.batching import Assembler, Limits
 from headwater.outbox.desk import Desk
 from headwater.outbox.encode import Encoded, Encoder, Target
 from headwater.outbox.fences import Fences
-from headwater.outbox.pace import Pace
 from headwater.outbox.position import Position, encode_position
 from headwater.outbox.refusals import refused
 from headwater.outbox.segment import Batch
@@ -192,12 +191,11 @@ class Relay:
         options, clock = self._options, self._clock
         now: int = clock.monotonic()
         opened_at, close_at, probe_at, heartbeat_at, skipped = now, now, now, now + HEARTBEAT_EVERY, 0
-        pace = publisher.pace
         while not stopping():
             waited = assembler.pending
             patience = max(0, min(IDLE_WAIT, probe_at - now))
             if waited:
-                patience = LINGER if assembler.behind > CATCHING_UP else pace.left(now)
+                patience = LINGER if assembler.behind > CATCHING_UP else 0
             messages = session.read(options.read_limit, patience / 1_000_000)
             now = clock.monotonic()
             if messages:
@@ -212,7 +210,7 @@ class Relay:
                 self._hooks.announce("relay.skipped", source=self.source.name, rows=assembler.skipped - skipped)
                 skipped = assembler.skipped
             batch = None
-            if assembler.full or (assembler.pending and not pace.left(now) and (not messages or now >= close_at)):
+            if assembler.full or (assembler.pending and (not messages or now >= close_at)):
                 batch = assembler.take()
             elif not assembler.pending:
                 batch = assembler.extra_batch() if publisher.encoder.backlog else assembler.idle_batch()
@@ -291,7 +289,6 @@ class Publisher:
     clock: Clock
     confirm: Callable[[int], None] = lambda lsn: None
     owed: Instant | None = None  # the mark of the last batch's records, which goes with the next batch
-    pace: Pace = field(default_factory=Pace)
 
     def publish(self, batch: Batch) -> None:
         """One batch. An error leaves everything in doubt: drop session and sink."""
@@ -300,7 +297,6 @@ class Publisher:
         encoded = self.encoder.encode(batch)
         stamp_ms = max(0, position.stamp.value // 1_000)
         failpoint("relay.before_begin")
-        began = self.clock.monotonic()
         sink.begin()
         # The position first: should a stale end of transaction strike now, it takes the position with it.
         topic, key = naming.position_topic(self.source), self.source.encode()
@@ -316,13 +312,11 @@ class Publisher:
         for place, end in sink.flush().items():
             if place in self.ends:
                 self.ends[place] = end
-        self.pace.began(began, self.clock.monotonic(), records=len(records))
         # Only now is it known where the mark of these records stands. Sent now, it would be a second turn to the
         # broker, a third of the time to commit on a busy one. What comes next brings it: more rows, or quiet.
         self.owed = batch.marked if records else None
         failpoint("relay.in_commit")
         sink.commit()
-        self.pace.committed(self.clock.monotonic())
         failpoint("relay.after_commit")
         self.confirm(position.end_lsn)
         failpoint("relay.after_feedback")
