@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,15 @@ class Pair:
     """Two workers of every stage, in turns in one thread."""
 
     def __init__(self, folder: Path, *, copies: bool) -> None:
-        self.small = BrokerMesh.made(MemoryBroker(ManualClock()), folder / "mesh", "x")
+        self.clock = ManualClock()
+        self.small = BrokerMesh.made(MemoryBroker(self.clock), folder / "mesh", "x")
         self.restored: list[int] = []
         self.copied = 0
         self.lives: list[list[Incarnation]] = []
         for slot in range(2):
             hooks = Hooks([self._heard])
             around = self.small.surroundings(folder / "state", hooks=hooks, slot=slot, standby=copies)
+            around = replace(around, clock=self.clock)  # rests between commits are of the broker's time, too
             self.lives.append([self._life(stage, around) for stage in self.small.plan.stages])
 
     def _life(self, stage: object, around: object) -> Incarnation:
@@ -47,6 +50,7 @@ class Pair:
             for lives in self.lives:
                 for life in lives:
                     life.step()
+            self.clock.sleep(300_000)
 
     def first_ends(self) -> None:
         for life in self.lives.pop(0):
