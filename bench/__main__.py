@@ -37,6 +37,8 @@ def main() -> int:
         size = dataclasses.replace(size, rounds=arguments.rounds, discarded=min(size.discarded, arguments.rounds - 1))
     if arguments.events:
         size = dataclasses.replace(size, rows=arguments.events, events=arguments.events)
+    if arguments.latency_seconds:
+        size = dataclasses.replace(size, latency_seconds=arguments.latency_seconds)
     systems = tuple(name for name in arguments.systems.split(",") if name)
     if not pinnable():
         sys.stderr.write("this machine has one core: broker and system share it, and figures say little\n")
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--systems", default="", help="names, separated by commas; default: all at their best settings")
     parser.add_argument("--rounds", type=int, default=0, help="in place of the size's own number")
     parser.add_argument("--events", type=int, default=0, help="orders or rows, in place of the size's own number")
+    parser.add_argument("--latency-seconds", type=float, default=0, help="of each load whose latency is measured")
     return parser
 
 

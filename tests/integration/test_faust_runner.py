@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 STEPS = ("stage.after_outputs", "stage.before_commit", "stage.after_commit", "stage.after_store")
 SEED = 20130107
+WATCHED = ("--stall-seconds", "20")
 
 
 class Product:
@@ -146,15 +147,16 @@ def test_killed_between_produce_and_commit_it_repeats_itself_to_the_byte(product
 @pytest.mark.slow
 @pytest.mark.long
 def test_workers_share_the_partitions_and_take_over_those_of_one_that_dies(product: Product) -> None:
-    """Each with a disk of its own: what comes over is restored from the changelog."""
+    """Each with a disk of its own: what comes over is restored from the changelog. They are watched, as users run them:
+    Faust itself may stop handing over at a rebalance (HW-P214), and a watched one begins again."""
     batches = random_batches(SEED + 4, batches=40, size=8)
-    workers = [product.start("faust", "--no-supervise", "--slot", str(slot)) for slot in (0, 1)]
+    workers = [product.start("faust", *WATCHED, "--slot", str(slot)) for slot in (0, 1)]
     product.small.feed(batches[:10], last=False)
     product.wait_for(batches[9])
     os.killpg(workers[0].pid, signal.SIGKILL)
     product.small.feed(batches[10:20], last=False)
     product.wait_for(batches[19])
-    workers.append(product.start("faust", "--no-supervise", "--slot", "2"))
+    workers.append(product.start("faust", *WATCHED, "--slot", "2"))
     for batch in batches[20:30]:
         product.small.feed([batch], last=False)
     product.wait_for(batches[29])

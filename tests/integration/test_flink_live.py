@@ -90,8 +90,9 @@ def test_a_live_job_is_deployed_again_after_a_kill_and_upgraded(stack: Stack, tm
         assert not job.deploy()["from_savepoint"]
         first = job.wait_for_more(0)
         wait_until(lambda: job.ask("status")["job"]["checkpoint"] is not None, seconds=240)
+        wait_until(lambda: job.ask("status")["job"]["rows_out"] >= first, seconds=60)  # Flink adds up now and then
         seen = job.ask("status")
-        assert seen["state"] == "running" and seen["job"]["rows_in"] > 0 and seen["job"]["rows_out"] >= first
+        assert seen["state"] == "running" and seen["job"]["rows_in"] > 0
 
         job.kill()
         small.feed(batches[20:40], last=False)
