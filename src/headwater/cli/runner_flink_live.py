@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from headwater.processing.deployed import Deployed
 
 NOT_WELL = 1
-UNSETTLED = (
-    "a live job settles nothing: answers as of stay unsettled until headwater runner flink run, or headwater run"
-)
 Product = Annotated[str, typer.Argument(metavar="PRODUCT", help="The derived product.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", help="How to print.")]
 Every = Annotated[
@@ -77,7 +74,7 @@ def deploy(
     It goes on from the savepoint that the last one was stopped behind, where that fits; else it computes from the first
     record on and leaves out what the product holds. One job of a product at a time, and no other runner beside it, on
     whatever machine. A task that fails ends the job; headwater runner flink watch says so.
-    A live job writes no progress marks.
+    A live job writes no progress marks: what it says settles once a bounded run has passed over its inputs.
     """
     from headwater.cli import console
 
@@ -91,6 +88,7 @@ def status(product: Product, output: Output = "text") -> None:
     failed. Exits with 0 where it runs or was stopped, else with 1, also where it has lost records.
     """
     from headwater.cli import console
+    from headwater.plan.explain import UNSETTLED
     from headwater.timeline.clock import SystemClock
 
     deployed, state = _job_of(product).state()
@@ -152,6 +150,7 @@ def forget(product: Product) -> None:
 
 def _tell_started(product: str, made: tuple[Deployed, bool], output: str) -> None:
     from headwater.cli import console
+    from headwater.plan.explain import UNSETTLED
 
     deployed, from_savepoint = made
     if output == "json":

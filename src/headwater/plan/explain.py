@@ -10,7 +10,9 @@ from headwater.plan.stages import Change, Difference, Stage
 
 PLAN_VERSION = 1
 _KINDS = {Topic: "topic", Subject: "subject", Source: "outbox", Table: "table", RunnerOf: "runner"}
-UNSETTLED = "a live Flink job writes no progress marks, so answers as of stay unsettled"
+UNSETTLED = (
+    "a live Flink job settles nothing: answers as of stay unsettled until headwater runner flink run, or headwater run"
+)
 _BECAUSE = {"missing": "it is not there", "contract": "its contract changed", "drift": "it was changed by hand"}
 
 
@@ -109,7 +111,7 @@ def _runners(found: Difference) -> Iterator[str]:
         if names:
             yield f"runner   {runner}: {names}"
             if runner == "flink":
-                yield f"         {UNSETTLED}; the jobs of headwater run settle what they have read"
+                yield f"         {UNSETTLED}"
 
 
 def _details(stage: Stage) -> Iterator[str]:
