@@ -42,7 +42,7 @@ def say_it_to_the_end(patch: pytest.MonkeyPatch) -> None:
 
 def let_the_last_to_come_speak(patch: pytest.MonkeyPatch) -> None:
     """At one instant the order is by id, whichever was recorded last."""
-    patch.setattr(latest, "_ordered_text", lambda text: text.encode()[::-1] if text < "event2" else b"")
+    patch.setattr(latest, "ordered_text", lambda text: text[::-1] if text < b"event2" else b"")
 
 
 def leave_a_hole_where_an_event_goes(patch: pytest.MonkeyPatch) -> None:

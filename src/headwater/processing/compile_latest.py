@@ -24,7 +24,8 @@ def _made(graph: Graph, step: Latest, given: Given) -> Made:
     spec = LatestSpec(
         given.name, given.columns, given.types, given.relation.key, tuple(places[name] for name in given.gives)
     )
-    form = f"{spec.name}:{spec.columns}:{spec.types}:{step.by}:{spec.key}"
+    # With the newest of each key by itself: state that has it among the others is told from this by its form.
+    form = f"newest:{spec.name}:{spec.columns}:{spec.types}:{step.by}:{spec.key}"
     return Made(spec, form, keeps=tuple(zip(given.columns, given.types, strict=True)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 Change = tuple[bytes, bytes | None]
@@ -119,10 +120,10 @@ class Overlay:
         return [(key, None if value is None else pack(value)) for key, (value, pack) in self.dirty.items()]
 
     def committed(self) -> None:
-        """The store has the changes now."""
+        """The store has the changes now; of a great many the last ones are kept unpacked."""
         if len(self.clean) + len(self.dirty) > CACHE_LIMIT:
             self.clean.clear()
-        for key, (value, pack) in self.dirty.items():
+        for key, (value, pack) in islice(reversed(self.dirty.items()), CACHE_LIMIT):
             if pack is _AS_IT_IS:
                 self.clean.pop(key, None)
             else:
