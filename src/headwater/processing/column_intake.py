@@ -19,7 +19,7 @@ from headwater.processing.column_steps import ColumnSteps, column_steps
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec, Intake, Version
 from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
-from headwater.processing.work import OutputRecord
+from headwater.processing.work import ExchangeMessage, OutputRecord
 from headwater.schemas.unsure import Unsure
 
 _KINDS = frozenset({"assert", "correct", "retract"})
@@ -28,13 +28,15 @@ _KINDS = frozenset({"assert", "correct", "retract"})
 class Folded(NamedTuple):
     """Ticks closed in one step: what is to be published of them, if anything, and how many records went as columns.
 
-    `counts` are of those beside them that went row by row; `said` is published where there is no block.
+    `counts` are of those beside them that went row by row; `said` is published where there is no block. `messages` are
+    for the rekey topic, where the stage has one.
     """
 
     block: OutputBlock | None
     records: int
     counts: dict[str, int]
     said: Sequence[OutputRecord] = ()
+    messages: Sequence[ExchangeMessage] = ()
 
 
 class EventsIntake:

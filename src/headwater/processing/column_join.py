@@ -129,9 +129,9 @@ class JoinRoad:
             self._join.remember(changes, ())
         self._put(rows)
 
-    def fold(self, lanes: Mapping[str, Lane], ticks: Sequence[int]) -> Iterator[Folded | int]:
+    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks: one that brings facts by itself, those between them together."""
-        left, right = lanes[self._left], lanes[self._right]
+        [left], [right] = lanes[self._left], lanes[self._right]
 
         def way(tick: int) -> tuple[bool, int | None]:
             _, items = left.waiting.get(tick, (0, ()))

@@ -43,10 +43,32 @@ def packed_rows(columns: Sequence[Any]) -> list[bytes]:
     >>> packed_rows([pa.array(["a", None]), pa.array([1, -2]), pa.array([True, None])])
     [b'["a",1,true]', b'[null,-2,null]']
     """
-    made = pc.binary_join_element_wise(*[_text(column) for column in columns], ",")
-    bodies = pc.binary_join_element_wise("[", made, "]", "")
-    found: list[bytes] = bodies.cast(pa.binary()).to_pylist()
+    found: list[bytes] = packed_column(columns).to_pylist()
     return found
+
+
+def packed_column(columns: Sequence[Any]) -> Any:
+    """The same as an array."""
+    made = pc.binary_join_element_wise(*[json_texts(column) for column in columns], ",")
+    return pc.binary_join_element_wise("[", made, "]", "").cast(pa.binary())
+
+
+def json_texts(column: Any) -> Any:
+    """Each value of a column as JSON writes it.
+
+    >>> json_texts(pa.array(["a", None])).to_pylist()
+    ['"a"', 'null']
+    """
+    if column.type == pa.string():
+        if _escaped(column):
+            encode = json.encoder.encode_basestring
+            quoted = [None if value is None else encode(value) for value in column.to_pylist()]
+            text = pa.array(quoted, pa.string())
+        else:
+            text = pc.binary_join_element_wise('"', column, '"', "")
+    else:
+        text = column.cast(pa.string())  # of a boolean it is true or false, as in JSON
+    return text.fill_null("null") if text.null_count else text
 
 
 def joined_keys(parts: Sequence[Any]) -> list[bytes]:
@@ -77,19 +99,6 @@ def ordered_integers(values: Any) -> Any:
 def _fixed(numbers: Any, size: int) -> Any:
     fixed = pa.Array.from_buffers(pa.binary(size), len(numbers), [None, pa.py_buffer(numbers.tobytes())])
     return fixed.cast(pa.binary())
-
-
-def _text(column: Any) -> Any:
-    if column.type == pa.string():
-        if _escaped(column):
-            encode = json.encoder.encode_basestring
-            quoted = [None if value is None else encode(value) for value in column.to_pylist()]
-            text = pa.array(quoted, pa.string())
-        else:
-            text = pc.binary_join_element_wise('"', column, '"', "")
-    else:
-        text = column.cast(pa.string())  # of a boolean it is true or false, as in JSON
-    return text.fill_null("null") if text.null_count else text
 
 
 def _escaped(column: Any) -> bool:

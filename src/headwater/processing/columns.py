@@ -13,14 +13,17 @@ from typing import Any, Protocol
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import ColumnChanges
+from headwater.processing.column_exchange import HandOverRoad, Kernel, MovedRoad, hands_over, takes_moved
 from headwater.processing.column_fold import ColumnFold, foldable
 from headwater.processing.column_intake import EventsIntake, Folded, fields_of, takes_events
 from headwater.processing.column_join import JoinRoad, joinable
+from headwater.processing.column_latest import ColumnLatest, settable
 from headwater.processing.column_pass import ColumnPass, passable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.aggregate import Fold, FoldSpec
 from headwater.processing.operators.changes import ChangesSpec, Version
-from headwater.processing.operators.publish import PublishSpec
+from headwater.processing.operators.latest import Latest, LatestSpec
+from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.steps import Stage
 from headwater.schemas.unsure import Unsure
 
@@ -28,12 +31,12 @@ LEAST_ROWS = 32  # of a batch, and of ticks folded in one step: below, the row r
 
 
 class ColumnRoad(Protocol):
-    """The columnar road of one task. Each of its inputs has one lane."""
+    """The columnar road of one task."""
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks; False, with nothing taken, where the row road must look at its records."""
 
-    def fold(self, lanes: Mapping[str, Lane], ticks: Sequence[int]) -> Iterator[Folded | int]:
+    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks, oldest first: in one step where it can be, else the tick itself, to be closed by rows
         before the next is asked for.
         """
@@ -46,38 +49,48 @@ class ColumnRoad(Protocol):
 
 
 def reads_columns(stage: Stage) -> tuple[str, ...]:
-    """The topics whose records a stage can take as columns; none where it has no columnar road."""
-    if not (_folds(stage) or joinable(stage) or _passes(stage)):
+    """The topics of products whose records a stage can take as columns; none where it has no columnar road."""
+    if not (_keeps(stage) or joinable(stage) or hands_over(stage) or _passes(stage)):
         return ()
-    return tuple(entry.topic for entry in stage.inputs)
+    return tuple(entry.topic for entry in stage.inputs if entry.product is not None)
 
 
-def column_road(stage: Stage, chain: Chain) -> ColumnRoad | None:
-    """The columnar road of a task of this stage, if it has one."""
+def takes_columns(stage: Stage) -> bool:
+    """Whether a stage has a columnar road for one of its inputs at least, rekey topics too."""
+    return bool(reads_columns(stage)) or _keeps(stage)
+
+
+def column_road(stage: Stage, chain: Chain, lane: int) -> ColumnRoad | None:
+    """The columnar road of the task of this number of a stage, if it has one."""
     if joinable(stage):
         return JoinRoad(stage, chain)
-    return FoldRoad(stage, chain) if _folds(stage) else None
+    if hands_over(stage):
+        return HandOverRoad(stage, chain, lane)
+    if not _keeps(stage):
+        return None
+    kernel = _kernel(stage, chain)
+    if takes_moved(stage):
+        return MovedRoad(stage, stage.logic.operations[0].spec.columns, kernel)
+    return FoldRoad(stage, chain, kernel)
 
 
 class FoldRoad:
-    """The road of a stage that folds one input."""
+    """The road of a stage that folds one input, or makes states of it."""
 
-    def __init__(self, stage: Stage, chain: Chain) -> None:
-        fold = chain.operators[0]
-        assert isinstance(fold, Fold)
+    def __init__(self, stage: Stage, chain: Chain, kernel: Kernel) -> None:
         self._topic = stage.inputs[0].topic
         spec: ChangesSpec = stage.inputs[0].logic
         self._events = EventsIntake(spec, stage.tick)
         self._changes = ColumnChanges(spec, chain.changes[self._topic], fields_of(spec))
-        self._fold = ColumnFold(stage.logic.operations[0].spec, stage.output.logic, fold.cells, stage.tick)
+        self._kernel = kernel
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks, or not."""
         return self._events.take(lane, closed, block)
 
-    def fold(self, lanes: Mapping[str, Lane], ticks: Sequence[int]) -> Iterator[Folded | int]:
+    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks."""
-        lane = lanes[self._topic]
+        [lane] = lanes[self._topic]
         for whole, run in groupby(ticks, lambda tick: all(type(item) is Part for item in lane.waiting[tick][1])):
             some = list(run)
             folded = self._folded(lane, some) if whole else None
@@ -101,13 +114,14 @@ class FoldRoad:
             return None
         try:
             split = self._changes.split(waiting)
-            block = self._fold.fold(split.rows, split.changes) if len(split.rows) or split.changes else None
+            nothing = not (len(split.rows) or split.changes)
+            block, said = (None, ()) if nothing else self._kernel(split.rows, split.changes)
         except Unsure:
             return None
         self._changes.write(split)
         for tick in ticks:
             del lane.waiting[tick]
-        return Folded(block, split.records, split.counts)
+        return Folded(block, split.records, split.counts, said)
 
 
 class VersionsRoad:
@@ -136,13 +150,27 @@ def _passes(stage: Stage) -> bool:
     return not stage.ticks and not stage.further and passable(stage.output.logic)
 
 
-def _folds(stage: Stage) -> bool:
+def _keeps(stage: Stage) -> bool:
+    """Whether all that a stage does is one fold or state of one input, published as it is, that columns can make."""
     if not (stage.ticks and len(stage.inputs) == 1 and stage.output.kind == "product" and not stage.further):
         return False
-    changes, operations = stage.inputs[0].logic, stage.logic.operations
-    if not takes_events(changes) or len(operations) != 1:
+    given, operations, publish = stage.inputs[0].logic, stage.logic.operations, stage.output.logic
+    if len(operations) != 1 or type(publish) is not PublishSpec or not operations[0].picks:
         return False
-    fold, publish = operations[0].spec, stage.output.logic
-    if type(fold) is not FoldSpec or type(publish) is not PublishSpec or not operations[0].picks:
+    [operation] = operations
+    spec = operation.spec
+    if not takes_moved(stage) and not (takes_events(given) and spec.columns == given.gives):
         return False
-    return bool(fold.columns == changes.gives and foldable(fold, publish))
+    if type(spec) is LatestSpec:
+        return settable(operation, publish)
+    return type(spec) is FoldSpec and foldable(spec, publish)
+
+
+def _kernel(stage: Stage, chain: Chain) -> Kernel:
+    operator, operation, publish = chain.operators[0], stage.logic.operations[0], stage.output.logic
+    if isinstance(operator, Latest):
+        assert isinstance(chain.publish, Publish)
+        return ColumnLatest(operation, operator, chain.publish, stage.tick).fold
+    assert isinstance(operator, Fold)
+    fold = ColumnFold(operation.spec, publish, operator.cells, stage.tick)
+    return lambda rows, changes: (fold.fold(rows, changes), ())

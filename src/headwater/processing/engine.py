@@ -29,7 +29,7 @@ from headwater.processing.operators.changes import ChangesSpec, Intake
 from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
 from headwater.processing.operators.join_interval import OthersSpec
 from headwater.processing.operators.passing import Passing
-from headwater.processing.operators.rekey import mark_header, read
+from headwater.processing.operators.rekey import MANY_ROWS, mark_header, read
 from headwater.processing.packing import RowForm, pack_integer
 from headwater.processing.state import Overlay, StateStore, Table
 from headwater.processing.steps import Stage, StageInput
@@ -73,7 +73,9 @@ class StageTask:
         self._committed = self._closed
         self._inputs = {entry.topic: _Input(entry) for entry in stage.inputs}
         self._chain = Chain(stage, self._overlay, partition, self._recalled)
+        self._partition = partition
         self._columns: ColumnRoad | None = None
+        self._asked_columns = False
         self._positions: dict[str, Position] = {}
         self._records: list[OutputRecord] = []
         self._messages: list[ExchangeMessage] = []
@@ -98,12 +100,8 @@ class StageTask:
 
     def block(self, topic: str, block: Block) -> bool:
         """Take many records of a product input at once, where this stage has a columnar road that is sure of them."""
-        if self._columns is None:
-            # Here: who checks, tests or previews a flow is given no columns, and need not wait for numpy and Arrow.
-            from headwater.processing.columns import column_road
-
-            self._columns = column_road(self._stage, self._chain)
-        if self._columns is None or not self._columns.take(topic, self._inputs[topic].lanes[0], self._closed, block):
+        road = self._road()
+        if road is None or not road.take(topic, self._inputs[topic].lanes[0], self._closed, block):
             return False
         self.counts.read += len(block.offsets)
         self._reached(topic, block.offsets[-1])
@@ -112,6 +110,9 @@ class StageTask:
     def exchange(self, topic: str, offset: int, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
         """Take a message of a rekey input."""
         entry = self._inputs[topic]
+        if value is not None and value.startswith(MANY_ROWS):
+            self._moved(entry, topic, offset, value)
+            return
         arrived = read(entry.form, key, value, headers)
         lane = entry.lanes[arrived.lane]
         if arrived.through is not None:
@@ -193,12 +194,40 @@ class StageTask:
         if self._recalled is not None:
             self._recalled.committed()
 
+    def _road(self) -> ColumnRoad | None:
+        """The columnar road of this stage, if it has one; looked for where it is first asked for."""
+        if not self._asked_columns:
+            # Here: who checks, tests or previews a flow is given no columns, and need not wait for numpy and Arrow.
+            from headwater.processing.columns import column_road
+
+            self._columns, self._asked_columns = column_road(self._stage, self._chain, self._partition), True
+        return self._columns
+
+    def _moved(self, entry: _Input, topic: str, offset: int, value: bytes) -> None:
+        """Take a message of many rows; where they cannot wait as columns, as if each had come by itself."""
+        from headwater.processing.column_rekey import read_moved
+
+        road = self._road()
+        number, rows = read_moved(entry.form.types, value)
+        lane = entry.lanes[number]
+        self.counts.read += len(rows)
+        for part in rows.parts():
+            first, last = int(rows.numbers[part.start]), int(rows.numbers[part.end - 1])
+            if part.tick <= self._closed:
+                self._reread(lane, offset, part.tick, part.end - part.start)
+                continue
+            items = part.changes() if road is None else [part]
+            lane.take(offset, part.tick, (part.tick, first), items[0])
+            lane.waiting[part.tick][1].extend(items[1:])
+            lane.last = part.tick, last
+        self._reached(topic, offset)
+
     def _close_many(self, columns: ColumnRoad, ticks: Sequence[int]) -> None:
         """Close ticks: as columns where they wait so, row by row where not."""
-        lanes = {topic: entry.lanes[0] for topic, entry in self._inputs.items()}
+        lanes = {topic: entry.lanes for topic, entry in self._inputs.items()}
         for closed in columns.fold(lanes, ticks):
             if isinstance(closed, int):
-                for topic, lane in lanes.items():
+                for topic, lane in ((topic, lane) for topic, some in lanes.items() for lane in some):
                     if closed in lane.waiting:
                         offset, items = lane.waiting[closed]
                         lane.waiting[closed] = (offset, columns.rows(topic, items))
@@ -209,6 +238,7 @@ class StageTask:
                 self.counts.add(closed.counts)
                 self.counts.folded += closed.records
                 self.counts.columnar += closed.records
+                self._messages.extend(closed.messages)
                 before = len(self._records)
                 for one in closed.said:
                     self._records.append(one)
@@ -244,10 +274,10 @@ class StageTask:
                 self.counts.wrote(record["kind"])
         self.counts.add(closed.counts)
 
-    def _reread(self, lane: Lane, offset: int, tick: int) -> None:
+    def _reread(self, lane: Lane, offset: int, tick: int, rows: int = 1) -> None:
         if tick <= lane.passed:
             lane.take(offset, tick, (NEVER, 0), None)  # since this task began the lane had passed it: a fault, raised
-        self.counts.reread += 1
+        self.counts.reread += rows
 
     def _reached(self, topic: str, offset: int) -> None:
         position = self._positions.get(topic)

@@ -77,6 +77,7 @@ class Incarnation:
         self._awaiting: dict[int, _Awaiting] = {}
         self._unfinished: set[int] = set()
         self._read = 0
+        self._rows = 1  # of a message, of late: one of a rekey topic may hold many
         self._rest_until = 0
         self._unclosed = False  # ticks that can close wait for the next transaction
         self._stands: dict[TopicPartition, int] = {}
@@ -131,7 +132,7 @@ class Incarnation:
         if self._paused() != self._standing:
             self._stand(not self._standing)
         unclosed = self._unclosed and not self._standing
-        ask = 1 if unclosed else min(POLL_MESSAGES, self._batch.limit)
+        ask = 1 if unclosed else min(POLL_MESSAGES, max(1, self._batch.limit // self._rows))
         if unclosed:
             timeout = 0.0
         self._show()
@@ -146,17 +147,20 @@ class Incarnation:
             self._standby.step({*self._owned, *self._awaiting})
         if not found and (self._standing or not self._unfinished):
             return
-        owned, touched, read = self._owned, self._unfinished, 0
+        owned, touched, read, rows = self._owned, self._unfinished, 0, 0
         for item in found:
             owner = owned.get(item.partition)
             if owner is None:
                 if item.partition in self._awaiting:
                     self._awaiting[item.partition].early.append(item)
                 continue  # or of a partition that was taken away while it was on its way
-            read += _given(owner, item)
+            rows += _given(owner, item)
+            read += 0 if isinstance(item, EndOfPartition) else len(item)
             self._holding.take(item)
             touched.add(item.partition)
-        self._read += read
+        self._read += rows
+        if read:
+            self._rows = max(1, rows // read)
         # Latency first: at once where nothing more is there to read; in large batches where there is. In between what
         # is read comes in small pieces: then the transactions, and not their contents, would be what a broker does.
         if self._standing:  # what came all the same waits, uncommitted
@@ -393,12 +397,13 @@ class Incarnation:
 
 
 def _given(owner: StagePartition, item: Fetched | EndOfPartition) -> int:
-    """Hand over what was read; the number of messages in it."""
+    """Hand over what was read; the number of messages in it, or of rows where these hold more."""
     if isinstance(item, EndOfPartition):
         owner.reached(item)
         return 0
+    before = owner.task.counts.read
     owner.take_many(item)
-    return len(item)
+    return max(len(item), owner.task.counts.read - before)
 
 
 def _unknown(

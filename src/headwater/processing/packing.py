@@ -84,6 +84,7 @@ class RowForm:
     """
 
     def __init__(self, types: Sequence[FieldType]) -> None:
+        self.types = tuple(types)
         forms = [(index, _form(type_)) for index, type_ in enumerate(types)]
         self._special = tuple((index, *form) for index, form in forms if form is not None)
 

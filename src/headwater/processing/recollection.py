@@ -35,6 +35,7 @@ class Recollection:
 
     def __init__(self, stage: Stage, topic: str, partition: int, store: StateStore, reader: RecordReader) -> None:
         self._stage, self._topic, self._reader = stage, topic, reader
+        self._partition = partition
         self._overlay = Overlay(store)
         closed = closed_table(Overlay(store)).get(b"")
         self.closed: int = NEVER if closed is None else closed
@@ -142,7 +143,7 @@ class Recollection:
             from headwater.processing.column_intake import takes_events
             from headwater.processing.columns import VersionsRoad, column_road
 
-            self._columns, self._asked_columns = column_road(self._stage, self._chain), True
+            self._columns, self._asked_columns = column_road(self._stage, self._chain, self._partition), True
             if self._columns is None and not self._keeps_rows and takes_events(self._logic):
                 self._columns = VersionsRoad(self._stage, self._topic, self._chain)
         return self._columns

@@ -13,7 +13,7 @@ from headwater.errors import HeadwaterError
 from headwater.ports.serde import RecordReader
 from headwater.processing.batch import TOO_SLOW, Batch
 from headwater.processing.checkpoint import Targets
-from headwater.processing.columns import reads_columns
+from headwater.processing.columns import takes_columns
 from headwater.processing.incarnation import Incarnation
 from headwater.processing.records import RecordWriter
 from headwater.processing.rivals import Rivals
@@ -51,7 +51,7 @@ class StageWorker:
         self._targets = Targets(stage, writers, quarantine, str(product.product.version))
         self._readers = _readers(stage, around)
         self._rivals = Rivals(plan, stage, around.slot, around.clock)
-        most = COMMIT_MESSAGES_AS_COLUMNS if reads_columns(stage) else COMMIT_MESSAGES
+        most = COMMIT_MESSAGES_AS_COLUMNS if takes_columns(stage) else COMMIT_MESSAGES
         self._batch = Batch(most, around.transaction_ms * 1_000)
 
     def run(self, stopping: Callable[[], bool]) -> None:

@@ -161,7 +161,7 @@ def _prefix(key: bytes, instant: int) -> bytes:
 def ordered_text(text: bytes) -> bytes:
     """Text with an end that nothing in it can be taken for, in the order of its bytes.
 
-    >>> ordered_text(b"a") < ordered_text(b"a\x00") < ordered_text(b"ab")
+    >>> ordered_text(b"a") < ordered_text(b"a\\x00") < ordered_text(b"ab")
     True
     """
     return text.replace(b"\0", b"\0\xff") + b"\0\0"

@@ -1,7 +1,8 @@
 """`rekey`: a new key through an internal topic. Before goes to the old key's owner, after to the new key's.
 
 A message holds its lane (the writing task), its tick and its number in the tick, and the rows; it carries no revision.
-A mark says up to which recorded time a lane is complete: no value, the lane as key, the time in a header.
+Many rows that come may lie in one (`column_rekey`). A mark says up to which recorded time a lane is complete: no value,
+the lane as key, the time in a header.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from headwater.processing.operators.core import Change, Row, key_function
 from headwater.processing.packing import RowForm, pack, unpack
 
 MARK_HEADER = "headwater.mark"
+MANY_ROWS = b"\x01"  # how a message of many rows begins, as no JSON does
 
 
 @dataclass(frozen=True)
@@ -59,29 +61,31 @@ class Rekey:
         self._form = RowForm(spec.types)
         self._key = key_function([columns[name] for name in spec.key])
 
-    def tick(self, changes: Iterable[Change], tick: int) -> list[Moved]:
-        """The messages of a tick, numbered."""
+    def tick(self, changes: Iterable[Change], tick: int, first: int = 0) -> list[Moved]:
+        """The messages of a tick, numbered on from `first`."""
         messages: list[Moved] = []
         for _, before, after in changes:
             old = None if before is None else self._key(before)
             new = None if after is None else self._key(after)
             if old == new:
                 assert new is not None
-                self._move(messages, new, tick, (before, after))
+                self._move(messages, new, (tick, first), (before, after))
                 continue
             if old is not None:
-                self._move(messages, old, tick, (before, None))
+                self._move(messages, old, (tick, first), (before, None))
             if new is not None:
-                self._move(messages, new, tick, (None, after))
+                self._move(messages, new, (tick, first), (None, after))
         return messages
 
     def marks(self) -> list[Moved]:
         """The mark of this lane for every partition; its header comes from `mark_header`."""
         return [Moved(partition, str(self._lane).encode(), b"") for partition in range(self._partitions)]
 
-    def _move(self, messages: list[Moved], key: bytes, tick: int, rows: tuple[Row | None, Row | None]) -> None:
-        form = self._form
-        value = pack([self._lane, tick, len(messages), form.write(rows[0]), form.write(rows[1])])
+    def _move(
+        self, messages: list[Moved], key: bytes, place: tuple[int, int], rows: tuple[Row | None, Row | None]
+    ) -> None:
+        form, (tick, first) = self._form, place
+        value = pack([self._lane, tick, first + len(messages), form.write(rows[0]), form.write(rows[1])])
         messages.append(Moved(partition_of(key, self._partitions), key, value))
 
 

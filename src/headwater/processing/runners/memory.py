@@ -134,9 +134,9 @@ class MemoryRunner:
         topics = [topic for topic, at in running.at.items() if len(self.topics[topic][running.partition]) > at]
         topic = topics[self.choose(len(topics))]
         entries, at = self.topics[topic][running.partition], running.at[topic]
-        for offset in range(at, min(at + self.batch, len(entries))):
-            self._take(running, topic, offset, entries[offset])
-        running.at[topic] = min(at + self.batch, len(entries))
+        end = min(at + self.batch, len(entries))
+        self._read(running, topic, range(at, end))
+        running.at[topic] = end
         running.task.advance()
         commit = running.task.commit()
         if commit is None:
@@ -151,6 +151,11 @@ class MemoryRunner:
         running.committed.update(commit.offsets)
         if self.crash():
             self._rebuild(running)
+
+    def _read(self, running: _Running, topic: str, offsets: range) -> None:
+        entries = self.topics[topic][running.partition]
+        for offset in offsets:
+            self._take(running, topic, offset, entries[offset])
 
     def _take(self, running: _Running, topic: str, offset: int, entry: Entry) -> None:
         task = running.task

@@ -1,0 +1,203 @@
+"""The columnar roads on both sides of a rekey topic: of a stage that hands rows over, and of one that takes them.
+
+What a message of many rows cannot say, a row that goes or changes, is handed over in messages of its own.
+`tests/simulation/test_column_exchange.py` holds both against the row road.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.processing.blocks import Block, OutputBlock, Part
+from headwater.processing.chain import Chain
+from headwater.processing.column_changes import ColumnChanges, NewRows, Split
+from headwater.processing.column_intake import EventsIntake, Folded, fields_of, takes_events
+from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
+from headwater.processing.lanes import Lane
+from headwater.processing.operators.changes import ChangesSpec
+from headwater.processing.operators.core import Change
+from headwater.processing.operators.rekey import Moved, Rekey, RekeySpec
+from headwater.processing.packing import RowForm
+from headwater.processing.steps import Stage
+from headwater.processing.work import ExchangeMessage, OutputRecord
+from headwater.schemas.unsure import Unsure
+
+LEAST_ROWS = 32  # of ticks taken in one step: below, the row road costs less
+
+Kernel = Callable[[NewRows, Mapping[int, Sequence[Change]]], tuple[OutputBlock | None, Sequence[OutputRecord]]]
+"""What an operator that keeps something makes of new rows and changes; raises `Unsure`, with nothing changed."""
+
+
+def hands_over(stage: Stage) -> bool:
+    """Whether a stage does nothing but hand over the events of one input, of what columns can hold."""
+    if not stage.ticks or len(stage.inputs) != 1 or stage.output.kind != "exchange" or stage.logic.operations:
+        return False
+    changes, rekey = stage.inputs[0].logic, stage.output.logic
+    return takes_events(changes) and changes.gives == rekey.columns and movable(rekey.types)
+
+
+def takes_moved(stage: Stage) -> bool:
+    """Whether a stage takes one rekey topic, of rows that columns can hold."""
+    entry = stage.inputs[0]
+    return len(stage.inputs) == 1 and isinstance(entry.logic, RowForm) and movable(entry.logic.types)
+
+
+class HandOverRoad:
+    """The road of a stage that hands its input's events over to the owners of another key."""
+
+    def __init__(self, stage: Stage, chain: Chain, lane: int) -> None:
+        self._topic = stage.inputs[0].topic
+        spec: ChangesSpec = stage.inputs[0].logic
+        rekey: RekeySpec = stage.output.logic
+        self._events = EventsIntake(spec, stage.tick)
+        self._changes = ColumnChanges(spec, chain.changes[self._topic], fields_of(spec))
+        self._columns, self._rows = ColumnRekey(rekey, lane), Rekey(rekey, lane)
+        self._tick = stage.tick
+
+    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks, or not."""
+        return self._events.take(lane, closed, block)
+
+    def rows(self, topic: str, items: Sequence[Any]) -> list[Any]:
+        """What waits for a tick, as the row road has it."""
+        return self._events.rows(items)
+
+    def remember(self, parts: Sequence[Part]) -> None:
+        """Keep the versions of these."""
+        self._changes.write(self._changes.split(parts))
+
+    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
+        """Close these ticks."""
+        [lane] = lanes[self._topic]
+        for whole, run in groupby(ticks, lambda tick: all(type(item) is Part for item in lane.waiting[tick][1])):
+            some = list(run)
+            folded = self._folded(lane, some) if whole else None
+            if folded is None:
+                yield from some
+            else:
+                yield folded
+
+    def _folded(self, lane: Lane, ticks: Sequence[int]) -> Folded | None:
+        waiting: list[Part] = [part for tick in ticks for part in lane.waiting[tick][1]]
+        if sum(part.end - part.start for part in waiting) < LEAST_ROWS:
+            return None
+        try:
+            split = self._changes.split(waiting)
+            messages = self._messages(split)
+        except Unsure:
+            return None
+        self._changes.write(split)
+        for tick in ticks:
+            del lane.waiting[tick]
+        return Folded(None, split.records, split.counts, messages=messages)
+
+    def _messages(self, split: Split) -> list[ExchangeMessage]:
+        """In the order of the lane: what changes in a tick comes after its new rows, before those of later ticks."""
+        if not len(split.rows):
+            rows, ticks = None, np.zeros(0, np.int64)
+        else:
+            rows, ticks = self._columns.rows(split.rows), split.rows.ticks
+        messages: list[ExchangeMessage] = []
+        start = 0
+        for tick, changes in sorted(split.changes.items()):
+            first, end = np.searchsorted(ticks, [tick, tick + 1]).tolist()
+            messages += self._many(rows, start, end)
+            messages += self._sent(self._rows.tick(changes, tick, end - first), tick)
+            start = end
+        return messages + self._many(rows, start, len(ticks))
+
+    def _many(self, rows: MovedRows | None, start: int, end: int) -> list[ExchangeMessage]:
+        if rows is None or start == end:
+            return []
+        return self._sent(self._columns.messages(rows.slice(start, end)), int(rows.ticks[end - 1]))
+
+    def _sent(self, messages: Iterable[Moved], tick: int) -> list[ExchangeMessage]:
+        timestamp = ((tick + 1) * self._tick - 1) // 1_000
+        return [ExchangeMessage(partition, key, value, timestamp) for partition, key, value in messages]
+
+
+class MovedRoad:
+    """The road of a stage that takes what another has handed over, in as many lanes as that has tasks."""
+
+    def __init__(self, stage: Stage, names: Sequence[str], kernel: Kernel) -> None:
+        self._topic = stage.inputs[0].topic
+        self._names = names
+        self._kernel = kernel
+
+    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
+        """No record of a product comes here."""
+        return False
+
+    def rows(self, topic: str, items: Sequence[Any]) -> list[Change]:
+        """What waits for a tick, as the row road has it."""
+        return [change for item in items for change in (item.changes() if type(item) is MovedPart else (item,))]
+
+    def remember(self, parts: Sequence[Part]) -> None:
+        """Nothing of a rekey topic is remembered by itself."""
+        raise Unsure
+
+    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
+        """Close these ticks."""
+        folded = self._folded(lanes[self._topic], ticks)
+        if folded is None:
+            yield from ticks
+        else:
+            yield folded
+
+    def _folded(self, lanes: Sequence[Lane], ticks: Sequence[int]) -> Folded | None:
+        parts: list[MovedPart] = []
+        changes: dict[int, list[Change]] = {}
+        for lane in lanes:
+            for tick in ticks:
+                for item in lane.waiting.get(tick, (0, ()))[1]:
+                    if type(item) is MovedPart:
+                        parts.append(item)
+                    else:
+                        changes.setdefault(tick, []).append(item)
+        if sum(part.end - part.start for part in parts) < LEAST_ROWS:
+            return None
+        new = self._new(parts)
+        try:
+            block, said = self._kernel(new, {tick: changes[tick] for tick in sorted(changes)})
+        except Unsure:
+            return None
+        for lane in lanes:
+            for tick in ticks:
+                lane.waiting.pop(tick, None)
+        return Folded(block, len(new), {"folded": sum(map(len, changes.values()))}, said)
+
+    def _new(self, parts: Sequence[MovedPart]) -> NewRows:
+        """The rows of all lanes, oldest tick first."""
+        pieces = [part.rows.slice(part.start, part.end) for part in _joined(parts)]
+        ticks = np.concatenate([piece.ticks for piece in pieces])
+        which = np.argsort(ticks, kind="stable")
+        order = pa.array(which)
+        columns = zip(*(piece.columns for piece in pieces), strict=True)
+        return NewRows(
+            ticks[which],
+            _whole([piece.keys for piece in pieces]).take(order),
+            {name: _whole(column).take(order) for name, column in zip(self._names, columns, strict=True)},
+        )
+
+
+def _whole(pieces: Sequence[Any]) -> Any:
+    return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
+
+
+def _joined(parts: Sequence[MovedPart]) -> Iterator[MovedPart]:
+    """Parts of one message that follow each other as one."""
+    at: MovedPart | None = None
+    for part in parts:
+        if at is not None and part.rows is at.rows and part.start == at.end:
+            at = at._replace(end=part.end)
+            continue
+        if at is not None:
+            yield at
+        at = part
+    if at is not None:
+        yield at

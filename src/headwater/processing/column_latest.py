@@ -1,0 +1,280 @@
+"""`latest` over columns: many ticks in one step, what is newest of its key without a look at anything else of it.
+
+`latest` is the rule, over the same tables and forms, so that each batch may take either way. Keys do not touch each
+other: one whose events all come after what is known of it, each after the one before, goes as columns; one of which
+anything else is said goes by rows, with all that the ticks say of it. `tests/simulation/test_column_exchange.py` holds
+both together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.processing.blocks import OutputBlock
+from headwater.processing.column_changes import NewRows
+from headwater.processing.column_keys import key_column
+from headwater.processing.column_state import (
+    arrow_type,
+    joined_keys,
+    ordered_integers,
+    packable,
+    packed_rows,
+    sized_keys,
+)
+from headwater.processing.compiler import Operation
+from headwater.processing.graph import FACT_TIMES
+from headwater.processing.operators.core import OPEN, Change, Row
+from headwater.processing.operators.latest import Latest, LatestSpec, ordered_text
+from headwater.processing.operators.publish import Publish, PublishSpec
+from headwater.processing.work import OutputRecord
+from headwater.schemas.unsure import Unsure
+
+_KINDS = pa.array(["assert", "correct"])
+_ORDER = [(name, "ascending") for name in ("recorded_at", "key", "from", "to")]
+
+
+def settable(operation: Operation, publish: PublishSpec) -> bool:
+    """Whether these states and what they are published as can be made over columns."""
+    spec: LatestSpec = operation.spec
+    types = dict(zip(spec.columns, spec.types, strict=True))
+    if not (publish.pieces and publish.shape == "fact" and operation.picks) or publish.conversions:
+        return False
+    if not packable(spec.types) or any(types[name].nullable for name in ("occurred_at", "event_id")):
+        return False
+    return operation.given.keys() == operation.wanted.keys() == set(publish.columns)
+
+
+class _Rows(NamedTuple):
+    """Events of keys that only go on, by key, tick and instant: whose key each is of, and how long it holds.
+
+    `before` is the place of what held then, among these rows and, after them, `heads`; below zero where nothing did.
+    """
+
+    ticks: Any
+    codes: Any
+    starts: Any
+    ends: Any
+    before: Any
+    last: Any  # whether it is the newest of its key now
+    columns: Mapping[str, Any]
+    heads: Sequence[tuple[bytes, Row]]
+
+
+class ColumnLatest:
+    """Events to pieces of a `Latest`, and to the records that publish them."""
+
+    def __init__(self, operation: Operation, latest: Latest, publish: Publish, tick: int) -> None:
+        self._spec: LatestSpec = operation.spec
+        self._names = (*self._spec.columns, *FACT_TIMES)
+        self._given = [self._names[place] for place in self._spec.gives]
+        self._step = operation.step
+        self._latest, self._publish = latest, publish
+        self._tick = tick
+
+    def fold(
+        self, new: NewRows, changes: Mapping[int, Sequence[Change]]
+    ) -> tuple[OutputBlock | None, list[OutputRecord]]:
+        """What new rows, oldest tick first, and changes of ticks make: a block, or records where columns cannot hold
+        all of it. Raises `Unsure`, with nothing changed, where rows must be looked at.
+        """
+        for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
+            if new.columns[name].type != arrow_type(type_):
+                raise Unsure
+        coded = new.keys.dictionary_encode()
+        codes, keys = coded.indices.to_numpy().astype(np.int64), coded.dictionary
+        names: list[bytes] = keys.to_pylist()
+        newest = self._latest.newest.get_many(names)
+        order, by_rows = self._going_on(new, codes, names, newest, changes)
+        rows = self._ordered(new, order, codes[order], names, newest)
+        sizes = sized_keys(keys)
+        told = self._told(rows)
+        identities = _identities(sizes, rows, told)
+        revisions, known = self._revisions(identities)
+        older = self._older(rows, sizes)
+        said = self._by_rows(new, codes, names, by_rows, changes)
+        self._write(rows, names, older)
+        self._publish.revisions.put_packed(identities, [b"%d" % revision for revision in revisions.tolist()])
+        columns = {name: self._column(rows, name, told) for name in self._given}
+        columns["recorded_at"] = pa.array((rows.ticks[told] + 1) * self._tick - 1)
+        columns["kind"] = _KINDS.take(pa.array(np.where(known > 0, 1, 0)))
+        columns["revision"] = pa.array(revisions)
+        made = OutputBlock(
+            keys.take(pa.array(rows.codes[told])).to_pylist(), columns["recorded_at"].to_numpy(), columns
+        )
+        try:
+            return _in_order(made, said), []
+        except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
+            return None, sorted([*made.records(), *said], key=_place)
+
+    def _going_on(
+        self,
+        new: NewRows,
+        codes: Any,
+        names: Sequence[bytes],
+        newest: Sequence[Row | None],
+        changes: Mapping[int, Sequence[Change]],
+    ) -> tuple[Any, Any]:
+        """The rows of keys that only go on, in their order; and of each key whether it goes by rows."""
+        instants = new.columns["occurred_at"].to_numpy()
+        by_rows = np.zeros(len(names), bool)
+        if changes:
+            place = {name: code for code, name in enumerate(names)}
+            by_rows[[place[key] for some in changes.values() for key, _, _ in some if key in place]] = True
+        order = np.lexsort((instants, new.ticks, codes))
+        of_key, at = codes[order], instants[order]
+        again = of_key[1:] == of_key[:-1]
+        by_rows[of_key[1:][again & (at[1:] <= at[:-1])]] = True
+        at_key = self._spec.columns.index("occurred_at")
+        reached = np.array([-OPEN if row is None else row[at_key] for row in newest], np.int64)
+        by_rows[of_key[at <= reached[of_key]]] = True
+        return order[~by_rows[of_key]], by_rows
+
+    def _ordered(
+        self, new: NewRows, order: Any, codes: Any, names: Sequence[bytes], newest: Sequence[Row | None]
+    ) -> _Rows:
+        size = len(order)
+        ticks, starts = new.ticks[order], new.columns["occurred_at"].to_numpy()[order]
+        one = np.arange(size)
+        begins_key = np.ones(size, bool)
+        begins_key[1:] = codes[1:] != codes[:-1]
+        begins = begins_key.copy()  # what a tick says of a key
+        begins[1:] |= ticks[1:] != ticks[:-1]
+        begin = np.maximum.accumulate(np.where(begins, one, 0)) if size else one
+        last = np.ones(size, bool)
+        last[:-1] = begins_key[1:]
+        ends = np.full(size, OPEN, np.int64)
+        within = np.flatnonzero(~begins[1:])
+        ends[within] = starts[within + 1]
+        heads: list[tuple[bytes, Row]] = []
+        head = np.full(len(names), -1, np.int64)
+        for code in codes[begins_key].tolist():
+            row = newest[code]
+            if row is not None:
+                head[code] = size + len(heads)
+                heads.append((names[code], row))
+        before = np.where(begins_key[begin], head[codes], begin - 1) if size else one
+        which = pa.array(order)
+        columns = {name: column.take(which) for name, column in new.columns.items()}
+        return _Rows(ticks, codes, starts, ends, before, last, columns, heads)
+
+    def _told(self, rows: _Rows) -> Any:
+        """The rows that say something else than what held until then."""
+        nothing = rows.before < 0
+        differs = nothing.copy()
+        before = pa.array(rows.before, mask=nothing)
+        for place, (name, type_) in enumerate(zip(self._spec.columns, self._spec.types, strict=True)):
+            if name in self._given:
+                now = rows.columns[name]
+                kept = _column([row[place] for _, row in rows.heads], arrow_type(type_))
+                then = pa.concat_arrays([now, kept]).take(before)
+                other = pc.or_(pc.fill_null(pc.not_equal(now, then), False), pc.xor(pc.is_null(now), pc.is_null(then)))
+                differs |= other.to_numpy(zero_copy_only=False)
+        return np.flatnonzero(differs)
+
+    def _revisions(self, identities: list[bytes]) -> tuple[Any, Any]:
+        """The next number of each of these pieces, and the last one, below one where nothing is said to hold."""
+        table = self._publish.revisions
+        known = np.zeros(len(identities), np.int64)
+        some = np.flatnonzero(table.has_many(identities)).tolist()
+        if some:
+            known[some] = table.get_many([identities[place] for place in some])
+        return np.abs(known) + 1, known
+
+    def _older(self, rows: _Rows, sizes: Any) -> tuple[list[bytes], Any]:
+        """The places of those of these rows that are not the newest of their key any more, and which they are."""
+        which = np.flatnonzero(~rows.last)
+        some = pa.array(which)
+        events = rows.columns["event_id"].take(some).cast(pa.binary())
+        ids = pa.array([ordered_text(event) for event in events.to_pylist()], pa.binary())
+        own = key_column([rows.columns[name].take(some) for name in self._spec.key])
+        prefixes = sizes.take(pa.array(rows.codes[which]))
+        return joined_keys([prefixes, ordered_integers(rows.starts[which]), ids, own]), which
+
+    def _by_rows(
+        self,
+        new: NewRows,
+        codes: Any,
+        names: Sequence[bytes],
+        by_rows: Any,
+        changes: Mapping[int, Sequence[Change]],
+    ) -> list[OutputRecord]:
+        """What is published of keys of which more is said than that they go on."""
+        some = np.flatnonzero(by_rows[codes])
+        which = pa.array(some)
+        columns = [new.columns[name].take(which).to_pylist() for name in self._spec.columns]
+        ticks: dict[int, list[Change]] = {tick: [] for tick in sorted({*new.ticks[some].tolist(), *changes})}
+        for tick, code, row in zip(
+            new.ticks[some].tolist(), codes[some].tolist(), zip(*columns, strict=True), strict=True
+        ):
+            ticks[tick].append((names[code], None, row))
+        said: list[OutputRecord] = []
+        for tick, more in ticks.items():
+            end = (tick + 1) * self._tick - 1
+            made = self._latest.tick([*more, *changes.get(tick, ())])
+            if self._step is not None:
+                step = self._step
+                made = [(key, before and step(before), after and step(after)) for key, before, after in made]
+            said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
+        return said
+
+    def _write(self, rows: _Rows, names: Sequence[bytes], older: tuple[list[bytes], Any]) -> None:
+        if not len(rows.codes):
+            return
+        bodies = packed_rows([rows.columns[name] for name in self._spec.columns])
+        latest, (places, which) = self._latest, older
+        went = [(latest.place(key, row), latest.packed(row)) for key, row in rows.heads]
+        latest.older.put_packed(
+            [*places, *(place for place, _ in went)],
+            [*(bodies[place] for place in which.tolist()), *(body for _, body in went)],
+        )
+        last = np.flatnonzero(rows.last)
+        latest.newest.put_packed(
+            [names[code] for code in rows.codes[last].tolist()], [bodies[place] for place in last.tolist()]
+        )
+
+    def _column(self, rows: _Rows, name: str, told: Any) -> Any:
+        if name == "valid_from":
+            return pa.array(rows.starts[told])
+        if name == "valid_to":
+            return pa.array(rows.ends[told], mask=rows.ends[told] == OPEN)
+        return rows.columns[name].take(pa.array(told))
+
+
+def _column(values: Sequence[Any], type_: Any) -> Any:
+    """Values that the row road kept; raises `Unsure` where 64 bits do not hold one."""
+    try:
+        return pa.array(values, type_)
+    except OverflowError:
+        raise Unsure from None
+
+
+def _identities(sizes: Any, rows: _Rows, told: Any) -> list[bytes]:
+    prefixes = sizes.take(pa.array(rows.codes[told]))
+    return joined_keys([prefixes, ordered_integers(rows.starts[told]), ordered_integers(rows.ends[told])])
+
+
+def _in_order(made: OutputBlock, said: Sequence[OutputRecord]) -> OutputBlock | None:
+    """Both together in the order of `publish`."""
+    keys = pa.array([*made.keys, *(one.key for one in said)], pa.binary())
+    recorded = np.concatenate([made.recorded, np.array([one.recorded_at for one in said], np.int64)])
+    if not len(keys):
+        return None
+    columns = {
+        name: pa.concat_arrays([column, pa.array([one.record[name] for one in said], column.type)])
+        for name, column in made.columns.items()
+    }
+    until = columns["valid_to"].fill_null(OPEN)
+    told = pa.table({"recorded_at": recorded, "key": keys, "from": columns["valid_from"], "to": until})
+    order = pc.sort_indices(told, _ORDER)
+    columns = {name: column.take(order) for name, column in columns.items()}
+    return OutputBlock(keys.take(order).to_pylist(), recorded[order.to_numpy()], columns)
+
+
+def _place(one: OutputRecord) -> tuple[int, bytes, int, int]:
+    until = one.record["valid_to"]
+    return one.recorded_at, one.key, one.record["valid_from"], OPEN if until is None else until

@@ -1,0 +1,112 @@
+"""A whole plan in this process whose inputs come as blocks: always, now and then, or never."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+
+from headwater.processing import column_exchange, columns
+from headwater.processing.blocks import Block
+from headwater.processing.column_state import arrow_type, packable
+from headwater.processing.engine import Commit
+from headwater.processing.graph import Port
+from headwater.processing.operators.rekey import MANY_ROWS
+from headwater.processing.runners.memory import MemoryRunner, _Running
+from headwater.testing.conformance.runner_cases import TICK, Case, Histories, Run, _parted
+from headwater.testing.harness import plan_of
+
+HIDDEN = {"recorded_at": pa.int64(), "kind": pa.string(), "revision": pa.int64()}
+
+
+@dataclass(slots=True)
+class ColumnRunner(MemoryRunner):
+    """`blocks` is asked before each run of records whether they come as a block; `columnar` counts those."""
+
+    blocks: Callable[[], bool] = field(default=lambda: True)
+    schemas: dict[str, Any] = field(default_factory=dict)
+    columnar: dict[str, int] = field(default_factory=dict)
+    many: int = 0
+
+    def _read(self, running: _Running, topic: str, offsets: range) -> None:
+        entries = self.topics[topic][running.partition]
+        bare = [offset for offset in offsets if entries[offset].record is None]
+        for before, mark in pairwise([offsets.start - 1, *bare, offsets.stop]):
+            self._together(running, topic, range(before + 1, mark))
+            if mark < offsets.stop:
+                self._take(running, topic, mark, entries[mark])
+
+    def _together(self, running: _Running, topic: str, offsets: range) -> None:
+        """Records that follow each other."""
+        some = [self.topics[topic][running.partition][offset] for offset in offsets]
+        if some and topic in self.schemas and self.blocks():
+            batch = pa.RecordBatch.from_pylist([dict(entry.record or {}) for entry in some], self.schemas[topic])
+            if running.task.block(topic, Block.of(list(offsets), [entry.key for entry in some], batch)):
+                return
+        for offset, entry in zip(offsets, some, strict=True):
+            self._take(running, topic, offset, entry)
+
+    def _publish(self, running: _Running, commit: Commit) -> None:
+        records = [*commit.records, *(record for block in commit.blocks for record in block.records())]
+        super(ColumnRunner, self)._publish(running, Commit(records, *_rest(commit)))
+        self.columnar[running.stage.name] = self.columnar.get(running.stage.name, 0) + running.task.counts.columnar
+        self.many += sum((message.value or b"").startswith(MANY_ROWS) for message in commit.messages)
+
+    def states(self) -> list[list[tuple[bytes, bytes]]]:
+        """What each task keeps."""
+        return [list(running.store.scan(b"", b"\xff")) for running in self._tasks]
+
+
+def columned(case: Case, histories: Histories, run: Run, blocks: float) -> ColumnRunner:
+    """A run of a case of which such a share comes as blocks."""
+    chance = random.Random(run.seed)
+    inputs = [_parted(port, run.partitions) for port in case.inputs]
+    plan = plan_of(case.flow, inputs, _parted(case.output, run.partitions), tick=TICK)
+    runner = ColumnRunner(
+        plan,
+        batch=run.batch,
+        choose=chance.randrange,
+        blocks=lambda: chance.random() < blocks,
+        schemas={port.topic: _schema(port) for port in inputs},
+    )
+    if run.crashes:
+        runner.crash = lambda: chance.random() < 0.3
+    for port in case.inputs:
+        last = -1
+        for record in histories[port.topic]:
+            if run.marks and last < record["recorded_at"] - 1:
+                runner.mark(port.topic, record["recorded_at"] - 1, partition=chance.randrange(run.partitions))
+            runner.write(port.topic, [record[name] for name in port.key], record)
+            last = record["recorded_at"]
+    if run.crashes or run.marks:
+        runner.run()
+    for port in case.inputs:
+        runner.mark(port.topic, 100_000)
+    runner.run()
+    return runner
+
+
+@contextmanager
+def every_batch(least: int = 1) -> Iterator[None]:
+    """Batches of so many rows go as columns."""
+    before = columns.LEAST_ROWS, column_exchange.LEAST_ROWS
+    columns.LEAST_ROWS = column_exchange.LEAST_ROWS = least
+    try:
+        yield
+    finally:
+        columns.LEAST_ROWS, column_exchange.LEAST_ROWS = before
+
+
+def _schema(port: Port) -> Any:
+    fields = {name: type_ for name, type_ in port.fields.items() if name not in HIDDEN}
+    assert packable(list(fields.values()))
+    return pa.schema([*((name, arrow_type(type_)) for name, type_ in fields.items()), *HIDDEN.items()])
+
+
+def _rest(commit: Commit) -> tuple[Any, ...]:
+    return commit.messages, commit.changes, commit.refused, commit.offsets, commit.through
