@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,16 +64,19 @@ def stores(folder: Path) -> dict[int, Store]:
 
 def stale(kafka: str, stage: Stage, state: Path) -> int:
     """Entries, over all slots' folders, that a replay of the changelog up to the store's own position does not make, or
-    of the inputs up to where it remembers them.
+    of the inputs up to where it remembers them. Each topic is read once, behind all the stores.
     """
+    kept = [store for folder in folders(state, stage) for store in stores(folder).items()]
+    changes = list(topics.read(kafka, topics.places_of([stage.changelog], stage.partitions)))
+    inputs = {
+        topic: history.rows(kafka, topic, stage.events)
+        for topic in sorted({topic for _, store in kept for topic in store.remembers})
+    }
     wrong = 0
-    for folder in folders(state, stage):
-        for partition, store in stores(folder).items():
-            wrong += sum(
-                store.entries.get(key) != value
-                for key, value in _union(replayed(kafka, stage, partition, store.reflects), store.entries)
-            )
-            wrong += misremembered(kafka, stage, partition, store)
+    for partition, store in kept:
+        made = replayed(changes, partition, store.reflects)
+        wrong += sum(store.entries.get(key) != value for key, value in _union(made, store.entries))
+        wrong += misremembered(inputs, partition, store)
     return wrong
 
 
@@ -93,13 +96,12 @@ def folders(state: Path, stage: Stage) -> list[Path]:
     return sorted(folder for folder in (state / stage.group).glob("slot-*") if (folder / "CURRENT").exists())
 
 
-def replayed(kafka: str, stage: Stage, partition: int, until: int) -> dict[bytes, bytes]:
-    """The newest committed value of each key below an offset."""
+def replayed(changes: Iterable[topics.Raw], partition: int, until: int) -> dict[bytes, bytes]:
+    """The newest committed value of each key of a partition below an offset."""
     made: dict[bytes, bytes] = {}
-    for raw in topics.read(kafka, [place for place in topics.places_of([stage.changelog], stage.partitions)
-                                   if place.partition == partition]):  # fmt: skip
-        if raw.offset >= until:
-            break
+    for raw in changes:
+        if raw.partition != partition or raw.offset >= until:
+            continue
         if raw.tombstone:
             made.pop(raw.key, None)
         else:
@@ -107,11 +109,11 @@ def replayed(kafka: str, stage: Stage, partition: int, until: int) -> dict[bytes
     return made
 
 
-def misremembered(kafka: str, stage: Stage, partition: int, store: Store) -> int:
+def misremembered(inputs: Mapping[str, Iterable[history.Row]], partition: int, store: Store) -> int:
     """Versions that are not the newest of their event below the offsets up to which the store remembers its inputs."""
     newest: dict[bytes, dict[str, Any]] = {}
     for topic, until in store.remembers.items():
-        for row in history.rows(kafka, topic, stage.events):
+        for row in inputs[topic]:
             if row.partition != partition or row.offset >= until:
                 continue
             identity = len(row.key).to_bytes(2, "big") + row.key + row.record["event_id"].encode()
