@@ -14,7 +14,7 @@ from tests.simulation.hunting import Break, assert_turns_red
 from headwater.processing import measures
 from headwater.processing.custom_fold import CustomFold, folding
 from headwater.processing.multisets import Distinct, Edge, Moved
-from headwater.processing.operators import aggregate
+from headwater.processing.operators import cells
 from headwater.processing.operators.aggregate import Fold
 from headwater.testing.conformance.fold_cases import FIRST_AND_LAST, FIRST_OF_FACTS, HOPPING, HOPPING_PEAKS, OWN_FOLDS
 from headwater.testing.conformance.runner_cases import Case, Run
@@ -84,8 +84,8 @@ def keep_the_first_for_good(patch: pytest.MonkeyPatch) -> None:
 
 def forget_who_they_were(patch: pytest.MonkeyPatch) -> None:
     """Rows of one instant in the order of their values."""
-    whole = aggregate.row_order
-    patch.setattr(aggregate, "row_order", lambda instant, identity: whole(instant, []))
+    whole = cells.row_order
+    patch.setattr(cells, "row_order", lambda instant, identity: whole(instant, []))
 
 
 def hand_out_the_kept_state(patch: pytest.MonkeyPatch) -> None:
