@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headwater.processing.flow import total as total
     from headwater.processing.windows import calendar as calendar
     from headwater.processing.windows import hopping as hopping
+    from headwater.processing.windows import session as session
     from headwater.processing.windows import tumbling as tumbling
     from headwater.processing.windows import whole as whole
     from headwater.sdk.consume import consume as consume
@@ -68,6 +69,7 @@ _HOMES: dict[str, str] = {
     "open": "headwater.sdk.open",
     "outbox_of": "headwater.sdk.outbox_session",
     "query": "headwater.sdk.query",
+    "session": "headwater.processing.windows",
     "Update": "headwater.ports.consuming",
     "total": "headwater.processing.flow",
     "tumbling": "headwater.processing.windows",
@@ -103,6 +105,7 @@ __all__ = [
     "open",
     "outbox_of",
     "query",
+    "session",
     "total",
     "tumbling",
     "when",

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from tests.simulation import hunting
 from tests.simulation.hunting import Break, assert_turns_red
 
-from headwater.processing import measures
+from headwater.processing import cells, measures
 from headwater.processing.custom_fold import CustomFold, folding
 from headwater.processing.multisets import Distinct, Edge, Moved
-from headwater.processing.operators import cells
 from headwater.processing.operators.aggregate import Fold
 from headwater.testing.conformance.fold_cases import FIRST_AND_LAST, FIRST_OF_FACTS, HOPPING, HOPPING_PEAKS, OWN_FOLDS
 from headwater.testing.conformance.runner_cases import Case, Run

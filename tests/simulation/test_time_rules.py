@@ -14,6 +14,7 @@ from headwater.testing.conformance.fold_cases import FOLD_CASES
 from headwater.testing.conformance.latest_cases import LATEST_CASES
 from headwater.testing.conformance.pass_cases import PASS_CASES
 from headwater.testing.conformance.runner_cases import CASES, TICK, Case, Histories, Run, log_of
+from headwater.testing.conformance.session_cases import SESSION_CASES
 from headwater.testing.conformance.union_cases import UNION_CASES
 from headwater.testing.conformance.within_cases import WITHIN_CASES
 
@@ -21,6 +22,7 @@ ALL_CASES = (
     *CASES,
     *EXPLODE_CASES,
     *FOLD_CASES,
+    *SESSION_CASES,
     *UNION_CASES,
     *WITHIN_CASES,
     *LATEST_CASES,
@@ -68,7 +70,7 @@ def test_each_partition_is_in_order_and_revisions_have_no_gaps(case: Case) -> No
             for entry in partition:
                 if entry.record is not None:
                     identity = case.identity(entry.record)
-                    places.append((entry.record["recorded_at"], case.order(identity)))
+                    places.append(case.place(entry.record))
                     revisions[identity] = revisions.get(identity, 0) + 1
                     assert entry.record["revision"] == revisions[identity]
                     assert entry.record["recorded_at"] % TICK == TICK - 1

@@ -15,6 +15,7 @@ from headwater.processing.operators.join_interval import IntervalJoin, IntervalS
 from headwater.processing.operators.latest import Latest, LatestSpec
 from headwater.processing.operators.publish import Branch, Numbered, Publish
 from headwater.processing.operators.rekey import Moved, Rekey
+from headwater.processing.operators.sessions import Sessions, SessionSpec
 from headwater.processing.recalled_logic import rows_recalled
 from headwater.processing.state import Overlay
 from headwater.processing.steps import Stage, StageInput
@@ -115,6 +116,7 @@ class Chain:
 # takes arrivals of an input of its own says so by `right` of its spec.
 _OPERATORS: Mapping[type, Callable[[Any, _Kept, bool], Any]] = {
     FoldSpec: lambda spec, kept, numbered: Fold(spec, kept.made, numbered=numbered),
+    SessionSpec: lambda spec, kept, numbered: Sessions(spec, kept.made),
     ExplodeSpec: lambda spec, kept, numbered: Explode(spec),
     LatestSpec: lambda spec, kept, numbered: Latest(spec, kept.made),
     JoinSpec: lambda spec, kept, numbered: Join(spec, kept.rows, kept.told),

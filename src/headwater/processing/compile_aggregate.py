@@ -8,6 +8,7 @@ from headwater.processing.compile_inputs import branches_of
 from headwater.processing.graph import Aggregate, Explode, Filter, Graph, Map, Relation, Start, main_line
 from headwater.processing.measures import ordered_kind
 from headwater.processing.operators.aggregate import FoldSpec
+from headwater.processing.operators.sessions import SessionSpec
 from headwater.processing.step_rules import Given, Made, StepRule
 from headwater.processing.validation import relate
 
@@ -41,7 +42,8 @@ def _grows(graph: Graph, step: Aggregate) -> bool:
 
 
 def _made(graph: Graph, step: Aggregate, given: Given) -> Made:
-    grows = _grows(graph, step)
+    gap = step.window.gap
+    grows = not gap and _grows(graph, step)  # where sessions merge, rows go from one cell to another
     spec = FoldSpec(
         given.name,
         given.columns,
@@ -55,6 +57,9 @@ def _made(graph: Graph, step: Aggregate, given: Given) -> Made:
         grows,
     )
     form = f"{spec.name}:{spec.columns}:{spec.types}:{step.by}:{step.window}:{step.measures}:{spec.order}"
+    if gap:
+        # The rows are kept beside the cells, as they are.
+        return Made(SessionSpec(spec), f"{form}:gap {gap}", keeps=tuple(zip(given.columns, given.types, strict=True)))
     return Made(spec, f"{form}:grows" if grows else form)
 
 

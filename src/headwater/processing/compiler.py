@@ -225,8 +225,11 @@ def _table(graph: Graph) -> str:
 
 
 def _publish(graph: Graph) -> PublishSpec:
-    pieces = relate(graph, graph.root).pieces
-    return PublishSpec(_table(graph), graph.output.shape, published(graph), _conversions(graph), pieces)
+    given = relate(graph, graph.root)
+    conversions = _conversions(graph)
+    return PublishSpec(
+        _table(graph), graph.output.shape, published(graph), conversions, given.pieces, moving=given.moving
+    )
 
 
 def _conversions(graph: Graph) -> tuple[tuple[str, Callable[[Any], Any]], ...]:

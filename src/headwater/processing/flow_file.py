@@ -167,7 +167,8 @@ def port_of(resolved: ResolvedProduct) -> Port:
     """A product as flows see it.
 
     Facts of an aggregate lie on a grid, since windows do; so do those of a source whose contract says so, for the relay
-    holds each record against it. Others may overlap.
+    holds each record against it. Others may overlap. A derived product's may be sessions, or made of them, and give
+    way to others.
     """
     output, contract = resolved.output, resolved.output.output
     return Port(
@@ -181,6 +182,7 @@ def port_of(resolved: ResolvedProduct) -> Port:
         corrections=contract.corrections == "all",
         accept_late=None if contract.accept_late is None else int(contract.accept_late),
         grid=resolved.product.type is ProductType.AGGREGATE or contract.grid is not None,
+        moving=output.shape == "fact" and resolved.product.type is not ProductType.SOURCE_ALIGNED,
     )
 
 

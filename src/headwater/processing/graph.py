@@ -26,8 +26,9 @@ class Port:
     """A product as a flow sees it: the topic it reads or writes, its key and fields.
 
     `corrections` is false where the contract says that records are never corrected nor repeated. `grid` is true where
-    any two intervals of a key are equal or disjoint. `accept_late` bounds, in microseconds, how long after its valid
-    time a record may be recorded; what a product's contract says there holds for what its flow takes in.
+    any two intervals of a key that are known at one moment are equal or disjoint, and `moving` where they may give way
+    to others, as sessions do. `accept_late` bounds, in microseconds, how long after its valid time a record may be
+    recorded; what a product's contract says there holds for what its flow takes in.
     """
 
     product: ProductName
@@ -40,6 +41,7 @@ class Port:
     corrections: bool = True
     grid: bool = False
     accept_late: int | None = None
+    moving: bool = False
 
     def columns(self) -> dict[str, FieldType]:
         """The fields that a flow may read."""
@@ -180,6 +182,7 @@ class Relation:
     `key` names, for each part of the key that partitions the rows, a field that still holds it ("" where none does).
     `lineage` says which input fields each field is made of. `pieces` is true of facts that override what was said of a
     part of their interval before: changes speak of such parts, and only a reader of the product sees the whole.
+    `moving` is true of facts whose intervals may give way to others that overlap them, as sessions do.
     """
 
     fields: Mapping[str, FieldType]
@@ -189,6 +192,7 @@ class Relation:
     lineage: Mapping[str, frozenset[Field]]
     corrections: bool = True
     pieces: bool = False
+    moving: bool = False
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from headwater.processing.expressions import Column, Expression
 from headwater.processing.graph import FACT_TIMES, Aggregate, Map, Measure, Node, Relation
 from headwater.processing.sql_expressions import Reader
 from headwater.processing.sql_text import Refused
-from headwater.processing.windows import Window, calendar, hopping, tumbling, whole
+from headwater.processing.windows import Window, calendar, hopping, session, tumbling, whole
 
 Place = Callable[[Any], tuple[int, int]]
 _MEASURES = {"sum": "total", "min": "minimum", "max": "maximum", "avg": "average", "first": "first", "last": "last"}
@@ -19,9 +19,10 @@ _WINDOWS: dict[str, tuple[tuple[int, ...], Callable[..., Window]]] = {
     "TUMBLING": ((1,), tumbling),
     "HOPPING": ((2,), lambda length, every: hopping(length, every=every)),
     "CALENDAR": ((1, 2), lambda unit, zone="UTC": calendar(unit, zone=zone)),
+    "SESSION": ((1,), session),
     "WHOLE": ((0,), whole),
 }
-_FIX = "GROUP BY origin, TUMBLING('1h'); or HOPPING('1h', '15min'), CALENDAR('day', 'UTC'), WHOLE()"
+_FIX = "GROUP BY origin, TUMBLING('1h'); or HOPPING('1h', '15min'), CALENDAR('day', 'UTC'), SESSION('30min'), WHOLE()"
 
 
 @dataclass(frozen=True, slots=True)

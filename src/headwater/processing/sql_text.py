@@ -31,6 +31,7 @@ def parse(text: str, *, name: str = "flow.sql") -> Any:
     try:
         import sqlglot
         from sqlglot.errors import SqlglotError
+        from sqlglot.tokens import TokenType
     except ImportError:
         raise CallerFault(
             f"{name} needs sqlglot, which is not installed",
@@ -42,9 +43,13 @@ def parse(text: str, *, name: str = "flow.sql") -> Any:
     if len(text) > TEXT_LIMIT:
         raise _too_much(f"{name} has {len(text)} characters, and {TEXT_LIMIT} are the most")
     try:
-        tokens = sqlglot.tokenize(text, read=_DIALECT)
+        dialect = sqlglot.Dialect.get_or_raise(_DIALECT)
+        tokens = dialect.tokenize(text)
         _bounded(tokens, name)
-        statements = [statement for statement in sqlglot.parse(text, read=_DIALECT) if statement is not None]
+        for token in tokens:
+            if token.token_type == TokenType.SESSION:  # a word of SET, of which no SELECT has any
+                token.token_type = TokenType.VAR
+        statements = [statement for statement in dialect.parser().parse(tokens, text) if statement is not None]
     except RecursionError:
         raise _too_much(f"{name} is nested too deeply") from None
     except SqlglotError as error:

@@ -10,7 +10,7 @@ from headwater.processing.refusals import fields_of, wrong
 
 
 def aggregate_rule(graph: Graph, node: Aggregate, before: Relation) -> Relation:
-    """Facts of the grouped fields and measures, on the grid of the windows."""
+    """Facts of the grouped fields and measures, on the grid of the windows, or sessions that give way to others."""
     if before.shape == "fact" and not before.grid:
         raise wrong(
             graph,
@@ -18,6 +18,14 @@ def aggregate_rule(graph: Graph, node: Aggregate, before: Relation) -> Relation:
             "HW-P073",
             "these facts may overlap, and a fold would count the overlap twice",
             "aggregate events, or facts whose intervals are windows",
+        )
+    if before.shape == "fact" and node.window.gap:
+        raise wrong(
+            graph,
+            node.line,
+            "HW-P129",
+            "a session window takes events, and these are facts",
+            "a session is a run of instants; aggregate the events, or the facts over another window",
         )
     fields: dict[str, FieldType] = {}
     for name in node.by:
@@ -50,4 +58,4 @@ def aggregate_rule(graph: Graph, node: Aggregate, before: Relation) -> Relation:
     instant = before.fields[before.instant]
     fields |= {"valid_from": instant, "valid_to": instant.or_null(node.window.text() == "whole")}
     made |= {"valid_from": when, "valid_to": when}
-    return Relation(fields, node.by, "fact", True, made)
+    return Relation(fields, node.by, "fact", True, made, moving=node.window.gap > 0)

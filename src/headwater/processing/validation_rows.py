@@ -17,7 +17,7 @@ def source_rule(graph: Graph, node: Source) -> Relation:
     port = graph.inputs[node.index]
     fields = port.columns()
     lines = {name: frozenset([(str(port.product), name)]) for name in fields}
-    return Relation(fields, port.key, port.shape, port.grid, lines, port.corrections)
+    return Relation(fields, port.key, port.shape, port.grid, lines, port.corrections, moving=port.moving)
 
 
 def filter_rule(graph: Graph, node: Filter, before: Relation) -> Relation:

@@ -30,6 +30,7 @@ def union_rule(graph: Graph, node: Union, *inputs: Relation) -> Relation:
         all(before.grid for before in inputs),
         made,
         any(before.corrections for before in inputs),
+        moving=any(before.moving for before in inputs),
     )
 
 

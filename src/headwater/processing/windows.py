@@ -3,12 +3,14 @@
 Intervals are half-open and lie side by side, so any two of one window are equal or disjoint (a grid). Those of a
 hopping window too: a fact holds for the last hop of the time that it measures, where with all of that time as its
 interval neighbours would override each other, and what a reader sees would hang on which was recorded last.
+Of a session window no instant has an interval by itself: its sessions follow from all rows of a key, and are disjoint
+at any one moment of recorded time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -24,19 +26,22 @@ _CACHE_LIMIT = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How an instant finds its interval. Made by `tumbling`, `hopping`, `calendar` and `whole`.
+    """How an instant finds its interval. Made by `tumbling`, `hopping`, `calendar`, `session` and `whole`.
 
     `length` is in microseconds (tumbling), `unit` and `zone` say a calendar's; both empty: all of time. An instant
-    counts in `hops` intervals: its own and those of the same length that follow it (more than one: hopping).
+    counts in `hops` intervals: its own and those of the same length that follow it (more than one: hopping). With a
+    `gap`, in microseconds, intervals are those of sessions, which `operators/sessions` finds.
     """
 
     length: int = 0
     unit: str = ""
     zone: str = ""
     hops: int = 1
+    gap: int = field(default=0, repr=False)  # what other windows' state is laid out by says nothing of it
 
     def intervals(self) -> Callable[[int], tuple[int, int | None]]:
         """A function from an instant to the interval it lies in: start and end, the end None where it is open."""
+        assert not self.gap, "a session's interval follows from all rows of its key"
         length = self.length
         if length:
             return lambda at: ((start := at // length * length), start + length)
@@ -46,6 +51,8 @@ class Window:
 
     def text(self) -> str:
         """As plans show it."""
+        if self.gap:
+            return f"session {Duration(self.gap).text()}"
         if self.hops > 1:
             return f"hopping {Duration(self.length * self.hops).text()} every {Duration(self.length).text()}"
         if self.length:
@@ -114,6 +121,21 @@ def calendar(unit: Unit, *, zone: str = "UTC") -> Window:
     if zone == "UTC" and unit != "month":
         return Window(length=3_600_000_000 if unit == "hour" else 86_400_000_000)
     return Window(unit=unit, zone=zone)
+
+
+def session(gap: str) -> Window:
+    """Runs of a key's events with less than `gap` from each to the next: `session("30min")`.
+
+    A session holds from its first event to `gap` after its last one. An event that comes late may extend a session or
+    merge two; one that is moved or retracted may shrink or split one: intervals that are no more are retracted.
+
+    >>> session("30min").text()
+    'session 30min'
+    """
+    duration = Duration.parse(gap)
+    if duration <= 0:
+        raise CallerFault("a session has a gap above zero", code="HW-P014", hint='for example session("30min")')
+    return Window(gap=int(duration))
 
 
 def whole() -> Window:

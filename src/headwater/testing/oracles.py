@@ -181,6 +181,35 @@ def aggregate_as_of(
     return {identity: value(group_members) for identity, group_members in members.items()}
 
 
+def sessions_as_of(
+    records: Iterable[Record],
+    *,
+    group: Callable[[Record], Identity],
+    gap: int,
+    value: Callable[[list[Record]], Any],
+) -> Snapshot:
+    """Fold what is known over sessions: of each group all records in order, cut wherever one is `gap` or more behind.
+
+    Identity is (group, the first's instant, the last's and the gap).
+
+    >>> rows = [{"k": "a", "occurred_at": at} for at in (9, 0, 4)]
+    >>> sessions_as_of(rows, group=lambda row: (row["k"],), gap=5, value=len)
+    {(('a',), 0, 9): 2, (('a',), 9, 14): 1}
+    """
+    known = sorted(records, key=lambda record: record["occurred_at"])
+    snapshot: Snapshot = {}
+    for key in sorted({group(record) for record in known}):
+        runs: list[list[Record]] = []
+        for record in known:
+            if group(record) == key:
+                if not runs or record["occurred_at"] - runs[-1][-1]["occurred_at"] >= gap:
+                    runs.append([])
+                runs[-1].append(record)
+        for run in runs:
+            snapshot[(key, run[0]["occurred_at"], run[-1]["occurred_at"] + gap)] = value(run)
+    return snapshot
+
+
 def edge_of(records: Iterable[Record], name: str, order: Sequence[str], *, last: bool = False) -> Any:
     """The value of a field in the first (or last) record that has one, in the order of these fields; None if none has.
 

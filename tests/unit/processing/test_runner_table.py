@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "concepts" / "runners.md").read_text()
 NOT_ON_FLINK = {
     *("explode", "join_as_of", "join_within", "latest"),
-    *("calendar day", "calendar month"),
+    *("calendar day", "calendar month", "session"),
     *("first", "last", "fold"),
 }
 
@@ -34,7 +34,7 @@ def test_every_step_window_and_measure_is_in_a_case() -> None:
     steps = {step.__name__ for step in get_args(Node)} - {"Source"}
     assert {step.lower().replace("join", "join_").replace("asof", "as_of") for step in steps} <= found
     assert {*get_args(get_type_hints(Measure)["function"])} <= found
-    assert {"tumbling", "hopping", "whole", "calendar day", "calendar month", "rekey"} <= found
+    assert {"tumbling", "hopping", "whole", "calendar day", "calendar month", "session", "rekey"} <= found
 
 
 def test_on_flink_is_compared_all_but_what_it_refuses() -> None:

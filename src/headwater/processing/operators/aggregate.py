@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headwater.processing.operators.cells import Cell, Cells, FoldSpec
+from headwater.processing.cells import Cell, Cells, FoldSpec
 from headwater.processing.operators.core import Change, Row
 from headwater.processing.packing import ordered_integer, sized
 from headwater.processing.state import Overlay

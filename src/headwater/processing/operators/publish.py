@@ -23,7 +23,8 @@ class PublishSpec:
     """What is published: the rows' columns, which are the record's fields, and the columns to convert on the way.
 
     `pieces` is true where a change says what held over an interval that need not have been published as such: a record
-    is then an assertion or a correction by what was last published for its very interval.
+    is then an assertion or a correction by what was last published for its very interval. `moving` is true where facts
+    may give way to others that overlap them.
     """
 
     name: str
@@ -31,6 +32,7 @@ class PublishSpec:
     columns: tuple[str, ...]
     conversions: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
     pieces: bool = False
+    moving: bool = False
 
 
 class Numbered(NamedTuple):
@@ -53,12 +55,16 @@ class Publish:
         self._conversions = spec.conversions
         self._rest = rest_function(spec.shape, columns)
         self._order = _event_order(columns) if spec.shape == "event" else _fact_order(columns)
+        self._moving = spec.moving
         self._number = number
         self._pieces = spec.pieces
         self.revisions = Table(overlay, spec.name, pack_integer, int)
 
     def tick(self, changes: Iterable[Change], recorded_at: int) -> list[Numbered]:
-        """The records of a tick, in order of key and interval (events: of key and id)."""
+        """The records of a tick, in order of key and interval (events: of key and id).
+
+        Of facts that give way to others a key's retracts come first.
+        """
         settled: dict[bytes, tuple[bytes, Row | None, Row | None]] = {}
         several: dict[bytes, list[Change]] = {}
         for change in changes:
@@ -79,7 +85,7 @@ class Publish:
             for identity, (key, before, after) in settled.items()
             if before != after
         ]
-        ordered.sort(key=_place)
+        ordered.sort(key=_place_of_moving if self._moving else _place)
         return [
             Numbered(key, self._record(key, identity, before, after, recorded_at))
             for key, _, identity, before, after in ordered
@@ -158,6 +164,11 @@ def _net(parts: list[Change]) -> tuple[Row | None, Row | None]:
 
 def _place(entry: tuple[Any, ...]) -> tuple[Any, ...]:
     return entry[:2]
+
+
+def _place_of_moving(entry: tuple[Any, ...]) -> tuple[Any, ...]:
+    # What is taken back comes first: a retract leaves a hole in whatever was said before it of its interval.
+    return entry[0], entry[4] is not None, entry[1]
 
 
 def _fact_order(columns: dict[str, int]) -> Callable[[Any], Any]:

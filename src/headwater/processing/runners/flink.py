@@ -137,6 +137,9 @@ def _step_refusals(graph: Graph) -> Iterator[Finding]:
         if type(step) in _STEPS:
             why = "nothing of Flink SQL takes back and says again what it made of a row, tick by tick"
             yield _refused(graph, line, _STEPS[type(step)], why)
+        elif isinstance(step, Aggregate) and step.window.gap:
+            why = "its own drop late rows, and nothing else of it tells where a session begins once rows go"
+            yield _refused(graph, line, "session windows", why)
         elif place:
             yield _refused(graph, line, "a second aggregate", "one fold for each product")
     if stateful(graph.root) and not steps:

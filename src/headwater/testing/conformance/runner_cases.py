@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -43,6 +43,9 @@ class Case:
     output: Port
     histories: st.SearchStrategy[Histories]
     snapshot: Callable[[Histories, int], Snapshot]
+    moving: bool = field(
+        default=False, kw_only=True
+    )  # facts that give way to others: of a tick and key, what is taken back is said first
 
     def identity(self, record: Record) -> tuple[Any, ...]:
         """What tells a record from others, as the snapshot has it."""
@@ -61,6 +64,11 @@ class Case:
         """What a tick's records are sorted by."""
         rest = [1 << 62 if part is None else part for part in identity[1:]]
         return (key_bytes(identity[0]), *rest)
+
+    def place(self, record: Record) -> tuple[Any, ...]:
+        """Where a record stands in its partition."""
+        key, *rest = self.order(self.identity(record))
+        return (record["recorded_at"], key, self.moving and record["kind"] != "retract", *rest)
 
     def expected(self, histories: Histories) -> list[dict[str, Any]]:
         """The exact log, by the oracle."""
@@ -121,7 +129,7 @@ def log_of(case: Case, runner: MemoryRunner) -> list[dict[str, Any]]:
 
 
 def _parted(port: Port, partitions: int) -> Port:
-    return Port(port.product, port.major, port.topic, port.key, partitions, port.shape, port.fields, grid=port.grid)
+    return replace(port, partitions=partitions)
 
 
 def _interval(record: Record) -> tuple[int, int]:

@@ -19,11 +19,12 @@ REFUSED = frozenset(
         *("FACTS", "UNITED"),
         *("FIRST_AND_LAST", "FIRST_OF_FACTS", "OWN_FOLDS"),
         *("DAYS", "MONTHS"),
+        *("OWN_SESSIONS", "SESSIONS", "SESSIONS_FOLDED", "SESSIONS_JOINED", "SESSION_ENDS"),
         "HOPPING_PEAKS",
     }
 )
-"""Joins, explode, latest, unions that are not folded, three measures, calendars of a zone and months, two aggregates
-one after the other.
+"""Joins, explode, latest, unions that are not folded, three measures, calendars of a zone and months, sessions, two
+aggregates one after the other.
 """
 
 

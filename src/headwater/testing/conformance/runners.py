@@ -22,6 +22,7 @@ from headwater.testing.conformance import (
     latest_cases,
     pass_cases,
     runner_cases,
+    session_cases,
     union_cases,
     within_cases,
 )
@@ -39,6 +40,7 @@ _MODULES = (
     runner_cases,
     calendar_cases,
     fold_cases,
+    session_cases,
     union_cases,
     explode_cases,
     latest_cases,
@@ -52,9 +54,12 @@ ALL = tuple(
 )
 """Every case of the memory runner's own suites, once."""
 
-# One of each operator, rekeyed and not: map, filter, aggregate, as-of join, explode, latest, join within, union.
+# One of each operator, rekeyed and not: map, filter, aggregate, as-of join, explode, latest, join within, union; and
+# sessions, whose state is another than that of windows.
 SHORT = tuple(
-    file for file in ALL if file.name in {"AGGREGATE", "JOIN", "SCALARS", "STATES", "PAIRED", "FOLDED_UNION", "UNITED"}
+    file
+    for file in ALL
+    if file.name in {"AGGREGATE", "JOIN", "SCALARS", "STATES", "PAIRED", "FOLDED_UNION", "UNITED", "SESSIONS"}
 )
 
 

@@ -8,7 +8,7 @@ last of these does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,7 @@ from headwater.processing.field_types import INTEGER, FieldType
 from headwater.processing.graph import Measure
 from headwater.processing.measures import Slot, custom_slot, result_function, row_order, slot_of
 from headwater.processing.multisets import Moved, Multiset
-from headwater.processing.operators.core import Row
-from headwater.processing.packing import RowForm, after, pack, unpack
+from headwater.processing.packing import Row, RowForm, after, pack, unpack
 from headwater.processing.state import Overlay, Table
 from headwater.processing.windows import Window
 
@@ -93,8 +92,14 @@ class Cells:
     def cell(self, place: bytes, key: bytes, row: Row) -> Cell:
         """The cell at a place, a new one for rows like this if there is none."""
         known = self.table.get(place)
-        values = list(known) if known else [*(row[index] for index in self._by), 0, *self._starting]
-        return Cell(place, key, known, values, {} if self._kept else None)
+        if known:
+            return self.opened(place, key, known)
+        values = [*(row[index] for index in self._by), 0, *self._starting]
+        return Cell(place, key, None, values, {} if self._kept else None)
+
+    def opened(self, place: bytes, key: bytes, known: Row) -> Cell:
+        """The cell with these values."""
+        return Cell(place, key, known, list(known), {} if self._kept else None)
 
     def fold(self, cell: Cell, row: Row, sign: int) -> None:
         """Put a row in, or take it out."""
