@@ -31,7 +31,8 @@ class ColumnRunner(MemoryRunner):
     blocks: Callable[[], bool] = field(default=lambda: True)
     schemas: dict[str, Any] = field(default_factory=dict)
     columnar: dict[str, int] = field(default_factory=dict)
-    many: int = 0
+    many: int = 0  # messages of many rows
+    moved: int = 0  # rows handed over
 
     def _read(self, running: _Running, topic: str, offsets: range) -> None:
         entries = self.topics[topic][running.partition]
@@ -55,6 +56,7 @@ class ColumnRunner(MemoryRunner):
         records = [*commit.records, *(record for block in commit.blocks for record in block.records())]
         super(ColumnRunner, self)._publish(running, Commit(records, *_rest(commit)))
         self.columnar[running.stage.name] = self.columnar.get(running.stage.name, 0) + running.task.counts.columnar
+        self.moved += sum(message.rows for message in commit.messages if message.value)
         self.many += sum((message.value or b"").startswith(MANY_ROWS) for message in commit.messages)
 
     def states(self) -> list[list[tuple[bytes, bytes]]]:

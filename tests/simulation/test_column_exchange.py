@@ -81,6 +81,7 @@ def test_what_is_kept_in_the_end_is_what_the_row_road_keeps(case: Case) -> None:
         by_rows = columned(case, histories, run, 0.0)
         assert not by_rows.many
         assert by_both.states() == by_rows.states()
+        assert by_both.moved == by_rows.moved
 
     holds()
 

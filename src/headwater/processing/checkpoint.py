@@ -90,7 +90,7 @@ class Checkpoint:
     def _outputs(self, work: Work) -> int:
         commit, partition, send = work.commit, work.partition, self._sink.send
         stage, outputs = self._targets.stage, work.owner.outputs
-        written = len(commit.messages)
+        written = sum(message.rows for message in commit.messages)
         said = [commit.records, *commit.further] if outputs else []
         for writer, output, records in zip(self._targets.writers, outputs, said, strict=True):
             written += self._records(writer, partition, records, output.replay)

@@ -118,7 +118,7 @@ class HandOverRoad:
 
     def _sent(self, messages: Iterable[Moved], tick: int) -> list[ExchangeMessage]:
         timestamp = ((tick + 1) * self._tick - 1) // 1_000
-        return [ExchangeMessage(partition, key, value, timestamp) for partition, key, value in messages]
+        return [ExchangeMessage(one.partition, one.key, one.value, timestamp, rows=one.rows) for one in messages]
 
 
 class MovedRoad:

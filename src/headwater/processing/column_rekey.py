@@ -120,7 +120,7 @@ class ColumnRekey:
             self._add(found, partition, rows.slice(0, half))
             self._add(found, partition, rows.slice(half, len(rows)))
         else:
-            found.append(Moved(partition, self._lane, value))
+            found.append(Moved(partition, self._lane, value, len(rows)))
 
 
 def read_moved(types: Sequence[FieldType], value: bytes) -> tuple[int, MovedRows]:

@@ -17,7 +17,7 @@ from headwater.processing.steps import Stage
 from headwater.timeline.clock import Clock
 
 EVERY_MICROSECONDS = 60_000_000
-LEAST = 1_000  # offsets of a partition that are worth a request
+LEAST = 100  # offsets of a partition that are worth a request: messages of up to 250 kB each
 
 
 class HandedOver:

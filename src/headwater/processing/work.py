@@ -24,13 +24,17 @@ class OutputRecord(NamedTuple):
 
 
 class ExchangeMessage(NamedTuple):
-    """A message for the rekey topic, with its partition chosen; a mark has no value and says so in a header."""
+    """A message for the rekey topic, with its partition chosen; a mark has no value and says so in a header.
+
+    `rows` is how many rows it hands over, for the account.
+    """
 
     partition: int
     key: bytes
     value: bytes | None
     timestamp: int
     headers: tuple[Header, ...] = ()
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,12 @@ class RekeySpec:
 
 
 class Moved(NamedTuple):
-    """A change on its way to its new key."""
+    """A change on its way to its new key, or many rows on theirs."""
 
     partition: int
     key: bytes
     value: bytes
+    rows: int = 1
 
 
 class Arrived(NamedTuple):
