@@ -60,8 +60,9 @@ def ends(bootstrap: str, places: Sequence[TopicPartition], isolation: Isolation)
     wanted = {place: OffsetSpec.latest() for place in places}
     deadline = time.monotonic() + ASKS_SECONDS
     while True:
+        client = admin(bootstrap)  # held until it has answered: another thread may clear the cache, and who asks waits
         try:
-            asked = admin(bootstrap).list_offsets(wanted, isolation_level=isolation)
+            asked = client.list_offsets(wanted, isolation_level=isolation)
             return {(place.topic, place.partition): future.result().offset for place, future in asked.items()}
         except KafkaException:
             admin.cache_clear()  # after a broker was away a client may hold on to what it knew of leaders

@@ -94,6 +94,7 @@ class Sight:
 
     def torn(self, seen: Sequence[Seen], ledger: Sequence[Entry], cap: int) -> int:
         """Transactions of fewer rows than the cap of which a reader saw a part: for a while, or across a marker."""
+        assert self._times, "the watch has no sample, so nothing can be said of what was visible when"
         xids = {entry.row_id: entry.xid for entry in ledger}
         sizes: dict[str, int] = defaultdict(int)
         for entry in ledger:
