@@ -18,8 +18,8 @@ from headwater.mesh.products import ResolvedOutput, ResolvedProduct
 from headwater.outbox.aside import VALUE_BYTES_LIMIT
 from headwater.outbox.cells import Cells
 from headwater.outbox.event import COLUMNS, KINDS
-from headwater.outbox.partitions import Partitions
 from headwater.outbox.pgoutput import Relation
+from headwater.ports.key_columns import partitions_of
 from headwater.ports.keys import key_text
 from headwater.ports.record import Header, Outgoing
 from headwater.schemas.column_text import uuids
@@ -37,28 +37,31 @@ _PIECE = 250  # rows of which one is unsure are looked at in pieces of so many
 class SourceColumns:
     """The products of one source that can be encoded as columns, in the words of `encode.Encoder`."""
 
-    def __init__(self, products: Sequence[tuple[ResolvedProduct, bytes, Partitions]]) -> None:
+    def __init__(self, products: Sequence[tuple[ResolvedProduct, bytes, int]]) -> None:
         self.products = [ProductColumns(*product) for product in products if fitting(product[0].output)]
 
     def encode(
         self, messages: Sequence[bytes], relation: Relation, stamps: Sequence[tuple[int, int]]
-    ) -> list[Outgoing | None]:
-        """The record of each insert, None where the row road must look; empty where it is to look at all of them.
+    ) -> tuple[list[Outgoing | None], bool]:
+        """The record of each insert, None where the row road must look; empty where it is to look at all of them. And
+        whether none is for the row road.
 
         `stamps` are `recorded_at` with the number of rows that have it.
         """
         if len(messages) < LEAST_ROWS:
-            return []
+            return [], False
         recorded = np.repeat([stamp for stamp, _ in stamps], [count for _, count in stamps])
         done: list[Outgoing | None] = []
+        whole = True
         for start in range(0, len(messages), _AT_ONCE):
             some = messages[start : start + _AT_ONCE]
             part: list[Outgoing | None] = [None] * len(some)
             cells = Cells(some, relation, COLUMNS)
             for product in self.products:
                 product.encode(cells, recorded[start : start + _AT_ONCE], part)
+            whole = whole and all(part)  # asked here, while they are in the processor's cache: a record is never empty
             done += part
-        return done
+        return done, whole
 
 
 def fitting(output: ResolvedOutput) -> bool:
@@ -98,9 +101,9 @@ class _Found:
 
 
 class ProductColumns:
-    """Encodes rows of one product. `prefix` is the frame of its schema's id, `partitions` are those of the keys."""
+    """Encodes rows of one product. `prefix` is the frame of its schema's id, `partitions` the number of its topic's."""
 
-    def __init__(self, product: ResolvedProduct, prefix: bytes, partitions: Partitions) -> None:
+    def __init__(self, product: ResolvedProduct, prefix: bytes, partitions: int) -> None:
         output = product.output
         self.name = str(product.name).encode()
         self._topic, self._prefix, self._partitions = output.topic, prefix, partitions
@@ -170,7 +173,7 @@ class ProductColumns:
         if more:
             for place, row in enumerate(rows):
                 headers[place] += more.get(row, ())
-        partitions = self._partitions.of(found.keys)
+        partitions = partitions_of(found.keys, self._partitions)
         stamps = (found.recorded // 1_000).tolist()
         records = zip(repeat(self._topic), partitions, found.keys, values, stamps, headers)
         if len(rows) == len(done) and max(map(len, values)) <= VALUE_BYTES_LIMIT:

@@ -6,10 +6,10 @@ Each product has a function made for it once; the loop over rows only calls it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
 from headwater.errors import Misfit
@@ -60,12 +60,10 @@ class Encoder:
     """Encodes the rows of one source. `source` names it in the headers of quarantined rows."""
 
     def __init__(self, targets: Sequence[Target], *, source: str, system_id: str) -> None:
-        partitions = {str(target.product.name): Partitions(target.partitions) for target in targets}
         self._publishers: dict[bytes | None, _Publish] = {
-            str(target.product.name).encode(): _publisher(target, partitions[str(target.product.name)])
-            for target in targets
+            str(target.product.name).encode(): _publisher(target) for target in targets
         }
-        self._columns = _columns(targets, partitions)
+        self._columns = _columns(targets)
         self._products = {str(target.product.name).encode(): target.product for target in targets}
         # Rows of a product that this source does not have: kept beside those of its first product.
         self._homeless = min(targets, key=lambda target: target.product.name).product
@@ -81,13 +79,15 @@ class Encoder:
 
     def _some(self, runs: list[tuple[Run, Segment, int]], relation: Relation | None, encoded: Encoded) -> None:
         done: list[Outgoing | None] = []
+        whole = False
         if relation is not None and self._columns is not None:
             items = [item for run, _, _ in runs for item in run.items]
             stamps = [(segment.recorded_at, len(run.items)) for run, segment, _ in runs]
-            done = self._columns.encode(items, relation, stamps)
-        if done and None not in done:
+            done, whole = self._columns.encode(items, relation, stamps)
+        if whole:
             encoded.columnar += len(done)
-            encoded.records += done  # type: ignore[arg-type]  # none is None
+            records = cast("list[Outgoing]", done)  # none is None
+            encoded.records = encoded.records + records if encoded.records else records
             return
         answers = iter(done)
         for run, segment, place in runs:
@@ -139,26 +139,25 @@ def _runs(batch: Batch) -> Iterator[tuple[Run, Segment, int]]:
             place += len(run.items)
 
 
-def _columns(targets: Sequence[Target], partitions: Mapping[str, Partitions]) -> SourceColumns | None:
+def _columns(targets: Sequence[Target]) -> SourceColumns | None:
     """The column road, where a product can take it and the libraries are there: they need not be on every machine."""
     try:
         from headwater.outbox.columns import SourceColumns
     except ImportError:
         return None
-    products = [
-        (target.product, frame(target.schema_id, b""), partitions[str(target.product.name)]) for target in targets
-    ]
+    products = [(target.product, frame(target.schema_id, b""), target.partitions) for target in targets]
     columns = SourceColumns(products)
     return columns if columns.products else None
 
 
-def _publisher(target: Target, partition_by_key: Partitions) -> _Publish:
+def _publisher(target: Target) -> _Publish:
     """The function that encodes a row of one product and adds what is to be sent; raises `Misfit`."""
     product, output = target.product, target.product.output
     topic, prefix = output.topic, frame(target.schema_id, b"")
     full_name, key_fields = output.schema.name.encode(), output.output.key
     event = output.shape == "event"
     encode, read = RowCodec(output.schema).encode, _payload_reader(output)
+    partition_by_key = Partitions(target.partitions)
     grid = output.output.grid
     current = current_topic(product.name, product.major) if "current" in output.output.ports else ""
 

@@ -302,19 +302,22 @@ class Publisher:
         topic, key = naming.position_topic(self.source), self.source.encode()
         sink.send(topic, key, encode_position(position), timestamp=stamp_ms, partition=0)
         failpoint("relay.after_position")
-        records = encoded.records
+        records, marked = encoded.records, batch.marked if encoded.records else None
         through = batch.marked if batch.marked is not None and not records else self.owed
         if through is not None:
             self._mark(through)
-        for start in range(0, len(records), SENT_AT_ONCE):
-            sink.send_many(records[start : start + SENT_AT_ONCE])
+        records.reverse()  # from the end they are let go of as they are sent, while they are in the processor's cache
+        while records:
+            some = records[: -SENT_AT_ONCE - 1 : -1]
+            del records[-SENT_AT_ONCE:]
+            sink.send_many(some)
             failpoint("relay.after_send")
         for place, end in sink.flush().items():
             if place in self.ends:
                 self.ends[place] = end
         # Only now is it known where the mark of these records stands. Sent now, it would be a second turn to the
         # broker, a third of the time to commit on a busy one. What comes next brings it: more rows, or quiet.
-        self.owed = batch.marked if records else None
+        self.owed = marked
         failpoint("relay.in_commit")
         sink.commit()
         failpoint("relay.after_commit")
