@@ -19,16 +19,18 @@ from headwater.local.ports import free_base
 from headwater.local.stack import LocalStack
 from headwater.settings import LocalPorts
 
-PORT_BASE_FIRST = 19890  # below those that a kernel gives to connections
+PORT_BASE_FIRST, PORT_BLOCKS = 19890, 300  # below those that a kernel gives to connections
 ANSWERS_SECONDS = 60.0
 
 
 @contextmanager
 def own_stack() -> Iterator[LocalStack]:
-    """A stack in a temporary folder, stopped and removed at the end."""
+    """A stack in a temporary folder, stopped and removed at the end. Each process begins to look for ports elsewhere:
+    of two that look at once both would find the same ones free.
+    """
     folder = Path(tempfile.mkdtemp(prefix="headwater-chaos-stack-"))
     folder.chmod(0o755)  # PostgreSQL may run as another user
-    local = LocalStack(folder, LocalPorts(free_base(PORT_BASE_FIRST)))
+    local = LocalStack(folder, LocalPorts(free_base(PORT_BASE_FIRST + os.getpid() % PORT_BLOCKS * 10)))
     try:
         start_stack(local)
         yield local
