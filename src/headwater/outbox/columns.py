@@ -42,26 +42,23 @@ class SourceColumns:
 
     def encode(
         self, messages: Sequence[bytes], relation: Relation, stamps: Sequence[tuple[int, int]]
-    ) -> tuple[list[Outgoing | None], bool]:
-        """The record of each insert, None where the row road must look; empty where it is to look at all of them. And
-        whether none is for the row road.
+    ) -> list[Outgoing | None]:
+        """The record of each insert, None where the row road must look; empty where it is to look at all of them.
 
         `stamps` are `recorded_at` with the number of rows that have it.
         """
         if len(messages) < LEAST_ROWS:
-            return [], False
+            return []
         recorded = np.repeat([stamp for stamp, _ in stamps], [count for _, count in stamps])
         done: list[Outgoing | None] = []
-        whole = True
         for start in range(0, len(messages), _AT_ONCE):
             some = messages[start : start + _AT_ONCE]
             part: list[Outgoing | None] = [None] * len(some)
             cells = Cells(some, relation, COLUMNS)
             for product in self.products:
                 product.encode(cells, recorded[start : start + _AT_ONCE], part)
-            whole = whole and all(part)  # asked here, while they are in the processor's cache: a record is never empty
             done += part
-        return done, whole
+        return done
 
 
 def fitting(output: ResolvedOutput) -> bool:

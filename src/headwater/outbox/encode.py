@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from headwater.errors import Misfit
@@ -79,15 +79,13 @@ class Encoder:
 
     def _some(self, runs: list[tuple[Run, Segment, int]], relation: Relation | None, encoded: Encoded) -> None:
         done: list[Outgoing | None] = []
-        whole = False
         if relation is not None and self._columns is not None:
             items = [item for run, _, _ in runs for item in run.items]
             stamps = [(segment.recorded_at, len(run.items)) for run, segment, _ in runs]
-            done, whole = self._columns.encode(items, relation, stamps)
-        if whole:
+            done = self._columns.encode(items, relation, stamps)
+        if done and None not in done:
             encoded.columnar += len(done)
-            records = cast("list[Outgoing]", done)  # none is None
-            encoded.records = encoded.records + records if encoded.records else records
+            encoded.records += done  # type: ignore[arg-type]  # none is None
             return
         answers = iter(done)
         for run, segment, place in runs:
