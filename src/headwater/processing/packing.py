@@ -11,12 +11,13 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from headwater.processing.field_types import FieldType
 
 Row = tuple[Any, ...]
+_EXACT = Context(prec=100)
 _AT_ONCE = 256  # bodies unpacked in one call: of more, the collector looks at all their lists again and again
 _DECODE = json.JSONDecoder().decode
 Form = tuple[Callable[[Any], Any], Callable[[Any], Any]]
@@ -118,6 +119,43 @@ class RowForm:
         for start in range(0, len(bodies), _AT_ONCE):
             rows += map(read, unpack_many(bodies[start : start + _AT_ONCE]))
         return rows
+
+
+def one_form(types: Sequence[FieldType]) -> Callable[[Row], Row]:
+    """A function from a row to the one that stands for all equal ones: what is equal may be written in several ways.
+
+    >>> [one_form([FieldType("double")])((value,)) for value in (0, -0.0, 1)]
+    [(0.0,), (0.0,), (1.0,)]
+    """
+    made = [(index, alike) for index, type_ in enumerate(types) if (alike := _alike(type_)) is not None]
+    if not made:
+        return lambda row: row
+
+    def form(row: Row) -> Row:
+        values = list(row)
+        for index, alike in made:
+            if values[index] is not None:
+                values[index] = alike(values[index])
+        return tuple(values)
+
+    return form
+
+
+def _alike(type_: FieldType) -> Callable[[Any], Any] | None:
+    """From a value to the one that stands for its equals; None where these are all written alike."""
+    if type_.kind == "double":
+        return lambda value: value + 0.0  # of zeros the one above, of whole numbers the double
+    if type_.kind == "decimal":
+        places = Decimal((0, (1,), -type_.scale))
+        return lambda value: value.quantize(places, context=_EXACT)
+    if type_.items is not None:
+        items = one_form([type_.items])
+        return None if _alike(type_.items) is None else lambda values: [items((value,))[0] for value in values]
+    if any(_alike(member) is not None for _, member in type_.members):
+        names = [name for name, _ in type_.members]
+        members = one_form([member for _, member in type_.members])
+        return lambda value: dict(zip(names, members(tuple([value[name] for name in names])), strict=True))
+    return None
 
 
 def _form(type_: FieldType) -> Form | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from headwater.errors import CallerFault
+from headwater.processing.expressions import lit
 from headwater.processing.field_types import FieldType
 from headwater.processing.flow import Stream, count, maximum, source, total
 from headwater.processing.graph import Graph, Measure
@@ -113,6 +115,39 @@ def test_rows_that_are_alike_count_as_often_as_they_are_there() -> None:
         (0, 10, 1, "assert", 3),
     ]
     assert said(harness)[-1] == (18, 28, 1, "assert", 4)
+
+
+def test_a_row_is_found_by_what_it_equals_however_that_is_written() -> None:
+    """A correction from 0.0 to -0.0 is none, nor is 1.50 in place of 1.5; what goes later was never told of."""
+    heats = product(
+        "web.heats",
+        shape="event",
+        key=["click"],
+        fields={
+            "click": "string",
+            "user": "string",
+            "heat": "double",
+            "price": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+        },
+    )
+    hottest = product(
+        "web.hottest",
+        shape="fact",
+        key=["user"],
+        fields={"user": "string", "heat": ["null", "double"], "price": ["null", "double"]},
+    )
+    harness = Harness(
+        lambda stream: stream.aggregate(
+            by=["user"], window=session("10us"), heat=maximum("heat"), prices=maximum("price")
+        ).map(price=lit(0.5)),
+        inputs=[heats],
+        output=hottest,
+    )
+    told = [(0.0, "1.50", "assert"), (-0.0, "1.5", "correct"), (-0.0, "1.5", "retract")]
+    for revision, (heat, price, kind) in enumerate(told, 1):
+        fields = {"event_id": "a", "click": "a", "user": "ann", "occurred_at": 0, "heat": heat}
+        harness.at(revision * 1_000_000).give(heats, **fields, price=Decimal(price), kind=kind, revision=revision)
+    assert [(record["heat"], record["kind"]) for record in harness.records()] == [(0.0, "assert"), (0.0, "retract")]
 
 
 class CountingStore(MemoryStore):

@@ -3,7 +3,8 @@
 Rows are kept by key and instant, those that are alike as one with their number, and of each session a cell, as of any
 fold. A cell lies at an instant within its session, its anchor: sessions of a key are disjoint, so that anchors are in
 the order of sessions, and all that a row concerns is the session before it, the one behind it, and the rows next to
-it. A session that grows keeps its cell. Where two merge, or one parts, rows move: they are taken out of one cell and
+it. Of each key the last session's anchor is kept: what comes behind that, as most events do, needs no search.
+A session that grows keeps its cell. Where two merge, or one parts, rows move: they are taken out of one cell and
 put into another, as each measure knows how to.
 
 What is published of a session that is no more is taken back in the tick that says what took its place.
@@ -18,7 +19,7 @@ from typing import NamedTuple
 from headwater.errors import Fault
 from headwater.processing.cells import Cell, Cells, FoldSpec
 from headwater.processing.operators.core import Change, Row
-from headwater.processing.packing import RowForm, after, ordered_integer, pack, pack_integer, sized, unpack
+from headwater.processing.packing import RowForm, after, one_form, ordered_integer, pack, pack_integer, sized, unpack
 from headwater.processing.state import Overlay, Table
 
 _FIRST, _LAST = -2, -1  # in a cell, behind its accumulators: the instants of the session's first and last rows
@@ -46,19 +47,22 @@ class Sessions:
         fold = spec.fold
         self._gap = fold.window.gap
         self._cells = Cells(fold, overlay, tail=2, scanned=True)
-        self._form = RowForm(fold.types)
+        self._form, self._same = RowForm(fold.types), one_form(fold.types)
         self._rows = Table(overlay, f"{fold.name}.rows", pack_integer, int, scanned=True)
+        # By key, the anchor of its last session.
+        self._newest = Table(overlay, f"{fold.name}.newest", pack_integer, int)
         # The cells that the tick at hand changes, by their places.
         self._touched: dict[bytes, Cell] = {}
 
     def tick(self, changes: Sequence[Change]) -> list[Change]:
         """The changes of sessions that a tick's changes make, in the order of first touch."""
         self._touched = {}
+        self._newest.get_many(list({key: None for key, _, _ in changes}))  # in one step; each is then at hand
         moved: dict[_Alike, int] = {}
         for key, before, now in changes:
             for row, sign in ((before, -1), (now, 1)):
                 if row is not None:
-                    alike = _Alike(key, row[self._cells.instant], pack(self._form.write(row)))
+                    alike = _Alike(key, row[self._cells.instant], pack(self._form.write(self._same(row))))
                     moved[alike] = moved.get(alike, 0) + sign
         # What comes is put in before what goes is taken out: a row that is corrected neither parts its session nor
         # makes one of two for a moment.
@@ -159,16 +163,30 @@ class Sessions:
 
     def _left(self, key: bytes, at: int) -> Cell | None:
         """The last session whose anchor is not behind an instant."""
+        newest = self._newest.get(key)
+        if newest is None:
+            return None
+        if newest <= at:
+            place = _at(key, newest)
+            values = self._cells.table.get(place)
+            assert values is not None, "the last session of a key is there"
+            return self._opened(key, place, values)
         return self._next(key, sized(key), _at(key, at + 1), reverse=True)
 
     def _right(self, key: bytes, at: int) -> Cell | None:
         """The first session whose anchor is behind an instant; it may begin before that."""
+        newest = self._newest.get(key)
+        if newest is None or newest <= at:
+            return None
         return self._next(key, _at(key, at + 1), after(sized(key)), reverse=False)
 
     def _next(self, key: bytes, start: bytes, end: bytes, *, reverse: bool) -> Cell | None:
         for place, values in self._cells.table.scan(start, end, reverse=reverse):
-            return self._touched.get(place) or self._cells.opened(place, key, values)
+            return self._opened(key, place, values)
         return None
+
+    def _opened(self, key: bytes, place: bytes, values: Row) -> Cell:
+        return self._touched.get(place) or self._cells.opened(place, key, values)
 
     def _around(self, key: bytes, at: int) -> Cell:
         """The session that an instant with a row lies in."""
@@ -184,6 +202,9 @@ class Sessions:
         place = _at(key, first)
         cell = self._touched.get(place) or self._cells.cell(place, key, row)
         assert not cell.values[self._cells.members], "a session has an anchor of its own"
+        newest = self._newest.get(key)
+        if newest is None or newest < first:
+            self._newest.put(key, first)
         return self._reach(cell, first, last)
 
     def _reach(self, cell: Cell, first: int, last: int) -> Cell:
@@ -197,6 +218,10 @@ class Sessions:
         """A session is no more."""
         self._touched[cell.place] = cell
         self._cells.table.put(cell.place, None)
+        start = sized(cell.key)
+        if cell.place == _at(cell.key, self._newest.get(cell.key)):
+            last = next(self._cells.table.scan(start, after(start), reverse=True), None)
+            self._newest.put(cell.key, None if last is None else _instant(last[0][len(start) :]))
 
     def _move(self, source: Cell, target: Cell, first: int, last: int) -> None:
         """Rows from an instant to another belong to another session from here on."""
