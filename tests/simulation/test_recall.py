@@ -25,12 +25,12 @@ from headwater.ports.record import Fetched, Message
 from headwater.processing import column_join, columns, recollection
 from headwater.processing.engine import new_task
 from headwater.processing.expressions import col
-from headwater.processing.flow import Stream, total
+from headwater.processing.flow import Stream, count, count_distinct, total
 from headwater.processing.operators.join_as_of import Join
 from headwater.processing.recollection import Recollection
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
-from headwater.processing.windows import whole
+from headwater.processing.windows import session, whole
 from headwater.processing.work import ExchangeMessage
 from headwater.testing.harness import plan_of, product
 
@@ -52,6 +52,11 @@ def moved(rows: Stream) -> Stream:
     return rows.map(n=col("n") * 2).aggregate(by=["n"], window=whole(), seen=total("n"))
 
 
+def sessions(rows: Stream) -> Stream:
+    """Versions come back from the input, sessions and their rows from the changelog."""
+    return rows.aggregate(by=["k"], window=session("7us"), events=count(), n=total("n"), seen=count_distinct("n"))
+
+
 def stage_of(flow: Any, inputs: Sequence[Any], output: Any) -> Stage:
     return plan_of(flow, inputs, output, tick=TICK).stages[0]
 
@@ -59,6 +64,7 @@ def stage_of(flow: Any, inputs: Sequence[Any], output: Any) -> Stage:
 STAGES = {
     "folded": stage_of(sums, [EVENTS], SUMS),
     "windows": stage_of(late, [EVENTS], SUMS),
+    "sessions": stage_of(sessions, [EVENTS], SUMS),
     "handed over": stage_of(moved, [EVENTS], BY_NUMBER),
     "joined": stage_of(plain, [ORDERS, FACTS], JOINED),
     "joined, corrected": stage_of(plain, [EVENTS, FACTS], JOINED),
@@ -245,6 +251,7 @@ def test_nothing_of_it_is_in_the_changelog(name: str) -> None:
 REMEMBERED = {
     "folded": {"orders"},
     "windows": {"orders"},
+    "sessions": {"orders"},
     "handed over": {"orders"},
     "joined": {"rows", "facts", "revisions"},
     "joined, corrected": {"orders", "rows", "facts", "revisions"},

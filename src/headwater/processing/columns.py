@@ -159,11 +159,13 @@ def _keeps(stage: Stage) -> bool:
         return False
     [operation] = operations
     spec = operation.spec
+    if type(spec) not in (LatestSpec, FoldSpec):
+        return False
     if not takes_moved(stage) and not (takes_events(given) and spec.columns == given.gives):
         return False
     if type(spec) is LatestSpec:
         return settable(operation, publish)
-    return type(spec) is FoldSpec and foldable(spec, publish)
+    return foldable(spec, publish)
 
 
 def _kernel(stage: Stage, chain: Chain) -> Kernel:
