@@ -105,7 +105,6 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _stop(stopping, asked))
     console.tell(f"relaying {', '.join(r.source.name for r in relays)}; SIGTERM or Ctrl-C stops")
-    without_pandas()
     # Rows are plain containers without cycles: looking for cycles among them is wasted.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
@@ -118,27 +117,6 @@ def serve(
     # No waiting for clients to take their leave: what is under way and not committed is ended by whoever relays next.
     sys.stderr.flush()
     os._exit(0)
-
-
-def without_pandas() -> None:
-    """At its first array pyarrow loads pandas where it is installed: a fifth of a CPU second. Here it finds none."""
-    import sys
-    from contextlib import suppress
-
-    class Hidden:
-        @staticmethod
-        def find_spec(name: str, path: object = None, target: object = None) -> None:
-            if name == "pandas":
-                raise ImportError(name)
-
-    sys.meta_path.insert(0, Hidden)
-    try:
-        with suppress(ImportError):  # pyarrow need not be there
-            import pyarrow
-
-            pyarrow.array([0])
-    finally:
-        sys.meta_path.remove(Hidden)
 
 
 def _served_metrics(port: int) -> Listener:
