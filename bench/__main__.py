@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import w9
-from bench.machine import pin_self, pinnable
+from bench.machine import pin_self, pinnable, spread
 from bench.plan import SIZES, Selection, chosen
 from bench.report import REFUSED, save, table
 from bench.run import run
@@ -40,7 +40,9 @@ def main() -> int:
     if arguments.latency_seconds:
         size = dataclasses.replace(size, latency_seconds=arguments.latency_seconds)
     systems = tuple(name for name in arguments.systems.split(",") if name)
-    if not pinnable():
+    if arguments.unpinned:
+        spread()
+    elif not pinnable():
         sys.stderr.write("this machine has one core: broker and system share it, and figures say little\n")
     pin_self()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stack is stopped on the way out
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=0, help="in place of the size's own number")
     parser.add_argument("--events", type=int, default=0, help="orders or rows, in place of the size's own number")
     parser.add_argument("--latency-seconds", type=float, default=0, help="of each load whose latency is measured")
+    parser.add_argument("--unpinned", action="store_true", help="let all processes share all cores: for latency alone")
     return parser
 
 

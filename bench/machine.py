@@ -1,7 +1,8 @@
 """The machine under the measurement: which core serves whom, and processes that stay on theirs.
 
 The broker, the database, the registry and this program stay on core 0; the system under test, with all its threads
-and children, on core 1. Where there is one core only, both share it, and the results say so.
+and children, on core 1. Where there is one core only, both share it, and the results say so; `spread` lets all share all
+cores, for loads that are more than the serving core can take.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bench.meter import read_stats, tree
 SERVING_CORE = 0
 TESTED_CORE = 1
 STOP_SECONDS = 30.0
+_spread: list[bool] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,17 @@ class Command:
     folder: Path
 
 
+def spread() -> None:
+    """Let every process run on every core, from now on."""
+    _spread.append(True)
+
+
 def pinnable() -> bool:
-    """Whether the two sides can be kept apart."""
+    """Whether the two sides can be kept apart, and are to be."""
+    return not _spread and _two_cores()
+
+
+def _two_cores() -> bool:
     return {SERVING_CORE, TESTED_CORE} <= os.sched_getaffinity(os.getpid()) or _cores() >= 2
 
 
