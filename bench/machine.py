@@ -1,8 +1,8 @@
 """The machine under the measurement: which core serves whom, and processes that stay on theirs.
 
 The broker, the database, the registry and this program stay on core 0; the system under test, with all its threads
-and children, on core 1. Where there is one core only, both share it, and the results say so; `spread` lets all share all
-cores, for loads that are more than the serving core can take.
+and children, on core 1. Where there is one core only, both share it, and the results say so; `spread` lets all share
+all cores, for loads that are more than the serving core can take.
 """
 
 from __future__ import annotations
