@@ -33,7 +33,7 @@ from headwater.processing.warming import Warming
 POLL_MESSAGES = 10_000
 POLL_SECONDS = 0.1  # bounds how long a stop waits
 RESTORE_SECONDS = 0.1  # how long state is read back before the partitions that are up to date have their turn
-REST_OF_COMMIT = 2  # how many times as long as the last commit took the next one waits, unless nothing is being read
+REST_OF_COMMIT = 1  # how many times as long as the last commit took the next one waits, unless nothing is being read
 REST_MICROSECONDS_MAX = 200_000
 
 
