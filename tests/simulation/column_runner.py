@@ -18,8 +18,7 @@ from headwater.processing.engine import Commit
 from headwater.processing.graph import Port
 from headwater.processing.operators.rekey import MANY_ROWS
 from headwater.processing.runners.memory import MemoryRunner, _Running
-from headwater.testing.conformance.runner_cases import TICK, Case, Histories, Run, _parted
-from headwater.testing.harness import plan_of
+from headwater.testing.conformance.runner_cases import Case, Histories, Run
 
 HIDDEN = {"recorded_at": pa.int64(), "kind": pa.string(), "revision": pa.int64()}
 
@@ -67,29 +66,14 @@ class ColumnRunner(MemoryRunner):
 def columned(case: Case, histories: Histories, run: Run, blocks: float) -> ColumnRunner:
     """A run of a case of which such a share comes as blocks."""
     chance = random.Random(run.seed)
-    inputs = [_parted(port, run.partitions) for port in case.inputs]
-    plan = plan_of(case.flow, inputs, _parted(case.output, run.partitions), tick=TICK)
     runner = ColumnRunner(
-        plan,
+        run.plan(case),
         batch=run.batch,
         choose=chance.randrange,
         blocks=lambda: chance.random() < blocks,
-        schemas={port.topic: _schema(port) for port in inputs},
+        schemas={port.topic: _schema(port) for port in case.inputs},
     )
-    if run.crashes:
-        runner.crash = lambda: chance.random() < 0.3
-    for port in case.inputs:
-        last = -1
-        for record in histories[port.topic]:
-            if run.marks and last < record["recorded_at"] - 1:
-                runner.mark(port.topic, record["recorded_at"] - 1, partition=chance.randrange(run.partitions))
-            runner.write(port.topic, [record[name] for name in port.key], record)
-            last = record["recorded_at"]
-    if run.crashes or run.marks:
-        runner.run()
-    for port in case.inputs:
-        runner.mark(port.topic, 100_000)
-    runner.run()
+    run.fill(runner, case, histories, chance)
     return runner
 
 

@@ -14,7 +14,7 @@ from tests.simulation.column_runner import columned, every_batch
 from tests.simulation.test_time_rules import PROFILE, RUNS
 
 from headwater.errors import Fault
-from headwater.processing.column_exchange import HandOverRoad, MovedRoad, hands_over
+from headwater.processing.column_exchange import HandOver, MovedRoad, hands_over
 from headwater.processing.column_keys import partitions_of
 from headwater.processing.column_latest import ColumnLatest
 from headwater.processing.columns import takes_columns
@@ -201,21 +201,21 @@ def numbers_every_piece_as_its_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def leaves_out_what_changes(patch: pytest.MonkeyPatch) -> None:
-    whole = HandOverRoad._messages
+    whole = HandOver._messages
 
-    def messages(self: HandOverRoad, split: Any) -> Any:
+    def messages(self: HandOver, split: Any) -> Any:
         return [one for one in whole(self, split) if one.value and one.value.startswith(b"\1")]
 
-    patch.setattr(HandOverRoad, "_messages", messages)
+    patch.setattr(HandOver, "_messages", messages)
 
 
 def says_changes_after_all_new_rows(patch: pytest.MonkeyPatch) -> None:
-    whole = HandOverRoad._messages
+    whole = HandOver._messages
 
-    def messages(self: HandOverRoad, split: Any) -> Any:
+    def messages(self: HandOver, split: Any) -> Any:
         return sorted(whole(self, split), key=lambda one: not one.value.startswith(b"\1"))
 
-    patch.setattr(HandOverRoad, "_messages", messages)
+    patch.setattr(HandOver, "_messages", messages)
 
 
 def hands_over_to_the_neighbour(patch: pytest.MonkeyPatch) -> None:

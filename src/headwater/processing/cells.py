@@ -120,11 +120,7 @@ class Cells:
             for multiset in self._kept:
                 self._move(cell, multiset)
         if cell.values[self.members] < 0:
-            raise Fault(
-                "an interval has fewer members than none",
-                code="HW-P040",
-                detail="a change took out what was never put in: the input repeats or lost records",
-            )
+            raise fewer_than_none()
 
     def given(self, values: Row | None, start: int, end: int | None) -> Row | None:
         """The row of a cell with these values and its interval; None where it has no members."""
@@ -153,3 +149,12 @@ class Cells:
 
         if changed:
             multiset.settle(cell.values, changed, ends)
+
+
+def fewer_than_none() -> Fault:
+    """What is said where more went than came."""
+    return Fault(
+        "an interval has fewer members than none",
+        code="HW-P040",
+        detail="a change took out what was never put in: the input repeats or lost records",
+    )

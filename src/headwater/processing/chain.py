@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from headwater.processing.cells import FoldSpec
 from headwater.processing.compiler import Operation
-from headwater.processing.operators.aggregate import Fold, FoldSpec
+from headwater.processing.operators.aggregate import Fold
 from headwater.processing.operators.changes import Changes, ChangesSpec
 from headwater.processing.operators.core import Change, RowStep, stepped
 from headwater.processing.operators.explode import Explode, ExplodeSpec

@@ -7,19 +7,16 @@ What a message of many rows cannot say, a row that goes or changes, is handed ov
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from headwater.processing.blocks import Block, OutputBlock, Part
-from headwater.processing.chain import Chain
-from headwater.processing.column_changes import ColumnChanges, NewRows, Split
-from headwater.processing.column_intake import EventsIntake, Folded, fields_of, takes_events
+from headwater.processing.column_changes import NewRows, Split
+from headwater.processing.column_intake import Folded, takes_events
 from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
 from headwater.processing.lanes import Lane
-from headwater.processing.operators.changes import ChangesSpec
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.rekey import Moved, Rekey, RekeySpec
 from headwater.processing.packing import RowForm
@@ -47,54 +44,17 @@ def takes_moved(stage: Stage) -> bool:
     return len(stage.inputs) == 1 and isinstance(entry.logic, RowForm) and movable(entry.logic.types)
 
 
-class HandOverRoad:
-    """The road of a stage that hands its input's events over to the owners of another key."""
+class HandOver:
+    """What a stage does that hands its input's events over to the owners of another key."""
 
-    def __init__(self, stage: Stage, chain: Chain, lane: int) -> None:
-        self._topic = stage.inputs[0].topic
-        spec: ChangesSpec = stage.inputs[0].logic
+    def __init__(self, stage: Stage, lane: int) -> None:
         rekey: RekeySpec = stage.output.logic
-        self._events = EventsIntake(spec, stage.tick)
-        self._changes = ColumnChanges(spec, chain.changes[self._topic], fields_of(spec))
         self._columns, self._rows = ColumnRekey(rekey, lane), Rekey(rekey, lane)
         self._tick = stage.tick
 
-    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
-        """Let a block wait for its ticks, or not."""
-        return self._events.take(lane, closed, block)
-
-    def rows(self, topic: str, items: Sequence[Any]) -> list[Any]:
-        """What waits for a tick, as the row road has it."""
-        return self._events.rows(items)
-
-    def remember(self, parts: Sequence[Part]) -> None:
-        """Keep the versions of these."""
-        self._changes.write(self._changes.split(parts))
-
-    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
-        """Close these ticks."""
-        [lane] = lanes[self._topic]
-        for whole, run in groupby(ticks, lambda tick: all(type(item) is Part for item in lane.waiting[tick][1])):
-            some = list(run)
-            folded = self._folded(lane, some) if whole else None
-            if folded is None:
-                yield from some
-            else:
-                yield folded
-
-    def _folded(self, lane: Lane, ticks: Sequence[int]) -> Folded | None:
-        waiting: list[Part] = [part for tick in ticks for part in lane.waiting[tick][1]]
-        if sum(part.end - part.start for part in waiting) < LEAST_ROWS:
-            return None
-        try:
-            split = self._changes.split(waiting)
-            messages = self._messages(split)
-        except Unsure:
-            return None
-        self._changes.write(split)
-        for tick in ticks:
-            del lane.waiting[tick]
-        return Folded(None, split.records, split.counts, messages=messages)
+    def fold(self, split: Split) -> Folded:
+        """The messages that some events make."""
+        return Folded(None, split.records, split.counts, messages=self._messages(split))
 
     def _messages(self, split: Split) -> list[ExchangeMessage]:
         """In the order of the lane: what changes in a tick comes after its new rows, before those of later ticks."""

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
+from headwater.processing.cells import FoldSpec
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_state import arrow_type, packed_rows
-from headwater.processing.operators.aggregate import FoldSpec
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.publish import PublishSpec
 from headwater.processing.packing import ordered_integer, sized

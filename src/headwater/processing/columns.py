@@ -6,21 +6,22 @@ is turned into rows again and goes the same way as ever. So a task may take eith
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
 from headwater.processing.blocks import Block, Part
+from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
-from headwater.processing.column_changes import ColumnChanges
-from headwater.processing.column_exchange import HandOverRoad, Kernel, MovedRoad, hands_over, takes_moved
+from headwater.processing.column_changes import ColumnChanges, Split
+from headwater.processing.column_exchange import HandOver, Kernel, MovedRoad, hands_over, takes_moved
 from headwater.processing.column_fold import ColumnFold, foldable
 from headwater.processing.column_intake import EventsIntake, Folded, fields_of, takes_events
 from headwater.processing.column_join import JoinRoad, joinable
 from headwater.processing.column_latest import ColumnLatest, settable
 from headwater.processing.column_pass import ColumnPass, passable
 from headwater.processing.lanes import Lane
-from headwater.processing.operators.aggregate import Fold, FoldSpec
+from headwater.processing.operators.aggregate import Fold
 from headwater.processing.operators.changes import ChangesSpec, Version
 from headwater.processing.operators.latest import Latest, LatestSpec
 from headwater.processing.operators.publish import Publish, PublishSpec
@@ -65,63 +66,19 @@ def column_road(stage: Stage, chain: Chain, lane: int) -> ColumnRoad | None:
     if joinable(stage):
         return JoinRoad(stage, chain)
     if hands_over(stage):
-        return HandOverRoad(stage, chain, lane)
+        return EventsRoad(stage, chain, HandOver(stage, lane).fold)
     if not _keeps(stage):
         return None
     kernel = _kernel(stage, chain)
     if takes_moved(stage):
         return MovedRoad(stage, stage.logic.operations[0].spec.columns, kernel)
-    return FoldRoad(stage, chain, kernel)
 
-
-class FoldRoad:
-    """The road of a stage that folds one input, or makes states of it."""
-
-    def __init__(self, stage: Stage, chain: Chain, kernel: Kernel) -> None:
-        self._topic = stage.inputs[0].topic
-        spec: ChangesSpec = stage.inputs[0].logic
-        self._events = EventsIntake(spec, stage.tick)
-        self._changes = ColumnChanges(spec, chain.changes[self._topic], fields_of(spec))
-        self._kernel = kernel
-
-    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
-        """Let a block wait for its ticks, or not."""
-        return self._events.take(lane, closed, block)
-
-    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
-        """Close these ticks."""
-        [lane] = lanes[self._topic]
-        for whole, run in groupby(ticks, lambda tick: all(type(item) is Part for item in lane.waiting[tick][1])):
-            some = list(run)
-            folded = self._folded(lane, some) if whole else None
-            if folded is None:
-                yield from some
-            else:
-                yield folded
-
-    def rows(self, topic: str, items: Sequence[Any]) -> list[Version]:
-        """What waits for a tick, as the row road has it."""
-        return self._events.rows(items)
-
-    def remember(self, parts: Sequence[Part]) -> None:
-        """Keep the versions of these."""
-        self._changes.write(self._changes.split(parts))
-
-    def _folded(self, lane: Lane, ticks: Sequence[int]) -> Folded | None:
-        waiting: list[Part] = [part for tick in ticks for part in lane.waiting[tick][1]]
-        records = sum(part.end - part.start for part in waiting)
-        if records < LEAST_ROWS:
-            return None
-        try:
-            split = self._changes.split(waiting)
-            nothing = not (len(split.rows) or split.changes)
-            block, said = (None, ()) if nothing else self._kernel(split.rows, split.changes)
-        except Unsure:
-            return None
-        self._changes.write(split)
-        for tick in ticks:
-            del lane.waiting[tick]
+    def made(split: Split) -> Folded:
+        nothing = not (len(split.rows) or split.changes)
+        block, said = (None, ()) if nothing else kernel(split.rows, split.changes)
         return Folded(block, split.records, split.counts, said)
+
+    return EventsRoad(stage, chain, made)
 
 
 class VersionsRoad:
@@ -139,6 +96,44 @@ class VersionsRoad:
     def remember(self, parts: Sequence[Part]) -> None:
         """Keep the versions of these; raises `Unsure`, with nothing kept."""
         self._changes.write(self._changes.split(parts))
+
+
+class EventsRoad(VersionsRoad):
+    """The road of a stage whose one input is of events: `made` says what becomes of those of some ticks."""
+
+    def __init__(self, stage: Stage, chain: Chain, made: Callable[[Split], Folded]) -> None:
+        self._topic = stage.inputs[0].topic
+        super().__init__(stage, self._topic, chain)
+        self._made = made
+
+    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
+        """Close these ticks."""
+        [lane] = lanes[self._topic]
+        for whole, run in groupby(ticks, lambda tick: all(type(item) is Part for item in lane.waiting[tick][1])):
+            some = list(run)
+            folded = self._folded(lane, some) if whole else None
+            if folded is None:
+                yield from some
+            else:
+                yield folded
+
+    def rows(self, topic: str, items: Sequence[Any]) -> list[Version]:
+        """What waits for a tick, as the row road has it."""
+        return self._events.rows(items)
+
+    def _folded(self, lane: Lane, ticks: Sequence[int]) -> Folded | None:
+        waiting: list[Part] = [part for tick in ticks for part in lane.waiting[tick][1]]
+        if sum(part.end - part.start for part in waiting) < LEAST_ROWS:
+            return None
+        try:
+            split = self._changes.split(waiting)
+            folded = self._made(split)
+        except Unsure:
+            return None
+        self._changes.write(split)
+        for tick in ticks:
+            del lane.waiting[tick]
+        return folded
 
 
 def column_pass(stage: Stage) -> ColumnPass | None:

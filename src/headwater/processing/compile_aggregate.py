@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headwater.processing.cells import FoldSpec
 from headwater.processing.compile_inputs import branches_of
 from headwater.processing.graph import Aggregate, Explode, Filter, Graph, Map, Relation, Start, main_line
 from headwater.processing.measures import ordered_kind
-from headwater.processing.operators.aggregate import FoldSpec
 from headwater.processing.operators.sessions import SessionSpec
 from headwater.processing.step_rules import Given, Made, StepRule
 from headwater.processing.validation import relate

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headwater.ports import key_columns
 from headwater.ports.keys import key_bytes, partition_of
-from headwater.processing import column_keys
 from headwater.processing.column_keys import key_column, partitions_of
 
 TEXT = st.text(max_size=9) | st.text('"\\\n\x00\x1f\x7f\u2028é', max_size=4)
@@ -42,8 +42,8 @@ def test_partitions_are_those_of_keys(keys: list[bytes], cut: int, partitions: i
 def test_a_hash_that_takes_octets_the_other_way_round_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [b"abcdefg", b"hijklmno"]
     check(keys)
-    whole = column_keys._little
-    monkeypatch.setattr(column_keys, "_little", lambda octets, at, size: whole(octets, at, size).byteswap())
+    whole = key_columns._murmur2
+    monkeypatch.setattr(key_columns, "_murmur2", lambda words, at, size: whole(words.byteswap(), at, size))
     with pytest.raises(AssertionError):
         check(keys, partitions=1 << 20)
     assert np.uint32(1).byteswap() != 1

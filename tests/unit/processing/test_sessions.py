@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from headwater.errors import CallerFault
+from headwater.processing.cells import FoldSpec
 from headwater.processing.expressions import lit
 from headwater.processing.field_types import FieldType
 from headwater.processing.flow import Stream, count, maximum, source, total
 from headwater.processing.graph import Graph, Measure
-from headwater.processing.operators.aggregate import FoldSpec
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.sessions import Sessions, SessionSpec
 from headwater.processing.sql_flow import read_sql

@@ -14,8 +14,6 @@ from headwater.processing.operators.core import Change, Row
 from headwater.processing.packing import ordered_integer, sized
 from headwater.processing.state import Overlay
 
-__all__ = ["Fold", "FoldSpec"]
-
 
 class Fold:
     """The cells of one partition. `numbered` ones hold the revision of what is published of them."""

@@ -16,8 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from headwater.errors import Fault
-from headwater.processing.cells import Cell, Cells, FoldSpec
+from headwater.processing.cells import Cell, Cells, FoldSpec, fewer_than_none
 from headwater.processing.operators.core import Change, Row
 from headwater.processing.packing import RowForm, after, one_form, ordered_integer, pack, pack_integer, sized, unpack
 from headwater.processing.state import Overlay, Table
@@ -143,11 +142,7 @@ class Sessions:
         place = _at(alike.key, alike.instant) + alike.body
         number = (self._rows.get(place) or 0) + more
         if number < 0:
-            raise Fault(
-                "an interval has fewer members than none",
-                code="HW-P040",
-                detail="a change took out what was never put in: the input repeats or lost records",
-            )
+            raise fewer_than_none()
         self._rows.put(place, number or None)
 
     def _row(self, body: bytes) -> Row:

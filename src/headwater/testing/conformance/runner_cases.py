@@ -14,6 +14,7 @@ from headwater.processing.expressions import col, when
 from headwater.processing.flow import Stream, average, count, maximum, minimum, total
 from headwater.processing.graph import Port
 from headwater.processing.runners.memory import MemoryRunner
+from headwater.processing.steps import Plan
 from headwater.processing.windows import tumbling, whole
 from headwater.testing.harness import plan_of, product
 from headwater.testing.oracles import (
@@ -89,13 +90,17 @@ class Run:
     def of(self, case: Case, histories: Histories) -> MemoryRunner:
         """The run."""
         chance = random.Random(self.seed)
-        plan = plan_of(
-            case.flow,
-            [_parted(port, self.partitions) for port in case.inputs],
-            _parted(case.output, self.partitions),
-            tick=TICK,
-        )
-        runner = MemoryRunner(plan, batch=self.batch, choose=chance.randrange)
+        runner = MemoryRunner(self.plan(case), batch=self.batch, choose=chance.randrange)
+        self.fill(runner, case, histories, chance)
+        return runner
+
+    def plan(self, case: Case) -> Plan:
+        """The case's flow over so many partitions."""
+        inputs = [_parted(port, self.partitions) for port in case.inputs]
+        return plan_of(case.flow, inputs, _parted(case.output, self.partitions), tick=TICK)
+
+    def fill(self, runner: MemoryRunner, case: Case, histories: Histories, chance: random.Random) -> None:
+        """Write the histories, and run to their end, disturbed as this run is."""
         if self.crashes:
             runner.crash = lambda: chance.random() < 0.3
         for port in case.inputs:
@@ -110,7 +115,6 @@ class Run:
         for port in case.inputs:
             runner.mark(port.topic, 100_000)
         runner.run()
-        return runner
 
 
 def log_of(case: Case, runner: MemoryRunner) -> list[dict[str, Any]]:
