@@ -42,13 +42,18 @@ class Kill:
     unacknowledged: bool
 
 
-def run(*, trials: int = 20, seed: int = 1, stack: LocalStack | None = None, saboteur: str = "") -> dict[str, Any]:
-    """Kill so many times. Saboteurs: `early` acknowledges before the commit, `loose` writes its position outside it."""
+def run(
+    *, trials: int = 20, seed: int = 1, stack: LocalStack | None = None, saboteur: str = "", timed: bool = True
+) -> dict[str, Any]:
+    """Kill so many times. Saboteurs: `early` acknowledges before the commit, `loose` writes its position outside it.
+
+    Not `timed`: how many rows a second were written is told, and is nothing against a machine that is slow.
+    """
     with scene(stack, seed, SABOTEURS[saboteur] if saboteur else RELAY) as made:
-        return _result(made, trials)
+        return _result(made, trials, timed=timed)
 
 
-def _result(made: Scene, trials: int) -> dict[str, Any]:
+def _result(made: Scene, trials: int, *, timed: bool) -> dict[str, Any]:
     started, chance = time.monotonic(), random.Random(made.seed)
     kills: list[Kill] = []
     restarts: list[float] = []
@@ -74,7 +79,7 @@ def _result(made: Scene, trials: int) -> dict[str, Any]:
         "R1", made, evidence, trials=trials, watch=watch,
         asked={
             "half_of_the_kills_in_doubt": hot * 2 >= trials,
-            "rate": rate >= RATE_LEAST,
+            "rate": rate >= RATE_LEAST or not timed,
             "all_killed": all(kill.code == -signal.SIGKILL for kill in kills),
         },
         kills_in_doubt=hot,

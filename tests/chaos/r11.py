@@ -112,20 +112,23 @@ class Lane:
 
 
 def run(
-    *, trials: int = 20, seed: int = 1, stack: LocalStack | None = None, exactly_once: bool = True
+    *, trials: int = 20, seed: int = 1, stack: LocalStack | None = None, exactly_once: bool = True, timed: bool = True
 ) -> dict[str, Any]:
-    """Kill so many times, worker and relay in turn."""
+    """Kill so many times, worker and relay in turn.
+
+    Not `timed`: how many rows a second were written is told, and is nothing against a machine that is slow.
+    """
     with scene(stack, seed, lane="debezium") as made:
         lane = Lane(made, exactly_once=exactly_once)
         connect.stop(made.stack)
         lane.start()
         try:
-            return _result(made, lane, trials)
+            return _result(made, lane, trials, timed=timed)
         finally:
             connect.stop(made.stack)
 
 
-def _result(made: Scene, lane: Lane, trials: int) -> dict[str, Any]:
+def _result(made: Scene, lane: Lane, trials: int, *, timed: bool) -> dict[str, Any]:
     started, chance = time.monotonic(), random.Random(made.seed)
     _await(lambda: connect.answers(made.stack), RUNS_SECONDS)
     lane.deploy()
@@ -150,7 +153,10 @@ def _result(made: Scene, lane: Lane, trials: int) -> dict[str, Any]:
     back = sorted(kill.seconds for kill in kills if kill.seconds)
     return verdict.answer(
         "R11", made, evidence, trials=trials, watch=watch,
-        asked={"rate": rate >= RATE_LEAST, "all_killed": all(kill.code == -signal.SIGKILL for kill in kills)},
+        asked={
+            "rate": rate >= RATE_LEAST or not timed,
+            "all_killed": all(kill.code == -signal.SIGKILL for kill in kills),
+        },
         exactly_once=lane.exactly_once,
         workers_killed=sum(kill.at.startswith("worker") for kill in kills),
         relays_killed=sum(kill.at.startswith("relay") for kill in kills),

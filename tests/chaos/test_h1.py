@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import h1
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,5 +18,5 @@ def test_a_feed_has_each_record_once_whoever_is_killed(running: LocalStack) -> N
         lambda: h1.run(trials=4, seed=SEED, stack=running),
         lambda: h1.run(trials=4, seed=SEED, stack=running, saboteur="loose"),
     )
-    assert result["passed"], result
-    assert loose["repeated"] + loose["phantom"] > 0 and not loose["passed"], loose
+    assert result["passed"], told(result)
+    assert loose["repeated"] + loose["phantom"] > 0 and not loose["passed"], told(loose)

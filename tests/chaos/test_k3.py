@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import k3
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,5 +18,5 @@ def test_partitions_cost_nothing_and_a_relay_that_acknowledges_too_early_is_foun
         lambda: k3.run(trials=8, seed=SEED, stack=running),
         lambda: k3.run(trials=1, seed=SEED, stack=running, saboteur="early"),
     )
-    assert result["passed"], result
-    assert 0 < early["lost"] < early["rows"] and not early["passed"], early
+    assert result["passed"], told(result)
+    assert 0 < early["lost"] < early["rows"] and not early["passed"], told(early)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import p1
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,8 +18,8 @@ def test_a_killed_runner_says_all_once_and_offsets_apart_are_found_out(running: 
         lambda: p1.run(trials=2, seed=SEED, stack=running),
         lambda: p1.run(trials=2, seed=SEED, stack=running, saboteur="apart"),
     )
-    assert result["passed"], result
-    assert apart["lost"] > 0 and not apart["passed"], apart
+    assert result["passed"], told(result)
+    assert apart["lost"] > 0 and not apart["passed"], told(apart)
 
 
 @pytest.mark.long
@@ -27,5 +28,5 @@ def test_a_store_written_before_the_commit_is_found_out(running: LocalStack) -> 
         lambda: p1.run(trials=8, seed=SEED, stack=running),
         lambda: p1.run(trials=2, seed=SEED, stack=running, saboteur="hasty"),
     )
-    assert result["passed"], result
-    assert hasty["lost"] > 0 and hasty["stale_state"] > 0 and not hasty["passed"], hasty
+    assert result["passed"], told(result)
+    assert hasty["lost"] > 0 and hasty["stale_state"] > 0 and not hasty["passed"], told(hasty)

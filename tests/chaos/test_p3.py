@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import p3
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,6 +18,6 @@ def test_workers_come_and_go_and_one_that_does_not_let_go_is_found_out(running: 
         lambda: p3.run(trials=8, seed=SEED, stack=running),
         lambda: p3.run(trials=6, seed=SEED, stack=running, saboteur="clinging"),
     )
-    assert result["passed"], result
+    assert result["passed"], told(result)
     # Where a rekey stands between, the next stage sees at once that a closed tick is said again, and ends: all is lost.
-    assert clinging["duplicates"] + clinging["lost"] > 0 and not clinging["passed"], clinging
+    assert clinging["duplicates"] + clinging["lost"] > 0 and not clinging["passed"], told(clinging)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import p4
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -19,6 +20,6 @@ def test_a_restore_behind_an_open_transaction_is_whole_and_one_that_stops_before
         lambda: p4.run(trials=1, seed=SEED, stack=running),
         lambda: p4.run(trials=1, seed=SEED, stack=running, saboteur="bounded"),
     )
-    assert result["passed"], result
-    assert bounded["restored_behind_an_open_transaction"] > 0 and not bounded["passed"], bounded
+    assert result["passed"], told(result)
+    assert bounded["restored_behind_an_open_transaction"] > 0 and not bounded["passed"], told(bounded)
     assert bounded["stale_state"] + bounded["wrong"] + bounded["duplicates"] + bounded["phantom"] > 0, bounded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import p6
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,5 +18,5 @@ def test_a_slow_transaction_is_tried_again_with_less_and_who_does_not_learn_is_f
         lambda: p6.run(trials=1, seed=SEED, stack=running),
         lambda: p6.run(trials=1, seed=SEED, stack=running, saboteur="steadfast"),
     )
-    assert result["passed"], result
-    assert steadfast["lost"] > 0 and "moved_on" in steadfast["against"], steadfast
+    assert result["passed"], told(result)
+    assert steadfast["lost"] > 0 and "moved_on" in steadfast["against"], told(steadfast)

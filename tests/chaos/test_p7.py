@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import p7
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -19,5 +20,5 @@ def test_a_commit_whose_answer_is_eaten_is_there_once_and_who_does_not_ask_kafka
         lambda: p7.run(trials=4, seed=SEED, stack=running),
         lambda: p7.run(trials=3, seed=SEED, stack=running, saboteur="own"),
     )
-    assert result["passed"], result
-    assert own["duplicates"] > 0 and not own["passed"], own
+    assert result["passed"], told(result)
+    assert own["duplicates"] > 0 and not own["passed"], told(own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import p8
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,5 +18,5 @@ def test_of_two_workers_of_one_slot_one_stops_and_two_stubborn_ones_are_found_ou
         lambda: p8.run(trials=1, seed=SEED, stack=running),
         lambda: p8.run(trials=1, seed=SEED, stack=running, saboteur="stubborn"),
     )
-    assert result["passed"], result
-    assert {"one_says_why", "fences_are_few"} <= set(stubborn["against"]), stubborn
+    assert result["passed"], told(result)
+    assert {"one_says_why", "fences_are_few"} <= set(stubborn["against"]), told(stubborn)

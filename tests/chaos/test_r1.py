@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import r1
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,20 +18,19 @@ SEED = 20130101
 
 @pytest.mark.timeout(400)
 def test_twenty_kills_lose_double_and_disorder_nothing(running: LocalStack) -> None:
-    (result,) = side_by_side(lambda: r1.run(trials=KILLS, seed=SEED, stack=running))
-    assert result["passed"], result
+    (result,) = side_by_side(lambda: r1.run(trials=KILLS, seed=SEED, stack=running, timed=False))
+    assert result["passed"], told(result)
 
 
 @pytest.mark.timeout(300)
 def test_a_relay_that_acknowledges_before_it_commits_is_found_out(running: LocalStack) -> None:
     (early,) = side_by_side(lambda: r1.run(trials=SABOTEUR_KILLS, seed=SEED, stack=running, saboteur="early"))
-    assert 0 < early["lost"] < early["rows"] and not early["passed"], (
-        early
-    )  # all lost: a relay that does not run at all
+    # all lost: a relay that does not run at all
+    assert 0 < early["lost"] < early["rows"] and not early["passed"], told(early)
 
 
 @pytest.mark.long  # which kills fall between its two commits is chance: four were seen to miss
 @pytest.mark.timeout(300)
 def test_a_relay_that_commits_its_position_apart_is_found_out(running: LocalStack) -> None:
     (loose,) = side_by_side(lambda: r1.run(trials=LOOSE_KILLS, seed=SEED, stack=running, saboteur="loose"))
-    assert 0 < loose["lost"] < loose["rows"] and not loose["passed"], loose
+    assert 0 < loose["lost"] < loose["rows"] and not loose["passed"], told(loose)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import r2
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -14,10 +15,10 @@ SEED = 20130102
 
 def test_what_a_crashed_server_sends_again_is_skipped(running: LocalStack) -> None:
     (result,) = side_by_side(lambda: r2.run(trials=2, seed=SEED, stack=running))
-    assert result["passed"], result
+    assert result["passed"], told(result)
     assert result["rows_skipped"] > 0
 
 
 def test_a_relay_that_trusts_its_slot_is_found_out(running: LocalStack) -> None:
     (result,) = side_by_side(lambda: r2.run(trials=1, seed=SEED, stack=running, saboteur="trusting"))
-    assert result["duplicates"] > 0 and not result["passed"], result
+    assert result["duplicates"] > 0 and not result["passed"], told(result)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.chaos import r3
 from tests.chaos.stacks import own_stack
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -23,11 +24,11 @@ def alone() -> Iterator[LocalStack]:
 
 def test_slots_dropped_made_anew_advanced_and_lost_lose_and_double_nothing(alone: LocalStack) -> None:
     result = r3.run(trials=4, seed=SEED, stack=alone)
-    assert result["passed"], result
+    assert result["passed"], told(result)
     assert result["rows_filled"] > 0
 
 
 @pytest.mark.long
 def test_a_relay_that_believes_its_slot_loses_rows_silently_and_is_found(alone: LocalStack) -> None:
     result = r3.run(trials=1, seed=SEED, stack=alone, saboteur="believing")
-    assert result["went_on_silently"] == 1 and result["lost"] > 0 and not result["passed"], result
+    assert result["went_on_silently"] == 1 and result["lost"] > 0 and not result["passed"], told(result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import r5
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -19,6 +20,6 @@ def test_awkward_transactions_come_through_and_liberties_are_found_out(running: 
         lambda: r5.run(trials=3, seed=SEED, stack=running, saboteur="hasty"),
         lambda: r5.run(trials=3, seed=SEED, stack=running, saboteur="forgetful"),
     )
-    assert result["passed"], result
-    assert hasty["torn"] > 0 and not hasty["passed"], hasty
-    assert forgetful["duplicates"] > 0 and not forgetful["passed"], forgetful
+    assert result["passed"], told(result)
+    assert hasty["torn"] > 0 and not hasty["passed"], told(hasty)
+    assert forgetful["duplicates"] > 0 and not forgetful["passed"], told(forgetful)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from tests.chaos import r7, r7_relay
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -20,14 +21,14 @@ def test_a_late_end_of_transaction_tears_the_control_and_not_the_guarded_produce
     result = r7.run(trials=TRIALS, seed=SEED, stack=running, relay=False, normal=False)
     print(json.dumps(result, indent=1))
     assert result["control_anomalies"] > 0, "without a red control the test proves nothing"
-    assert result["passed"], result
+    assert result["passed"], told(result)
 
 
 @pytest.mark.timeout(200)
 def test_the_relay_loses_and_doubles_nothing_by_a_late_commit(running: LocalStack) -> None:
     result = r7_relay.run(trials=RELAY_TRIALS, seed=SEED, stack=running)
     print(json.dumps(result, indent=1))
-    assert result["passed"] and result["rows"] > 0, result
+    assert result["passed"] and result["rows"] > 0, told(result)
 
 
 @pytest.mark.timeout(200)

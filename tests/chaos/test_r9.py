@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import r9
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,5 +18,5 @@ def test_no_phantom_is_seen_and_a_relay_that_does_not_wait_is_found_out(running:
         lambda: r9.run(trials=8, seed=SEED, stack=running),
         lambda: r9.run(trials=4, seed=SEED, stack=running, saboteur="streaming"),
     )
-    assert result["passed"], result
-    assert streaming["phantom"] > 0 and not streaming["passed"], streaming
+    assert result["passed"], told(result)
+    assert streaming["phantom"] > 0 and not streaming["passed"], told(streaming)

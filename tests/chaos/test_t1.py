@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import t1
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,5 +18,5 @@ def test_any_order_of_arrival_ends_in_one_timeline(running: LocalStack) -> None:
         lambda: t1.run(trials=20, seed=SEED, stack=running),
         lambda: t1.run(trials=5, seed=SEED, stack=running, saboteur="closing"),
     )
-    assert result["passed"], result
-    assert closing["mismatches"] > 0 and closing["lost"] == 0 and not closing["passed"], closing
+    assert result["passed"], told(result)
+    assert closing["mismatches"] > 0 and closing["lost"] == 0 and not closing["passed"], told(closing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import t2
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,5 +18,5 @@ def test_wrong_clocks_are_outlived_and_a_relay_that_trusts_them_is_found_out(run
         lambda: t2.run(trials=6, seed=SEED, stack=running),
         lambda: t2.run(trials=3, seed=SEED, stack=running, saboteur="trusting"),
     )
-    assert result["passed"], result
-    assert trusting["stamp_breaks"] > 0 and not trusting["passed"], trusting
+    assert result["passed"], told(result)
+    assert trusting["stamp_breaks"] > 0 and not trusting["passed"], told(trusting)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import t3
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -18,5 +19,5 @@ def test_ten_corrections_at_one_moment_are_all_accounted_for(running: LocalStack
         lambda: t3.run(trials=5, seed=SEED, stack=running),
         lambda: t3.run(trials=3, seed=SEED, stack=running, saboteur="newest"),
     )
-    assert result["passed"], result
-    assert 0 < newest["lost"] < newest["rows"] and not newest["passed"], newest
+    assert result["passed"], told(result)
+    assert 0 < newest["lost"] < newest["rows"] and not newest["passed"], told(newest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import t4
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,5 +18,5 @@ def test_settled_history_stays_and_a_historian_is_found_out(running: LocalStack)
         lambda: t4.run(trials=3, seed=SEED, stack=running),
         lambda: t4.run(trials=1, seed=SEED, stack=running, saboteur="historian"),
     )
-    assert result["passed"], result
-    assert historian["digests_changed"] > 0 and not historian["passed"], historian
+    assert result["passed"], told(result)
+    assert historian["digests_changed"] > 0 and not historian["passed"], told(historian)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.chaos import t5
 from tests.chaos.pairs import side_by_side
+from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
@@ -17,5 +18,5 @@ def test_a_product_made_again_is_the_same_to_the_byte(running: LocalStack) -> No
         lambda: t5.run(trials=1, seed=SEED, stack=running),
         lambda: t5.run(trials=1, seed=SEED, stack=running, saboteur="now"),
     )
-    assert result["passed"], result
-    assert now["mismatches"] > 0 and not now["passed"], now
+    assert result["passed"], told(result)
+    assert now["mismatches"] > 0 and not now["passed"], told(now)

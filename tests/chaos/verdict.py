@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -95,6 +96,11 @@ def answer(
         "against": against,
         "passed": not against and counts["rows"] > 0,
     }
+
+
+def told(result: Mapping[str, Any]) -> str:
+    """A result for a test that fails by it: what was found against it first, and nothing left out."""
+    return json.dumps({"against": result.get("against"), **result}, indent=1, default=str)
 
 
 def versions(scene: Scene) -> dict[str, str]:
