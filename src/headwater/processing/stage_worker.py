@@ -50,7 +50,7 @@ class StageWorker:
         quarantine = naming.quarantine_topic(plan.product, plan.major)
         self._targets = Targets(stage, writers, quarantine, str(product.product.version))
         self._readers = _readers(stage, around)
-        self._rivals = Rivals(plan, stage, around.slot, around.clock)
+        self._rivals = Rivals(plan, stage, around)
         most = COMMIT_MESSAGES_AS_COLUMNS if takes_columns(stage) else COMMIT_MESSAGES
         self._batch = Batch(most, around.transaction_ms * 1_000)
 
@@ -66,7 +66,7 @@ class StageWorker:
                     self._smaller(error)
                     continue
                 doubts = doubts + 1 if commits == self.account.commits else 1
-                self._rivals.note(error)
+                self._rivals.note(error, stopping)
                 self._judge(error, doubts)
                 self._around.hooks.announce(
                     "stage.rebuilt", product=str(self._plan.product), stage=self._stage.name, code=error.code

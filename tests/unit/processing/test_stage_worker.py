@@ -224,7 +224,14 @@ def test_the_last_product_that_ends_ends_the_run(small: BrokerMesh, tmp_path: Pa
         sink.begin()
         sink.send(view.plan.stages[-1].changelog, FORM_KEY, b"of another flow", timestamp=1, partition=0)
         sink.commit()
-    runner = KafkaRunner([hourly.plan, daily.plan], daily.surroundings(tmp_path / "state"))
+    said: list[str] = []
+
+    def tell(happening: str, fields: dict[str, object]) -> None:
+        if happening == "product.failed":
+            said.append(str(fields["reason"]))
+
+    runner = KafkaRunner([hourly.plan, daily.plan], daily.surroundings(tmp_path / "state", hooks=Hooks([tell])))
     with pytest.raises(CallerFault) as refused:
         runner.run()
     assert refused.value.code == "HW-P034"
+    assert len(said) == 2 and refused.value.message == said[-1], "nobody has been told of the last one yet"

@@ -68,8 +68,8 @@ class KafkaRunner:
 
     def run(self, *, tick: Callable[[], None] = lambda: None) -> None:
         """Until `stop`, or until no product is left: one of which a stage fails in a way that building anew does not
-        mend ends as a whole, is announced as `product.failed`, and the others go on. The first such error is raised at
-        the end.
+        mend ends as a whole, is announced as `product.failed`, and the others go on. The last of these errors is
+        raised at the end.
 
         `tick` is called some twenty times a second, for whoever shows progress.
         """
@@ -91,7 +91,7 @@ class KafkaRunner:
             next(thread for thread in waited if thread.is_alive()).join(WAIT_SECONDS)
             left -= WAIT_SECONDS
         if self._errors:
-            raise self._errors[0]
+            raise self._errors[-1]
 
     def _paused(self, product: ProductName) -> bool:
         return self._controls.paused(product) is not None
@@ -113,7 +113,8 @@ class KafkaRunner:
         except BaseException as error:  # whatever it is, the product's other stages end too and the caller is told
             with self._lock:
                 told = product not in self._going_on
-                self._errors.append(error)
+                if not told:  # what else fails of a product that ends has its cause there
+                    self._errors.append(error)
                 self._going_on.discard(product)
                 others = len(self._going_on)
             if not told:
