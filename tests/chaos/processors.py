@@ -156,7 +156,8 @@ def answer(
     return {
         "id": program, "trials": trials, "seed": made.seed, **counts,
         "upper_bound_95_percent": round(3 / trials, 4), **more,
-        "versions_of": verdict.versions(made), "against": found, "passed": not found and counts["rows"] > 0,
+        "versions_of": verdict.versions(made), "against": found, **({"log": made.said()} if found else {}),
+        "passed": not found and counts["rows"] > 0,
     }  # fmt: skip
 
 

@@ -146,7 +146,7 @@ def _result(made: Scene, lane: Lane, trials: int, *, timed: bool) -> dict[str, A
                 if relay.poll() is not None:
                     raise AssertionError(f"the relay ended by itself with {relay.returncode}")
             earlier = verdict.early_reading(made)
-        _drain(made, relay)
+        left = _drain(made, lane, relay)
         lane.close()
     evidence = verdict.Evidence(made, earlier)
     rate = (len(evidence.ledger) + evidence.never_committed) / written["seconds"]
@@ -164,6 +164,7 @@ def _result(made: Scene, lane: Lane, trials: int, *, timed: bool) -> dict[str, A
         worker_back_seconds_median=round(back[len(back) // 2], 1) if back else 0.0,
         rows_per_second=round(rate, 1),
         seconds=round(time.monotonic() - started, 1),
+        at_the_end=left,
         kills=[f"{kill.at} -> {kill.code}" for kill in kills],
     )  # fmt: skip
 
@@ -198,12 +199,18 @@ def _kill_relay(made: Scene, chance: random.Random, trial: int, relay: subproces
     return Kill(at, process.wait(), made.transaction_open())
 
 
-def _drain(made: Scene, relay: subprocess.Popen[bytes]) -> None:
-    """Until readers see as many records as the ledger has, or time is over; then whatever should not follow."""
+def _drain(made: Scene, lane: Lane, relay: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Until readers see as many records as the ledger has, or time is over; then whatever should not follow.
+
+    How both halves stand then, for whoever finds something missing.
+    """
     wanted = made.number("SELECT count(*) FROM ledger WHERE outcome = 'published'")
     _await(lambda: len(verdict.early_reading(made)) >= wanted or relay.poll() is not None, DRAIN_SECONDS, fail=False)
     time.sleep(2.0)
+    state = lane.rest.status(lane.name)
+    stands = {"connector": state and state.as_json(), "relay_ended_by_itself": relay.poll()}
     made.stop(relay)
+    return stands
 
 
 def _await(condition: Any, seconds: float, *, fail: bool = True) -> None:

@@ -175,6 +175,10 @@ class Scene:
             said, _ = process.communicate(timeout=60)
             did.update(json.loads(said or b"{}"))
 
+    def said(self) -> str:
+        """The end of what relays and runners have said."""
+        return self.log.read_text(errors="replace")[-3_000:] if self.log.exists() else "nothing"
+
     def close(self) -> None:
         """End what runs, and let the server forget the slot."""
         for process in self.processes:
@@ -206,7 +210,7 @@ def scene(
         try:
             yield made
         except BaseException:
-            said = made.log.read_text()[-3_000:] if made.log.exists() else "nothing"
+            said = made.said()
             sys.stderr.write(f"the relay's last words:\n{said}\n")
             raise
         finally:

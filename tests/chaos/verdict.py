@@ -94,6 +94,7 @@ def answer(
         **more,
         "versions": versions(scene),
         "against": against,
+        **({"log": scene.said()} if against else {}),
         "passed": not against and counts["rows"] > 0,
     }
 
