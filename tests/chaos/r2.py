@@ -44,7 +44,9 @@ def _result(made: Scene, trials: int) -> dict[str, Any]:
                 if relay is None:
                     relay = made.relay(metrics_port=port)
                 made.reads(relay)
+                since = made.acknowledged()
                 time.sleep(chance.uniform(*WORKS_SECONDS))
+                _await_more(made, since)
                 how = signal.SIGQUIT if trial % 2 == 0 else signal.SIGKILL
                 with_relay = trial % 5 == 4
                 if with_relay:
@@ -73,6 +75,13 @@ def _result(made: Scene, trials: int) -> dict[str, Any]:
         seconds=round(time.monotonic() - started, 1),
         crashes=crashes,
     )  # fmt: skip
+
+
+def _await_more(made: Scene, since: int) -> None:
+    """Until the relay has acknowledged something: a crash takes back nothing else."""
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    while made.acknowledged() <= since and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _catch_up(made: Scene, relay: Any) -> None:
