@@ -21,7 +21,7 @@ from headwater.local.stack import LocalStack
 
 IMPATIENT = {"session.timeout.ms": "6000"}
 COMMITS_AT_LEAST = 500  # entries of the changelog, by the second worker
-STOPS_WITHIN, TAKEN_WITHIN, DIES_WITHIN, COMMITS_WITHIN, MOVES_WITHIN = 60.0, 90.0, 30.0, 20.0, 150.0
+STOPS_WITHIN, TAKEN_WITHIN, DIES_WITHIN, COMMITS_WITHIN, MOVES_WITHIN = 150.0, 90.0, 30.0, 20.0, 150.0
 READ_COMMITTED, READ_UNCOMMITTED = Isolation.READ_COMMITTED, Isolation.READ_UNCOMMITTED
 Ends = dict[tuple[str, int], int]
 

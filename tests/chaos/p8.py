@@ -23,7 +23,7 @@ from headwater.local.stack import LocalStack
 
 FENCES_MOST = 5  # both workers together
 _DOUBT = re.compile(r"^(\S+ \w+): in doubt.*\[HW-R003\]", re.MULTILINE)
-STOPS_WITHIN, MOVES_WITHIN = 90.0, 60.0
+STOPS_WITHIN, MOVES_WITHIN = 150.0, 60.0
 
 
 def run(*, trials: int = 1, seed: int = 1, stack: LocalStack | None = None, saboteur: str = "") -> dict[str, Any]:
