@@ -20,7 +20,7 @@ from bench.oracle import RowsOracle
 from bench.outbox import load
 from bench.outbox_rows import OutboxLog
 from bench.plan import Selection, Size, Tell, emptied, installed, mesh_of, workload
-from bench.report import Round, Series, entry, unmeasured
+from bench.report import REFUSED, Round, Series, entry, unmeasured
 from bench.special import pipeline, restores
 from bench.stack import MESH, ROOT, Stack
 from bench.systems.debezium import Debezium
@@ -195,7 +195,7 @@ def _in_turns(
 
 def _said(done: Round) -> str:
     if done.fault:
-        return f"FAILED: {done.fault}"
+        return done.fault if done.fault.startswith(REFUSED) else f"FAILED: {done.fault}"
     return f"{done.events_per_second:,.0f}/s, {done.cpu_seconds:.1f} CPU-s, {done.seconds:.1f} s, verified"
 
 
