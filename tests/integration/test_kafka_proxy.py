@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Stack
 
 pytestmark = pytest.mark.slow
+CONTROL_TRIES = 5
 
 
 @pytest.fixture
@@ -109,19 +110,29 @@ class _EndsOnly(GuardedProducer):
         self._suspicious = before
 
 
-@pytest.mark.parametrize(("kind", "committed"), [(GuardedProducer, 15), (_EndsOnly, 10)])
-def test_a_late_commit_of_offsets_does_not_set_the_group_back(
-    stack: Stack, topic: str, kind: type[GuardedProducer], committed: int
-) -> None:
-    place, ends = TopicPartition(topic, 0), Frames("EndTxn", transactional_id=topic)
+def test_a_late_commit_of_offsets_does_not_set_the_group_back(stack: Stack, topic: str) -> None:
+    assert committed_after_a_late_one(stack, topic, f"{topic}-guarded", GuardedProducer) == 15
+
+
+def test_a_producer_that_does_not_time_what_sends_offsets_is_set_back(stack: Stack, topic: str) -> None:
+    """Where the machine is slow the late one may come too late to harm: then it is tried again."""
+    tries = (
+        committed_after_a_late_one(stack, topic, f"{topic}-{number}", _EndsOnly) for number in range(CONTROL_TRIES)
+    )
+    assert 10 in tries
+
+
+def committed_after_a_late_one(stack: Stack, topic: str, name: str, kind: type[GuardedProducer]) -> int:
+    """What a group of this name has at the end; 15 was committed last."""
+    place, ends = TopicPartition(topic, 0), Frames("EndTxn", transactional_id=name)
     rules = [
-        Rule("stale", Frames("TxnOffsetCommit", transactional_id=topic), Hold(Seen(ends, nth=2), cut="reset"), nth=2),
+        Rule("stale", Frames("TxnOffsetCommit", transactional_id=name), Hold(Seen(ends, nth=2), cut="reset"), nth=2),
         Rule("end", ends, Hold(Answered("stale")), nth=2, after="stale"),
     ]
-    source = KafkaBroker({"bootstrap.servers": stack.kafka}).group(topic, [topic], _First())
+    source = KafkaBroker({"bootstrap.servers": stack.kafka}).group(name, [topic], _First())
     with KafkaProxy(stack.kafka, rules) as proxy:
         settings = {"bootstrap.servers": proxy.address}
-        sink = kind(settings, topic, clock=SystemClock(), hooks=Hooks(), timeout_ms=10_000)
+        sink = kind(settings, name, clock=SystemClock(), hooks=Hooks(), timeout_ms=10_000)
         sink.open()
         while not source.poll(1, 0.2):  # until it is a member of its group
             pass
@@ -136,4 +147,4 @@ def test_a_late_commit_of_offsets_does_not_set_the_group_back(
         sink.close()
     found = source.committed([place])[place]
     source.close()
-    assert found == committed
+    return found

@@ -17,6 +17,7 @@ from tests.integration.test_reference_mesh import ROOT, ROWS, ROWS_KILLED, SECON
 
 import headwater
 from headwater.local.ports import free_base
+from headwater.testing.asked_again import asked_again
 from headwater.testing.conformance.answers import Asked, Told, a_hundred, expected
 from headwater.timeline.clock import SystemClock
 from headwater.timeline.instant import Instant
@@ -123,7 +124,7 @@ def test_a_hundred_questions_have_one_answer_by_every_way_out_while_flights_are_
     ways = Ways(running, name, stack.kafka)
     try:
         with headwater.open(name) as opened:
-            settled_to = opened.as_of().settled_to
+            settled_to = asked_again(opened.as_of).settled_to
         before = ways.plain.told()
         questions = a_hundred(before, SEED_DEFAULT, until=int(settled_to))
         running.replay(ROWS_KILLED + ROWS_MORE, RATE_ASKED)
