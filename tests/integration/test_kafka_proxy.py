@@ -14,7 +14,7 @@ from headwater.ports.kafka import KafkaBroker
 from headwater.ports.protocol import GroupSource
 from headwater.ports.record import Message, TopicDescription, TopicPartition
 from headwater.testing.kafka_proxy import KafkaProxy
-from headwater.testing.kafka_proxy_rules import Answered, Drop, Frames, Hold, Rule, Seen
+from headwater.testing.kafka_proxy_rules import Answered, Drop, Elapsed, Frames, Hold, Rule, Seen
 from headwater.timeline.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 CONTROL_TRIES = 5
+LATE = 7_000  # milliseconds: more than an address is waited for that refuses
 
 
 @pytest.fixture
@@ -88,6 +89,14 @@ def test_an_eaten_answer_leaves_a_commit_that_the_client_did_not_learn_of(stack:
         assert proxy.wait("eaten").error == "NONE"
         ends = [entry for entry in proxy.log if entry.api == "EndTxn" and entry.side == "request"]
     assert len(ends) == 2, "the client asked again, and the broker took it for the same end"
+
+
+def test_a_broker_that_is_late_to_answer_is_waited_for(stack: Stack, topic: str) -> None:
+    """It is not away: connections are taken, and nothing is refused."""
+    late = Rule("late", Frames("Metadata", "answer"), Hold(Elapsed(LATE, LATE)))
+    with KafkaProxy(stack.kafka, [late]) as proxy:
+        assert KafkaBroker({"bootstrap.servers": proxy.address}).describe([topic])[topic].partitions == 2
+        proxy.wait("late")
 
 
 class _First:

@@ -26,6 +26,7 @@ from headwater.timeline.clock import Clock
 
 ANSWER_SECONDS = 10.0
 FIRST_ANSWER_MICROSECONDS = 5_000_000  # a broker that is away should be said soon
+SILENCE_MICROSECONDS = 15_000_000  # nobody refused: one that is starved of CPU takes connections and is late to answer
 FIRST_LOOK_SECONDS = 1.0
 APPEAR_MICROSECONDS = 15_000_000  # a created topic has leaders in well under a second
 SETTLE_MICROSECONDS = 20_000
@@ -58,14 +59,18 @@ class KafkaAdmin:
             raise unusable_setting(error.args[0], settings) from None
 
     def reach(self) -> None:
-        """Raise `Unreachable` HW-R001 or `CallerFault` HW-R013 unless the cluster answers; asked once."""
-        deadline = self._clock.monotonic() + FIRST_ANSWER_MICROSECONDS
+        """Raise `Unreachable` HW-R001 or `CallerFault` HW-R013 unless the cluster answers; asked once.
+
+        Where connections are refused it is said after 5 s; where nothing is heard at all, after 15 s.
+        """
+        began = self._clock.monotonic()
         while not self._answered:
             try:
                 self._metadata(FIRST_LOOK_SECONDS)
                 self._answered = True
             except Unreachable:  # a refusal is known at the first look, and is no `Unreachable`
-                if self._clock.monotonic() > deadline:
+                patience = FIRST_ANSWER_MICROSECONDS if self._reasons.why else SILENCE_MICROSECONDS
+                if self._clock.monotonic() - began > patience:
                     raise
                 self._clock.sleep(SETTLE_MICROSECONDS)
 
