@@ -2,7 +2,8 @@
 
 `run(trials=100, seed=1)`: so many times a worker stands still before its transaction until a second one has its
 partitions, wakes, writes its changes and dies; the second commits behind them and dies too; a third begins with an
-empty disk while the first one's transaction still is open. What it restores must hold what the second committed.
+empty disk while the first one's transaction still is open. What it restores must hold what the second committed. A
+hand-over that ends with nothing open is judged all the same, and does not count.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from headwater.local.stack import LocalStack
 IMPATIENT = {"session.timeout.ms": "6000"}
 COMMITS_AT_LEAST = 500  # entries of the changelog, by the second worker
 STOPS_WITHIN, TAKEN_WITHIN, DIES_WITHIN, COMMITS_WITHIN, MOVES_WITHIN = 150.0, 90.0, 30.0, 20.0, 150.0
+TRIES = 3  # hand-overs for each that counts: on a starved machine the first worker's transaction may end too soon
 READ_COMMITTED, READ_UNCOMMITTED = Isolation.READ_COMMITTED, Isolation.READ_UNCOMMITTED
 Ends = dict[tuple[str, int], int]
 
@@ -38,21 +40,26 @@ def _result(made: Processors, trials: int) -> dict[str, Any]:
     stages, state = made.stages(), made.folder / "state" / "state"
     hidden, moved = list[int](), list[bool]()
     with made.feeder.feeding(size=20):
-        for trial in counted("P4", trials):
+        for trial in counted("P4", trials * TRIES):
             hidden.append(_hand_over_twice(made, stages[trial % len(stages)], chance.randint(3, 12), slot=3 * trial))
             third = made.worker(slot=3 * trial + 2)
             moved.append(made.moved(time.time_ns() // 1_000, seconds=MOVES_WITHIN))
-            if trial < trials - 1:
-                third.kill()
-                third.wait()
+            if sum(entries > 0 for entries in hidden) >= trials:
+                break
+            third.kill()
+            third.wait()
+        else:
+            third = made.worker()
     made.wait_settled(*DERIVED)
     code = made.stop(third)  # type: ignore[arg-type]
     counts = judged(made)
     counts["stale_state"] = sum(kept.stale(made.stack.kafka_address, stage, state) for stage in stages)
+    behind = sum(entries > 0 for entries in hidden)
     return answer(
         "P4", made, counts, trials=trials,
-        asked={"all_behind_an_open_transaction": all(hidden), "moved_on": all(moved), "runner_ends_well": code == 0},
-        restored_behind_an_open_transaction=sum(entries > 0 for entries in hidden),
+        asked={"as_many_behind_an_open_transaction": behind >= trials, "moved_on": all(moved),
+               "runner_ends_well": code == 0},
+        restored_behind_an_open_transaction=behind,
         entries_hidden=hidden,
         seconds=round(time.monotonic() - started, 1),
     )  # fmt: skip
