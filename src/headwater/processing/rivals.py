@@ -59,7 +59,18 @@ class Rivals:
         self._at.clear()
 
     def _other_is_there(self, stopping: Callable[[], bool]) -> bool:
-        """Whether the group's offsets move while this worker stands back, or else has members when it has waited."""
+        """Whether the group's offsets move while this worker stands back, or else has members when it has waited.
+
+        Where the broker is away meanwhile nobody can tell, and it is as if nobody were there.
+        """
+        try:
+            return self._seen(stopping)
+        except HeadwaterError as error:
+            if not error.retriable:
+                raise
+            return False
+
+    def _seen(self, stopping: Callable[[], bool]) -> bool:
         clock, broker = self._around.clock, self._around.broker
         until = clock.monotonic() + random.randint(*BACK_MICROSECONDS)
         before: Mapping[TopicPartition, int] | None = None

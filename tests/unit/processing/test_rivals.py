@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headwater.errors import CallerFault
+from headwater.errors import CallerFault, Unreachable
 from headwater.hooks import Hooks
 from headwater.naming import stage_transactional_id
 from headwater.ports.kafka_errors import REASSIGNED, fenced
@@ -139,6 +139,19 @@ def test_where_nobody_is_there_the_place_is_taken_again(small: BrokerMesh, tmp_p
     before = clock.monotonic()
     noted(alone, LIMIT - 1)
     assert clock.monotonic() == before, "what was counted is forgotten"
+
+
+class Away(MemoryBroker):
+    """It answers no question about groups."""
+
+    def groups(self) -> set[str]:
+        raise Unreachable("Kafka does not answer", code="HW-R001")
+
+
+def test_a_broker_that_is_away_meanwhile_is_no_reason_to_end(tmp_path: Path) -> None:
+    small, clock = BrokerMesh.made(Away(ManualClock()), tmp_path / "mesh", "x"), Then()
+    noted(rivals(small, tmp_path, clock), LIMIT)
+    assert clock.monotonic() >= BACK_MICROSECONDS[0]
 
 
 def test_a_worker_that_is_told_to_stop_does_not_stand_back(small: BrokerMesh, tmp_path: Path) -> None:
