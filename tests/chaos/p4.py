@@ -44,7 +44,8 @@ def _result(made: Processors, trials: int) -> dict[str, Any]:
             hidden.append(_hand_over_twice(made, stages[trial % len(stages)], chance.randint(3, 12), slot=3 * trial))
             third = made.worker(slot=3 * trial + 2)
             moved.append(made.moved(time.time_ns() // 1_000, seconds=MOVES_WITHIN))
-            if sum(entries > 0 for entries in hidden) >= trials:
+            behind = sum(entries > 0 for entries in hidden)
+            if behind >= trials:
                 break
             third.kill()
             third.wait()
@@ -54,7 +55,6 @@ def _result(made: Processors, trials: int) -> dict[str, Any]:
     code = made.stop(third)  # type: ignore[arg-type]
     counts = judged(made)
     counts["stale_state"] = sum(kept.stale(made.stack.kafka_address, stage, state) for stage in stages)
-    behind = sum(entries > 0 for entries in hidden)
     return answer(
         "P4", made, counts, trials=trials,
         asked={"as_many_behind_an_open_transaction": behind >= trials, "moved_on": all(moved),

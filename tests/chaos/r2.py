@@ -11,7 +11,7 @@ import signal
 import time
 from typing import Any
 
-from tests.chaos import stacks, verdict
+from tests.chaos import downstream, stacks, verdict
 from tests.chaos.counted import counted
 from tests.chaos.scene import RELAY, Scene, free_port, metric, scene
 
@@ -79,9 +79,7 @@ def _result(made: Scene, trials: int) -> dict[str, Any]:
 
 def _await_more(made: Scene, since: int) -> None:
     """Until the relay has acknowledged something: a crash takes back nothing else."""
-    deadline = time.monotonic() + CATCH_UP_SECONDS
-    while made.acknowledged() <= since and time.monotonic() < deadline:
-        time.sleep(0.1)
+    downstream.until(lambda: made.acknowledged() > since, CATCH_UP_SECONDS)
 
 
 def _catch_up(made: Scene, relay: Any) -> None:

@@ -74,11 +74,11 @@ class Rivals:
         clock, broker = self._around.clock, self._around.broker
         until = clock.monotonic() + random.randint(*BACK_MICROSECONDS)
         before: Mapping[TopicPartition, int] | None = None
-        places: list[TopicPartition] = []
-        offsets = broker.group_offsets(self._stage.group)
+        stage = self._stage
+        places = [TopicPartition(topic, number) for topic in topics_of(stage) for number in range(stage.partitions)]
+        offsets = broker.group_offsets(stage.group)
         try:
             while clock.monotonic() < until and not stopping():
-                places = places or self._places()
                 now = _asked(offsets, places)
                 if before is not None and now is not None and now != before:
                     return True
@@ -86,11 +86,7 @@ class Rivals:
                 clock.sleep(LOOK_MICROSECONDS)
         finally:
             offsets.close()
-        return not stopping() and self._stage.group in broker.groups()
-
-    def _places(self) -> list[TopicPartition]:
-        described = self._around.broker.describe(topics_of(self._stage))
-        return [TopicPartition(name, number) for name, one in described.items() for number in range(one.partitions)]
+        return not stopping() and stage.group in broker.groups()
 
 
 def _asked(offsets: GroupOffsets, places: list[TopicPartition]) -> Mapping[TopicPartition, int] | None:

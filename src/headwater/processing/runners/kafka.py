@@ -53,7 +53,7 @@ class KafkaRunner:
         self._reports = Reports(plans, accounts, around.broker, clock=around.clock, slot=around.slot)
         self._hooks = around.hooks
         self._stopped = threading.Event()
-        self._errors: list[BaseException] = []
+        self._error: BaseException | None = None  # of the product that ended last
         self._going_on = {plan.product for plan in plans}
         self._lock = threading.Lock()
 
@@ -90,8 +90,8 @@ class KafkaRunner:
         while left > 0 and any(thread.is_alive() for thread in waited):
             next(thread for thread in waited if thread.is_alive()).join(WAIT_SECONDS)
             left -= WAIT_SECONDS
-        if self._errors:
-            raise self._errors[-1]
+        if self._error is not None:
+            raise self._error
 
     def _paused(self, product: ProductName) -> bool:
         return self._controls.paused(product) is not None
@@ -114,7 +114,7 @@ class KafkaRunner:
             with self._lock:
                 told = product not in self._going_on
                 if not told:  # what else fails of a product that ends has its cause there
-                    self._errors.append(error)
+                    self._error = error
                 self._going_on.discard(product)
                 others = len(self._going_on)
             if not told:
