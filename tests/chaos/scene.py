@@ -31,6 +31,7 @@ from headwater.local.stack import LocalStack
 ROOT = Path(__file__).parents[2]
 RELAY = "headwater relay"
 START_SECONDS = 45.0
+STOP_SECONDS = 20.0  # a transaction under way takes long where CPU is short; one that is killed leaves it open
 RETAINED_BYTES_MUCH = 100 * 1024 * 1024
 TABLE = "public.outbox"
 TRIES = 4
@@ -115,6 +116,7 @@ class Scene:
         """A relay to the end of the work: until all that was ever written is acknowledged; then it is stopped."""
         written = self.number("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
         process = process or self.relay()
+        self.reads(process)  # not before has it ended what the one before it left open
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and process.poll() is None and self.acknowledged() < written:
             time.sleep(0.1)
@@ -128,7 +130,7 @@ class Scene:
     def stop(self, process: subprocess.Popen[bytes]) -> int:
         process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(5)
+            return process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()

@@ -6,7 +6,7 @@ import pytest
 from tests.chaos import l1, l2, l3, l4, l5, l6, l7
 from tests.chaos.verdict import told
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 SEED = 20130521
 
 

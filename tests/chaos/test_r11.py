@@ -13,7 +13,7 @@ KILLS = 2
 SEED = 20130101
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_debezium_lane_survives_the_death_of_either_half(running: LocalStack) -> None:
     result = r11.run(trials=KILLS, seed=SEED, stack=running, timed=False)
     assert result["passed"], told(result)

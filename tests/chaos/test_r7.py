@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import pytest
 from tests.chaos import r7, r7_relay
+from tests.chaos.pairs import found_out, hit, side_by_side
 from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
@@ -16,23 +17,25 @@ RELAY_TRIALS = 2
 SEED = 20130101
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 def test_a_late_end_of_transaction_tears_the_control_and_not_the_guarded_producer(running: LocalStack) -> None:
-    result = r7.run(trials=TRIALS, seed=SEED, stack=running, relay=False, normal=False)
-    print(json.dumps(result, indent=1))
+    (result,) = side_by_side(lambda: r7.run(trials=TRIALS, seed=SEED, stack=running, relay=False, normal=False))
     assert result["control_anomalies"] > 0, "without a red control the test proves nothing"
     assert result["passed"], told(result)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 def test_the_relay_loses_and_doubles_nothing_by_a_late_commit(running: LocalStack) -> None:
-    result = r7_relay.run(trials=RELAY_TRIALS, seed=SEED, stack=running)
-    print(json.dumps(result, indent=1))
+    (result,) = side_by_side(
+        lambda: hit(lambda seed: r7_relay.run(trials=RELAY_TRIALS, seed=seed, stack=running), SEED)
+    )
     assert result["passed"] and result["rows"] > 0, told(result)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 def test_a_relay_that_suspects_nothing_is_found_out(running: LocalStack) -> None:
-    result = r7_relay.run(trials=3, seed=SEED, stack=running, saboteur=True)
-    print(json.dumps(result, indent=1))
-    assert result["anomalies"] > 0, result
+    def sabotaged(seed: int) -> dict[str, Any]:
+        return r7_relay.run(trials=3, seed=seed, stack=running, saboteur=True)
+
+    (result,) = side_by_side(lambda: found_out(sabotaged, SEED, lambda found: found["anomalies"]))
+    assert result["anomalies"] > 0, told(result)

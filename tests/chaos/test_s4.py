@@ -6,7 +6,7 @@ import pytest
 from tests.chaos import s4
 from tests.chaos.verdict import told
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 SEED = 20130523
 
 
