@@ -22,11 +22,12 @@ from tests.simulation.test_column_join import COLUMNS, FACTS, JOINED, ORDERS, SO
 
 from headwater.errors import Fault
 from headwater.ports.record import Fetched, Message
-from headwater.processing import column_join, columns, recollection
+from headwater.processing import column_join, column_latest, columns, recollection
 from headwater.processing.engine import new_task
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, count_distinct, total
 from headwater.processing.operators.join_as_of import Join
+from headwater.processing.operators.sessions import Sessions
 from headwater.processing.recollection import Recollection
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
@@ -37,6 +38,9 @@ from headwater.testing.harness import plan_of, product
 TICK = 10
 LEFT, RIGHT, OTHERS = "a.orders.v1", "a.facts.v1", "a.payments.v1"
 PAYMENTS = replace(product("a.payments", shape="event", key=["k"], fields={"k": "string", "n": "long"}))
+COUNTS = product("a.counts", shape="fact", key=["k"], fields={"k": "string", "events": "long"})
+STATE = product("a.states", shape="fact", key=["k"], fields={"k": "string", "n": "long"})
+GRADED = product("a.graded", shape="event", key=["k"], fields={"k": "string", "n": "long", "grade": ["null", "string"]})
 PAIRS = product("a.pairs", shape="event", key=["k"], fields={"k": "string", "n": "long", "paid": "long"})
 BY_NUMBER = product("a.numbers", shape="fact", key=["n"], fields={"n": "long", "seen": "long"})
 SUMS = product("a.sums", shape="fact", key=["k"], fields={"k": "string", "events": "long", "n": "long", "seen": "long"})
@@ -53,8 +57,44 @@ def moved(rows: Stream) -> Stream:
 
 
 def sessions(rows: Stream) -> Stream:
-    """Versions come back from the input, sessions and their rows from the changelog."""
+    """Versions and rows come back from the input, sessions from the changelog."""
     return rows.aggregate(by=["k"], window=session("7us"), events=count(), n=total("n"), seen=count_distinct("n"))
+
+
+def alike(rows: Stream) -> Stream:
+    """All that is kept of a row is its key and its instant: many are alike."""
+    return rows.aggregate(by=["k"], window=session("20us"), events=count())
+
+
+def state(rows: Stream) -> Stream:
+    return rows.filter(col("n") != 1).select("k", "n").latest(by=["k"])
+
+
+def behind_state(rows: Stream) -> Stream:
+    """Of what is said of `latest` here nothing goes as columns."""
+    return state(rows).map(n=col("n") * 2)
+
+
+def both(rows: Stream, payments: Stream) -> Stream:
+    return rows.select("k", "n").union(payments.filter(col("n") != 2), named="of")
+
+
+def united(rows: Stream, payments: Stream) -> Stream:
+    return both(rows, payments).aggregate(by=["k"], window=whole(), events=count(), n=total("n"), seen=count("of"))
+
+
+def united_sessions(rows: Stream, payments: Stream) -> Stream:
+    both_ = both(rows, payments)
+    return both_.aggregate(by=["k"], window=session("7us"), events=count(), n=total("n"), seen=count_distinct("of"))
+
+
+def united_state(rows: Stream, payments: Stream) -> Stream:
+    return both(rows, payments).latest(by=["k"]).select("k", "n")
+
+
+def united_joined(rows: Stream, payments: Stream, grades: Stream) -> Stream:
+    joined = both(rows, payments).join_as_of(grades, on={"k": "k"}, take={"grade": "grade"})
+    return joined.select("k", "n", "grade")
 
 
 def stage_of(flow: Any, inputs: Sequence[Any], output: Any) -> Stage:
@@ -65,12 +105,24 @@ STAGES = {
     "folded": stage_of(sums, [EVENTS], SUMS),
     "windows": stage_of(late, [EVENTS], SUMS),
     "sessions": stage_of(sessions, [EVENTS], SUMS),
+    "sessions, never corrected": stage_of(sessions, [ORDERS], SUMS),
+    "sessions, alike": stage_of(alike, [EVENTS], COUNTS),
+    "state": stage_of(state, [EVENTS], STATE),
+    "state, never corrected": stage_of(state, [ORDERS], STATE),
+    "state, computed": stage_of(behind_state, [EVENTS], STATE),
+    "united": stage_of(united, [EVENTS, PAYMENTS], SUMS),
+    "united, sessions": stage_of(united_sessions, [EVENTS, PAYMENTS], SUMS),
+    "united, state": stage_of(united_state, [EVENTS, PAYMENTS], STATE),
+    "united, joined": stage_of(united_joined, [EVENTS, PAYMENTS, FACTS], GRADED),
     "handed over": stage_of(moved, [EVENTS], BY_NUMBER),
     "joined": stage_of(plain, [ORDERS, FACTS], JOINED),
     "joined, corrected": stage_of(plain, [EVENTS, FACTS], JOINED),
     "chosen": stage_of(chosen, [EVENTS, FACTS], SOME),
     "paired": stage_of(near, [EVENTS, PAYMENTS], PAIRS),
 }
+
+
+NEVER = ("joined", "sessions, never corrected", "state, never corrected")  # of which no order is corrected
 
 
 class Losing(Driver):
@@ -200,7 +252,7 @@ def columns_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_what_was_lost_comes_back_from_the_inputs_byte_for_byte(name: str, columnar: bool) -> None:
     stage = STAGES[name]
-    events = orders() if name == "joined" else amended()
+    events = orders() if name in NEVER else amended()
 
     @settings(max_examples=6, deadline=None)
     @given(left=events, right=facts(), others=amended(), seed=st.integers(0, 1 << 30))
@@ -214,7 +266,7 @@ def busy(stage: Stage) -> Logs:
     """Events and facts of few keys, with corrections and retractions within their tick and long after."""
     chance = random.Random(5)
     logs: dict[str, list[tuple[bytes | None, Any]]] = {entry.topic: [] for entry in stage.inputs}
-    never = stage is STAGES["joined"]
+    never = any(stage is STAGES[name] for name in NEVER)
     for topic, log in logs.items():
         for number in range(100):
             key, at = f"k{chance.randrange(4)}", number * 3
@@ -251,7 +303,16 @@ def test_nothing_of_it_is_in_the_changelog(name: str) -> None:
 REMEMBERED = {
     "folded": {"orders"},
     "windows": {"orders"},
-    "sessions": {"orders"},
+    "sessions": {"orders", "rows"},
+    "sessions, never corrected": {"rows"},
+    "sessions, alike": {"orders", "rows"},
+    "state": {"orders", "latest", "newest"},
+    "state, never corrected": {"latest", "newest"},
+    "state, computed": {"orders", "latest", "newest"},
+    "united": {"orders", "payments"},
+    "united, sessions": {"orders", "payments", "rows"},
+    "united, state": {"orders", "payments", "latest", "newest"},
+    "united, joined": {"orders", "payments", "rows", "facts", "revisions"},
     "handed over": {"orders"},
     "joined": {"rows", "facts", "revisions"},
     "joined, corrected": {"orders", "rows", "facts", "revisions"},
@@ -341,6 +402,19 @@ def _believes_an_older_revision(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Join, "remember", remember)
 
 
+def _keeps_no_row_as_columns(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(column_latest.ColumnLatest, "remember", lambda self, new, changes: None)
+
+
+def _takes_no_row_out_of_a_session(patch: pytest.MonkeyPatch) -> None:
+    whole = Sessions.remember
+    patch.setattr(
+        Sessions,
+        "remember",
+        lambda self, changes, versions: whole(self, [(key, None, now) for key, _, now in changes], versions),
+    )
+
+
 @pytest.mark.usefixtures("columns_for_few")
 @pytest.mark.parametrize(
     ("name", "columnar", "broken"),
@@ -352,6 +426,11 @@ def _believes_an_older_revision(patch: pytest.MonkeyPatch) -> None:
         ("joined", True, _reads_one_tick_too_far),
         ("joined, corrected", True, _keeps_the_row_that_goes),
         ("joined", False, _believes_an_older_revision),
+        ("state", True, _keeps_no_row_as_columns),
+        ("sessions", False, _forgets_one),
+        ("united, sessions", False, _reads_one_tick_too_far),
+        ("united, state", False, _reads_one_tick_too_far),
+        ("sessions", False, _takes_no_row_out_of_a_session),
     ],
 )
 def test_one_thing_too_few_or_too_many_is_seen(

@@ -59,8 +59,9 @@ class Chain:
         alone = product and not stage.further
         operations = stage.logic.operations
         self._operations = []
+        first = recalled if rows_recalled(stage.inputs, [operation.spec for operation in operations]) else overlay
         for place, operation in enumerate(operations):
-            kept = _Kept(overlay, recalled if place == 0 and rows_recalled(stage.inputs) else overlay, recalled)
+            kept = _Kept(overlay, overlay if place else first, recalled)
             self._operations.append(_operation(operation, kept, numbered=alone and operation is operations[-1]))
         last = self._operations[-1][0] if self._operations else None
         number = last.number if isinstance(last, Fold) and alone else None
@@ -117,9 +118,9 @@ class Chain:
 # takes arrivals of an input of its own says so by `right` of its spec.
 _OPERATORS: Mapping[type, Callable[[Any, _Kept, bool], Any]] = {
     FoldSpec: lambda spec, kept, numbered: Fold(spec, kept.made, numbered=numbered),
-    SessionSpec: lambda spec, kept, numbered: Sessions(spec, kept.made),
+    SessionSpec: lambda spec, kept, numbered: Sessions(spec, kept.made, kept.rows),
     ExplodeSpec: lambda spec, kept, numbered: Explode(spec),
-    LatestSpec: lambda spec, kept, numbered: Latest(spec, kept.made),
+    LatestSpec: lambda spec, kept, numbered: Latest(spec, kept.rows),
     JoinSpec: lambda spec, kept, numbered: Join(spec, kept.rows, kept.told),
     IntervalSpec: lambda spec, kept, numbered: IntervalJoin(
         spec, Changes(spec.right.changes, kept.told), kept.rows, kept.told

@@ -82,15 +82,7 @@ class ColumnLatest:
         """What new rows, oldest tick first, and changes of ticks make: a block, or records where columns cannot hold
         all of it. Raises `Unsure`, with nothing changed, where rows must be looked at.
         """
-        for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
-            if new.columns[name].type != arrow_type(type_):
-                raise Unsure
-        coded = new.keys.dictionary_encode()
-        codes, keys = coded.indices.to_numpy().astype(np.int64), coded.dictionary
-        names: list[bytes] = keys.to_pylist()
-        newest = self._latest.newest.get_many(names)
-        order, by_rows = self._going_on(new, codes, names, newest, changes)
-        rows = self._ordered(new, order, codes[order], names, newest)
+        keys, names, codes, by_rows, rows = self._arranged(new, changes)
         sizes = sized_keys(keys)
         told = self._told(rows)
         identities = _identities(sizes, rows, told)
@@ -110,6 +102,28 @@ class ColumnLatest:
             return _in_order(made, said), []
         except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
             return None, sorted([*made.records(), *said], key=_place)
+
+    def remember(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> None:
+        """Keep what `fold` would of these; raises `Unsure`, with nothing kept."""
+        keys, names, codes, by_rows, rows = self._arranged(new, changes)
+        older = self._older(rows, sized_keys(keys))
+        for some in self._more_said(new, codes, names, by_rows, changes).values():
+            self._latest.remember(some, ())
+        self._write(rows, names, older)
+
+    def _arranged(
+        self, new: NewRows, changes: Mapping[int, Sequence[Change]]
+    ) -> tuple[Any, list[bytes], Any, Any, _Rows]:
+        """The keys, also by name, and which is each row's; whether each goes by rows; the rows of those that go on."""
+        for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
+            if new.columns[name].type != arrow_type(type_):
+                raise Unsure
+        coded = new.keys.dictionary_encode()
+        codes, keys = coded.indices.to_numpy().astype(np.int64), coded.dictionary
+        names: list[bytes] = keys.to_pylist()
+        newest = self._latest.newest.get_many(names)
+        order, by_rows = self._going_on(new, codes, names, newest, changes)
+        return keys, names, codes, by_rows, self._ordered(new, order, codes[order], names, newest)
 
     def _going_on(
         self,
@@ -204,6 +218,25 @@ class ColumnLatest:
         changes: Mapping[int, Sequence[Change]],
     ) -> list[OutputRecord]:
         """What is published of keys of which more is said than that they go on."""
+        said: list[OutputRecord] = []
+        for tick, some in self._more_said(new, codes, names, by_rows, changes).items():
+            end = (tick + 1) * self._tick - 1
+            made = self._latest.tick(some)
+            if self._step is not None:
+                step = self._step
+                made = [(key, before and step(before), after and step(after)) for key, before, after in made]
+            said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
+        return said
+
+    def _more_said(
+        self,
+        new: NewRows,
+        codes: Any,
+        names: Sequence[bytes],
+        by_rows: Any,
+        changes: Mapping[int, Sequence[Change]],
+    ) -> dict[int, list[Change]]:
+        """What each tick, oldest first, says of keys that go by rows."""
         some = np.flatnonzero(by_rows[codes])
         which = pa.array(some)
         columns = [new.columns[name].take(which).to_pylist() for name in self._spec.columns]
@@ -212,15 +245,7 @@ class ColumnLatest:
             new.ticks[some].tolist(), codes[some].tolist(), zip(*columns, strict=True), strict=True
         ):
             ticks[tick].append((names[code], None, row))
-        said: list[OutputRecord] = []
-        for tick, more in ticks.items():
-            end = (tick + 1) * self._tick - 1
-            made = self._latest.tick([*more, *changes.get(tick, ())])
-            if self._step is not None:
-                step = self._step
-                made = [(key, before and step(before), after and step(after)) for key, before, after in made]
-            said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
-        return said
+        return {tick: [*more, *changes.get(tick, ())] for tick, more in ticks.items()}
 
     def _write(self, rows: _Rows, names: Sequence[bytes], older: tuple[list[bytes], Any]) -> None:
         if not len(rows.codes):

@@ -69,7 +69,7 @@ def column_road(stage: Stage, chain: Chain, lane: int) -> ColumnRoad | None:
         return EventsRoad(stage, chain, HandOver(stage, lane).fold)
     if not _keeps(stage):
         return None
-    kernel = _kernel(stage, chain)
+    latest, kernel = _kernel(stage, chain)
     if takes_moved(stage):
         return MovedRoad(stage, stage.logic.operations[0].spec.columns, kernel)
 
@@ -78,7 +78,7 @@ def column_road(stage: Stage, chain: Chain, lane: int) -> ColumnRoad | None:
         block, said = (None, ()) if nothing else kernel(split.rows, split.changes)
         return Folded(block, split.records, split.counts, said)
 
-    return EventsRoad(stage, chain, made)
+    return EventsRoad(stage, chain, made, latest)
 
 
 class VersionsRoad:
@@ -101,10 +101,20 @@ class VersionsRoad:
 class EventsRoad(VersionsRoad):
     """The road of a stage whose one input is of events: `made` says what becomes of those of some ticks."""
 
-    def __init__(self, stage: Stage, chain: Chain, made: Callable[[Split], Folded]) -> None:
+    def __init__(
+        self, stage: Stage, chain: Chain, made: Callable[[Split], Folded], latest: ColumnLatest | None = None
+    ) -> None:
         self._topic = stage.inputs[0].topic
         super().__init__(stage, self._topic, chain)
         self._made = made
+        self._latest = latest
+
+    def remember(self, parts: Sequence[Part]) -> None:
+        """Keep the versions of these, and the rows of `latest`; raises `Unsure`, with nothing kept."""
+        split = self._changes.split(parts)
+        if self._latest is not None and (len(split.rows) or split.changes):
+            self._latest.remember(split.rows, split.changes)
+        self._changes.write(split)
 
     def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks."""
@@ -163,11 +173,13 @@ def _keeps(stage: Stage) -> bool:
     return foldable(spec, publish)
 
 
-def _kernel(stage: Stage, chain: Chain) -> Kernel:
+def _kernel(stage: Stage, chain: Chain) -> tuple[ColumnLatest | None, Kernel]:
+    """What folds columns; where that keeps rows, it by itself too."""
     operator, operation, publish = chain.operators[0], stage.logic.operations[0], stage.output.logic
     if isinstance(operator, Latest):
         assert isinstance(chain.publish, Publish)
-        return ColumnLatest(operation, operator, chain.publish, stage.tick).fold
+        latest = ColumnLatest(operation, operator, chain.publish, stage.tick)
+        return latest, latest.fold
     assert isinstance(operator, Fold)
     fold = ColumnFold(operation.spec, publish, operator.cells, stage.tick)
-    return lambda rows, changes: (fold.fold(rows, changes), ())
+    return None, lambda rows, changes: (fold.fold(rows, changes), ())

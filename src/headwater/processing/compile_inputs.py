@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from headwater.processing.expressions import Expression, Getter, Literal
-from headwater.processing.field_types import STRING, FieldType
+from headwater.processing.expressions import Expression, Literal
 from headwater.processing.graph import HIDDEN, Filter, Graph, Map, Node, Port, Source, Union, main_line
+from headwater.processing.named_ids import OfInput
 from headwater.processing.operators.changes import ChangesSpec
 from headwater.processing.operators.rows import compile_rows, needed
 from headwater.processing.step_rules import times_of, types_of
@@ -70,26 +69,6 @@ def changes_inputs(graph: Graph, rows: Rows, wanted: Sequence[str], last: Node) 
         entry = StageInput(port.topic, "changes", 1, fields, port.product, port.major, spec)
         made.append((entry, f"{spec.name}:{wanted}:{types}{branch.form}"))
     return made
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OfInput(Expression):
-    """An event's id with the product's name before it: no two inputs give the same, since names have no slash."""
-
-    product: str
-
-    def type(self, fields: Mapping[str, FieldType]) -> FieldType:
-        """Text."""
-        return STRING
-
-    def compile(self, getters: Mapping[str, Getter]) -> Getter:
-        """The id as this input gives it, named."""
-        own, prefix = getters["event_id"], f"{self.product}/"
-        return lambda row: prefix + own(row)
-
-    def reads(self) -> frozenset[str]:
-        """The id."""
-        return frozenset(["event_id"])
 
 
 def _branch(graph: Graph, union: Union, source: Node) -> Branch:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from headwater.processing.expressions import Call, Choice, Column, Expression, Literal
 from headwater.processing.graph import Filter, Map
+from headwater.processing.named_ids import OfInput
 
 LENGTH_LIMIT = 200  # of one text: a longer one is told by a digest, since each column may be read many times
 _SIGNS = {
@@ -78,7 +79,8 @@ def made(expression: Expression, columns: Columns) -> Made:
         parts = [made(part, columns) for branch in expression.branches for part in (*branch,)]
         parts.append(made(expression.rest, columns))
         return joined("when", parts)
-    raise AssertionError(f"{type(expression).__name__} is no step of an author")
+    assert isinstance(expression, OfInput), f"{type(expression).__name__} has no text"
+    return joined("of_input", [Made(_literal(expression.product)), columns["event_id"]])
 
 
 def joined(name: str, parts: Iterable[Made]) -> Made:

@@ -1,4 +1,4 @@
-"""What a stage remembers of one input, made again from its records: versions, and the rows and facts of joins.
+"""What a stage remembers of one input, made again from its records: versions, facts of joins, rows that are kept.
 
 Runs the operators that keep it, over the same tables and by either road, up to the last tick that the state has closed;
 nothing is folded, joined or said. `tests/simulation/test_recall.py` holds it against what was kept along the way.
@@ -17,8 +17,6 @@ from headwater.processing.chain import Chain
 from headwater.processing.engine import closed_table, intake_of
 from headwater.processing.lanes import NEVER, Lane
 from headwater.processing.operators.changes import ChangesSpec
-from headwater.processing.operators.join_as_of import Join
-from headwater.processing.operators.join_interval import IntervalJoin
 from headwater.processing.recalled_logic import rows_recalled
 from headwater.processing.state import Change, Overlay, StateStore
 from headwater.processing.steps import Stage
@@ -96,10 +94,8 @@ class Recollection:
 
     @property
     def _keeps_rows(self) -> bool:
-        """Whether its changes are rows that a join keeps."""
-        operators = self._chain.operators
-        joins = bool(operators) and isinstance(operators[0], Join | IntervalJoin)
-        return joins and rows_recalled(self._stage.inputs)
+        """Whether its changes are rows that the first operation keeps."""
+        return rows_recalled(self._stage.inputs, [one.spec for one in self._stage.logic.operations])
 
     def _join(self, right: Any) -> Any:
         """The join to which this input is the right side."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headwater.errors import Fault
 from headwater.processing.field_types import FieldType
@@ -34,6 +34,9 @@ class LatestSpec:
     types: tuple[FieldType, ...]
     key: tuple[str, ...]
     gives: tuple[int, ...]
+
+
+_Places = dict[bytes, tuple[bytes, Pool]]
 
 
 class _Held(NamedTuple):
@@ -58,17 +61,10 @@ class Latest:
 
     def tick(self, changes: Sequence[Change]) -> list[Change]:
         """The pieces whose value a tick's changes alter, in the order of first touch."""
-        places: dict[bytes, tuple[bytes, Pool]] = {}
-        touched: dict[tuple[bytes, int], None] = {}
-        self.newest.get_many(list({key: None for key, _, _ in changes}))  # all in one step
-        for key, before, now in changes:
-            for row, put in ((before, Pool.remove), (now, Pool.append)):
-                if row is not None:
-                    put(self._pool(places, key, row), row)
-                    touched[key, row[self._instant]] = None
+        places = self._places(changes)
+        touched = {(key, row[self._instant]): None for key, *rows in changes for row in rows if row is not None}
         known = [self._held(key, instant) for key, instant in touched]
-        for place, (key, pool) in places.items():
-            self._settle(key, place, pool)
+        self._keep(places)
         made = []
         for (key, instant), old in zip(touched, known, strict=True):
             new = self._held(key, instant)
@@ -77,6 +73,24 @@ class Latest:
             if was != given:
                 made.append((key, was, given))
         return made
+
+    def remember(self, changes: Sequence[Change], versions: Sequence[Any]) -> None:
+        """Keep what `tick` would of these, without saying what holds."""
+        self._keep(self._places(changes))
+
+    def _places(self, changes: Sequence[Change]) -> _Places:
+        """The places that changes concern, with the rows that lie there then."""
+        places: _Places = {}
+        self.newest.get_many(list({key: None for key, _, _ in changes}))  # all in one step
+        for key, before, now in changes:
+            for row, put in ((before, Pool.remove), (now, Pool.append)):
+                if row is not None:
+                    put(self._pool(places, key, row), row)
+        return places
+
+    def _keep(self, places: _Places) -> None:
+        for place, (key, pool) in places.items():
+            self._settle(key, place, pool)
 
     def place(self, key: bytes, row: Row) -> bytes:
         """Where an event of a key stands among all."""
@@ -89,7 +103,7 @@ class Latest:
     def _read(self, body: bytes) -> Row | None:
         return self._form.read(unpack(body))
 
-    def _pool(self, places: dict[bytes, tuple[bytes, Pool]], key: bytes, row: Row) -> Pool:
+    def _pool(self, places: _Places, key: bytes, row: Row) -> Pool:
         place = self.place(key, row)
         entry = places.get(place)
         if entry is None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headwater.processing.cells import Cell, Cells, FoldSpec, fewer_than_none
 from headwater.processing.operators.core import Change, Row
@@ -42,12 +42,13 @@ class _Alike(NamedTuple):
 class Sessions:
     """The sessions of one partition."""
 
-    def __init__(self, spec: SessionSpec, overlay: Overlay) -> None:
+    def __init__(self, spec: SessionSpec, overlay: Overlay, rows: Overlay | None = None) -> None:
+        """Rows are kept in `rows`, where that is another."""
         fold = spec.fold
         self._gap = fold.window.gap
         self._cells = Cells(fold, overlay, tail=2, scanned=True)
         self._form, self._same = RowForm(fold.types), one_form(fold.types)
-        self._rows = Table(overlay, f"{fold.name}.rows", pack_integer, int, scanned=True)
+        self._rows = Table(overlay if rows is None else rows, f"{fold.name}.rows", pack_integer, int, scanned=True)
         # By key, the anchor of its last session.
         self._newest = Table(overlay, f"{fold.name}.newest", pack_integer, int)
         # The cells that the tick at hand changes, by their places.
@@ -57,12 +58,7 @@ class Sessions:
         """The changes of sessions that a tick's changes make, in the order of first touch."""
         self._touched = {}
         self._newest.get_many(list({key: None for key, _, _ in changes}))  # in one step; each is then at hand
-        moved: dict[_Alike, int] = {}
-        for key, before, now in changes:
-            for row, sign in ((before, -1), (now, 1)):
-                if row is not None:
-                    alike = _Alike(key, row[self._cells.instant], pack(self._form.write(self._same(row))))
-                    moved[alike] = moved.get(alike, 0) + sign
+        moved = self._moved(changes)
         # What comes is put in before what goes is taken out: a row that is corrected neither parts its session nor
         # makes one of two for a moment.
         for alike, number in moved.items():
@@ -72,6 +68,22 @@ class Sessions:
             if number < 0:
                 self._go(alike, -number)
         return self._said()
+
+    def remember(self, changes: Sequence[Change], versions: Sequence[Any]) -> None:
+        """Keep the rows that `tick` would of these, without folding them."""
+        for alike, number in self._moved(changes).items():
+            if number:
+                self._count(alike, number)
+
+    def _moved(self, changes: Sequence[Change]) -> dict[_Alike, int]:
+        """How many more rows of each kind there are by a tick's changes."""
+        moved: dict[_Alike, int] = {}
+        for key, before, now in changes:
+            for row, sign in ((before, -1), (now, 1)):
+                if row is not None:
+                    alike = _Alike(key, row[self._cells.instant], pack(self._form.write(self._same(row))))
+                    moved[alike] = moved.get(alike, 0) + sign
+        return moved
 
     def _come(self, alike: _Alike, number: int) -> None:
         self._count(alike, number)

@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from headwater.processing.compile_inputs import OfInput
 from headwater.processing.expressions import Call, Choice, Column, Expression, Literal
 from headwater.processing.field_types import FieldType
 from headwater.processing.graph import EVENT_TIMES, FACT_TIMES, Filter, Map
+from headwater.processing.named_ids import OfInput
 from headwater.processing.runners.flink_text import TYPES, text, type_of
 
 Columns = Mapping[str, str]
