@@ -54,10 +54,11 @@ class Peer:
             threading.Thread(target=self._answer, args=[taken], daemon=True).start()
 
     def _answer(self, taken: socket.socket) -> None:
-        while (frame := read(taken)) is not None:
-            correlation = struct.unpack_from(">i", frame, 4)[0]
-            self.got.append(correlation)
-            write(taken, struct.pack(">iih", correlation, 0, 0))
+        with taken:  # it may have been taken when all others were closed already
+            while (frame := read(taken)) is not None:
+                correlation = struct.unpack_from(">i", frame, 4)[0]
+                self.got.append(correlation)
+                write(taken, struct.pack(">iih", correlation, 0, 0))
 
     def close(self) -> None:
         for one in [self._server, *self._open]:
