@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos import topics, verdict
+from tests.chaos import downstream, topics, verdict
 from tests.chaos.counted import counted
 from tests.chaos.r1 import FAILPOINTS
 from tests.chaos.scene import Scene, scene
@@ -130,7 +130,7 @@ def run(
 
 def _result(made: Scene, lane: Lane, trials: int, *, timed: bool) -> dict[str, Any]:
     started, chance = time.monotonic(), random.Random(made.seed)
-    _await(lambda: connect.answers(made.stack), RUNS_SECONDS)
+    assert downstream.until(lambda: connect.answers(made.stack), RUNS_SECONDS), "the worker does not answer"
     lane.deploy()
     lane.await_running()
     kills: list[Kill] = []
@@ -200,23 +200,14 @@ def _kill_relay(made: Scene, chance: random.Random, trial: int, relay: subproces
 
 
 def _drain(made: Scene, lane: Lane, relay: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """Until readers see as many records as the ledger has, or time is over; then whatever should not follow.
+    """Until topics and quarantine have as many rows as the ledger, or time is over; then whatever should not follow.
 
     How both halves stand then, for whoever finds something missing.
     """
-    wanted = made.number("SELECT count(*) FROM ledger WHERE outcome = 'published'")
-    _await(lambda: len(verdict.early_reading(made)) >= wanted or relay.poll() is not None, DRAIN_SECONDS, fail=False)
+    wanted = made.number("SELECT count(*) FROM ledger WHERE outcome IN ('published', 'quarantined')")
+    downstream.until(lambda: verdict.rows_there(made) >= wanted or relay.poll() is not None, DRAIN_SECONDS, 0.3)
     time.sleep(2.0)
     state = lane.rest.status(lane.name)
     stands = {"connector": state and state.as_json(), "relay_ended_by_itself": relay.poll()}
     made.stop(relay)
     return stands
-
-
-def _await(condition: Any, seconds: float, *, fail: bool = True) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            assert not fail, "it did not come true in time"
-            return
-        time.sleep(0.3)

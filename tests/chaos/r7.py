@@ -80,7 +80,9 @@ def run(
         if relay:
             result["relay"] = r7_relay.run(trials=controls, seed=seed, stack=running)
             result["relay_control"] = r7_relay.run(trials=3, seed=seed, stack=running, saboteur=True)
-            result["passed"] &= result["relay"]["passed"] and result["relay_control"]["anomalies"] > 0
+            result["against"] += [] if result["relay"]["passed"] else ["relay"]
+            result["against"] += [] if result["relay_control"]["anomalies"] else ["relay_control_red"]
+            result["passed"] = not result["against"]
     return result | {"seconds": round(time.monotonic() - started, 1)}
 
 
@@ -165,6 +167,12 @@ def _result(found: dict[str, Outcome], seed: int) -> dict[str, Any]:
     total = sum(outcome.trials for outcome in guarded)
     counts = {name: sum(outcome.counts[name] for outcome in guarded) for name in COUNTS}
     rebuilds = sorted(number for outcome in guarded for number in outcome.rebuilds)
+    asked = {
+        "none_missed": not any(outcome.missed for outcome in guarded),
+        "all_sent": not any(outcome.frames["never sent"] for outcome in guarded),
+        "control_red": all(outcome.anomalies() for outcome in naive),
+    }
+    against = [name for name in COUNTS if counts[name]] + [name for name, right in asked.items() if not right]
     return {
         "id": "R7",
         "trials": total,
@@ -176,9 +184,8 @@ def _result(found: dict[str, Outcome], seed: int) -> dict[str, Any]:
         "rebuild_ms": {"count": len(rebuilds), "p50": _at(rebuilds, 0.5), "p95": _at(rebuilds, 0.95)},
         "parts": {name: outcome.report() for name, outcome in found.items()},
         "seed": seed,
-        "passed": not any(counts.values())
-        and not any(outcome.missed or outcome.frames["never sent"] for outcome in guarded)
-        and all(outcome.anomalies() > 0 for outcome in naive),
+        "against": against,
+        "passed": not against,
     }
 
 

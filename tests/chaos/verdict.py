@@ -14,6 +14,7 @@ from tests.chaos import checkers, service, topics
 from tests.chaos.checkers import BAD, Entry, Place, Seen
 from tests.chaos.scene import Scene
 from tests.chaos.service import PARTITIONS
+from tests.chaos.topics import Raw
 from tests.chaos.watch import Sight, Watch
 
 CAP = 10_000  # rows of a Kafka transaction: what the relay's limit is by default
@@ -30,7 +31,7 @@ class Evidence:
         topics.wait_until_closed(kafka, [*places, *aside])
         schemas = dict(zip(scene.topics, map(service.schema, scene.products), strict=True))
         self.seen: list[Seen] = checkers.decode(topics.read(kafka, places), schemas)
-        self.aside = list(topics.read(kafka, _with_partitions(kafka, scene.asides)))
+        self.aside = _aside(scene)
         self.ledger: list[Entry] = service.ledger(scene.dsn)
         self.never_committed = max(
             0, service.attempted(scene.dsn) - sum(entry.outcome == "published" for entry in self.ledger)
@@ -47,6 +48,11 @@ def early_reading(scene: Scene) -> dict[Place, bytes]:
     """What a reader sees now: at these offsets nobody may ever see anything else."""
     raw = topics.read(scene.stack.kafka_address, topics.places_of(scene.topics, PARTITIONS))
     return {(one.topic, one.partition, one.offset): one.digest() for one in raw}
+
+
+def rows_there(scene: Scene) -> int:
+    """How many rows are published or in quarantine now."""
+    return len(early_reading(scene)) + len(_aside(scene))
 
 
 def residue(scene: Scene, evidence: Evidence) -> dict[str, Any]:
@@ -113,6 +119,11 @@ def versions(scene: Scene) -> dict[str, str]:
         "confluent-kafka": f"{version('confluent-kafka')} (librdkafka {libversion()[0]})",
         "postgresql": f"{server // 10_000}.{server % 10_000}",
     }
+
+
+def _aside(scene: Scene) -> list[Raw]:
+    kafka = scene.stack.kafka_address
+    return list(topics.read(kafka, _with_partitions(kafka, scene.asides)))
 
 
 def _with_partitions(kafka: str, names: Sequence[str]) -> list[Any]:
