@@ -62,6 +62,8 @@ class Peer:
 
     def close(self) -> None:
         for one in [self._server, *self._open]:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)  # else who waits in it goes on waiting
             one.close()
 
 

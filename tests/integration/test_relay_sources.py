@@ -19,7 +19,8 @@ import headwater
 from headwater import naming
 from headwater.mesh.load import load_mesh
 from headwater.ports.kafka import KafkaBroker
-from headwater.ports.record import EndOfPartition, TopicPartition
+from headwater.ports.reading import read_to_end
+from headwater.ports.record import Message, TopicPartition
 from headwater.testing.small_mesh import DEPARTURES, FILES, write
 from headwater.timeline.clock import SystemClock
 
@@ -85,15 +86,8 @@ class Outboxes:
     def flights(self, place: tuple[str, str]) -> set[str]:
         """The keys of a topic: one command for each look would take most of the test's time."""
         places = [TopicPartition(f"{self.products[place]}.v1", number) for number in range(PARTITIONS)]
-        reader, found, left = self.broker.reader(dict.fromkeys(places, 0)), set(), PARTITIONS
-        while left:
-            for item in reader.poll(1_000, 1.0):
-                if isinstance(item, EndOfPartition):
-                    left -= 1
-                else:
-                    found.add((item.key or b"").decode())
-        reader.close()
-        return found
+        items = read_to_end(self.broker, dict.fromkeys(places, 0))
+        return {(item.key or b"").decode() for item in items if isinstance(item, Message)}
 
     def end_relays(self) -> None:
         for process in self.processes:
