@@ -158,7 +158,7 @@ class SecureRoad:
         found = left = 0
         left = len(places)
         while left:
-            message = consumer.poll(5)
+            message = consumer.poll(60)
             assert message is not None
             found, left = (found, left - 1) if message.error() else (found + 1, left)
         consumer.close()
