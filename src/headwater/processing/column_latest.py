@@ -65,6 +65,18 @@ class _Rows(NamedTuple):
     heads: Sequence[tuple[bytes, Row]]
 
 
+class _Arranged(NamedTuple):
+    """What some ticks say: the keys, also as bytes; which is each new row's; whether a key goes by rows; the others."""
+
+    new: NewRows
+    changes: Mapping[int, Sequence[Change]]
+    keys: Any
+    names: list[bytes]
+    codes: Any
+    by_rows: Any
+    rows: _Rows
+
+
 class ColumnLatest:
     """Events to pieces of a `Latest`, and to the records that publish them."""
 
@@ -82,21 +94,21 @@ class ColumnLatest:
         """What new rows, oldest tick first, and changes of ticks make: a block, or records where columns cannot hold
         all of it. Raises `Unsure`, with nothing changed, where rows must be looked at.
         """
-        keys, names, codes, by_rows, rows = self._arranged(new, changes)
-        sizes = sized_keys(keys)
+        arranged = self._arranged(new, changes)
+        rows, sizes = arranged.rows, sized_keys(arranged.keys)
         told = self._told(rows)
         identities = _identities(sizes, rows, told)
         revisions, known = self._revisions(identities)
         older = self._older(rows, sizes)
-        said = self._by_rows(new, codes, names, by_rows, changes)
-        self._write(rows, names, older)
+        said = self._by_rows(arranged)
+        self._write(arranged, older)
         self._publish.revisions.put_packed(identities, [b"%d" % revision for revision in revisions.tolist()])
         columns = {name: self._column(rows, name, told) for name in self._given}
         columns["recorded_at"] = pa.array((rows.ticks[told] + 1) * self._tick - 1)
         columns["kind"] = _KINDS.take(pa.array(np.where(known > 0, 1, 0)))
         columns["revision"] = pa.array(revisions)
         made = OutputBlock(
-            keys.take(pa.array(rows.codes[told])).to_pylist(), columns["recorded_at"].to_numpy(), columns
+            arranged.keys.take(pa.array(rows.codes[told])).to_pylist(), columns["recorded_at"].to_numpy(), columns
         )
         try:
             return _in_order(made, said), []
@@ -105,16 +117,13 @@ class ColumnLatest:
 
     def remember(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> None:
         """Keep what `fold` would of these; raises `Unsure`, with nothing kept."""
-        keys, names, codes, by_rows, rows = self._arranged(new, changes)
-        older = self._older(rows, sized_keys(keys))
-        for some in self._more_said(new, codes, names, by_rows, changes).values():
+        arranged = self._arranged(new, changes)
+        older = self._older(arranged.rows, sized_keys(arranged.keys))
+        for some in self._more_said(arranged).values():
             self._latest.remember(some, ())
-        self._write(rows, names, older)
+        self._write(arranged, older)
 
-    def _arranged(
-        self, new: NewRows, changes: Mapping[int, Sequence[Change]]
-    ) -> tuple[Any, list[bytes], Any, Any, _Rows]:
-        """The keys, also by name, and which is each row's; whether each goes by rows; the rows of those that go on."""
+    def _arranged(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> _Arranged:
         for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
             if new.columns[name].type != arrow_type(type_):
                 raise Unsure
@@ -123,7 +132,8 @@ class ColumnLatest:
         names: list[bytes] = keys.to_pylist()
         newest = self._latest.newest.get_many(names)
         order, by_rows = self._going_on(new, codes, names, newest, changes)
-        return keys, names, codes, by_rows, self._ordered(new, order, codes[order], names, newest)
+        rows = self._ordered(new, order, codes[order], names, newest)
+        return _Arranged(new, changes, keys, names, codes, by_rows, rows)
 
     def _going_on(
         self,
@@ -209,17 +219,10 @@ class ColumnLatest:
         prefixes = sizes.take(pa.array(rows.codes[which]))
         return joined_keys([prefixes, ordered_integers(rows.starts[which]), ids, own]), which
 
-    def _by_rows(
-        self,
-        new: NewRows,
-        codes: Any,
-        names: Sequence[bytes],
-        by_rows: Any,
-        changes: Mapping[int, Sequence[Change]],
-    ) -> list[OutputRecord]:
+    def _by_rows(self, arranged: _Arranged) -> list[OutputRecord]:
         """What is published of keys of which more is said than that they go on."""
         said: list[OutputRecord] = []
-        for tick, some in self._more_said(new, codes, names, by_rows, changes).items():
+        for tick, some in self._more_said(arranged).items():
             end = (tick + 1) * self._tick - 1
             made = self._latest.tick(some)
             if self._step is not None:
@@ -228,15 +231,9 @@ class ColumnLatest:
             said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
         return said
 
-    def _more_said(
-        self,
-        new: NewRows,
-        codes: Any,
-        names: Sequence[bytes],
-        by_rows: Any,
-        changes: Mapping[int, Sequence[Change]],
-    ) -> dict[int, list[Change]]:
+    def _more_said(self, arranged: _Arranged) -> dict[int, list[Change]]:
         """What each tick, oldest first, says of keys that go by rows."""
+        new, changes, _, names, codes, by_rows, _ = arranged
         some = np.flatnonzero(by_rows[codes])
         which = pa.array(some)
         columns = [new.columns[name].take(which).to_pylist() for name in self._spec.columns]
@@ -247,7 +244,8 @@ class ColumnLatest:
             ticks[tick].append((names[code], None, row))
         return {tick: [*more, *changes.get(tick, ())] for tick, more in ticks.items()}
 
-    def _write(self, rows: _Rows, names: Sequence[bytes], older: tuple[list[bytes], Any]) -> None:
+    def _write(self, arranged: _Arranged, older: tuple[list[bytes], Any]) -> None:
+        rows = arranged.rows
         if not len(rows.codes):
             return
         bodies = packed_rows([rows.columns[name] for name in self._spec.columns])
@@ -259,7 +257,7 @@ class ColumnLatest:
         )
         last = np.flatnonzero(rows.last)
         latest.newest.put_packed(
-            [names[code] for code in rows.codes[last].tolist()], [bodies[place] for place in last.tolist()]
+            [arranged.names[code] for code in rows.codes[last].tolist()], [bodies[place] for place in last.tolist()]
         )
 
     def _column(self, rows: _Rows, name: str, told: Any) -> Any:
