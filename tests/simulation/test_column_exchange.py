@@ -25,6 +25,7 @@ from headwater.processing.windows import tumbling
 from headwater.testing.conformance.latest_cases import FILTERED_STATES, OWN_STATES, STATES
 from headwater.testing.conformance.runner_cases import AGGREGATE, DEPARTURES, Case, Histories, Run, departures, log_of
 from headwater.testing.conformance.session_cases import OWN_SESSIONS, SESSIONS
+from headwater.testing.conformance.union_cases import UNION_CASES
 from headwater.testing.harness import plan_of, product
 from headwater.testing.oracles import aggregate_as_of, events_as_of
 
@@ -59,7 +60,7 @@ EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 SHARES = st.sampled_from([1.0, 1.0, 0.5])
 
 
-@pytest.mark.parametrize("case", (*CASES, SESSIONS, OWN_SESSIONS), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", (*CASES, SESSIONS, OWN_SESSIONS, *UNION_CASES), ids=lambda case: case.name)
 def test_the_log_is_what_the_whole_input_says(case: Case) -> None:
     """Late, corrected, moved, retracted, repeated and superseded; cut anyhow, with crashes; all or some as blocks."""
 

@@ -379,10 +379,10 @@ def _reads_one_tick_too_far(patch: pytest.MonkeyPatch) -> None:
 def _keeps_the_row_that_goes(patch: pytest.MonkeyPatch) -> None:
     whole = column_join.JoinRoad.remember
 
-    def remember(self: Any, parts: Any) -> None:
+    def remember(self: Any, topic: str, parts: Any) -> None:
         kept, self._join.remember = self._join.remember, lambda changes, versions: None
         try:
-            whole(self, parts)
+            whole(self, topic, parts)
         finally:
             self._join.remember = kept
 

@@ -50,6 +50,37 @@ class Split:
     packed: Sequence[tuple[list[bytes], list[bytes]]] = ()
 
 
+def united(splits: Sequence[Split]) -> Split:
+    """What some inputs say as one, to be folded: of each tick the inputs in their order, which is that of the row road.
+
+    Raises `Unsure` where the same column lies in two types.
+    """
+    if len(splits) == 1:
+        return splits[0]
+    ticks = np.concatenate([split.rows.ticks for split in splits])
+    order = np.argsort(ticks, kind="stable")
+    which = pa.array(order)
+    columns = {}
+    for name in splits[0].rows.columns:
+        columns[name] = _joined([split.rows.columns[name] for split in splits]).take(which)
+    keys = _joined([split.rows.keys for split in splits]).take(which)
+    changes: dict[int, list[Change]] = {}
+    counts: dict[str, int] = {}
+    for split in splits:
+        for tick, some in split.changes.items():
+            changes.setdefault(tick, []).extend(some)
+        for name, number in split.counts.items():
+            counts[name] = counts.get(name, 0) + number
+    records = sum(split.records for split in splits)
+    return Split(NewRows(ticks[order], keys, columns), records, dict(sorted(changes.items())), counts, {})
+
+
+def _joined(columns: Sequence[Any]) -> Any:
+    if any(column.type != columns[0].type for column in columns):
+        raise Unsure
+    return pa.concat_arrays(columns)
+
+
 class ColumnChanges:
     """Splits what waits for some ticks; `fields` are those that a version is made of."""
 

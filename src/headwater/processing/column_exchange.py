@@ -31,11 +31,12 @@ Kernel = Callable[[NewRows, Mapping[int, Sequence[Change]]], tuple[OutputBlock |
 
 
 def hands_over(stage: Stage) -> bool:
-    """Whether a stage does nothing but hand over the events of one input, of what columns can hold."""
-    if not stage.ticks or len(stage.inputs) != 1 or stage.output.kind != "exchange" or stage.logic.operations:
+    """Whether a stage does nothing but hand over events, of what columns can hold."""
+    if not stage.ticks or stage.output.kind != "exchange" or stage.logic.operations:
         return False
-    changes, rekey = stage.inputs[0].logic, stage.output.logic
-    return takes_events(changes) and changes.gives == rekey.columns and movable(rekey.types)
+    rekey = stage.output.logic
+    inputs = [entry.logic for entry in stage.inputs]
+    return all(takes_events(one) and one.gives == rekey.columns for one in inputs) and movable(rekey.types)
 
 
 def takes_moved(stage: Stage) -> bool:
@@ -45,7 +46,7 @@ def takes_moved(stage: Stage) -> bool:
 
 
 class HandOver:
-    """What a stage does that hands its input's events over to the owners of another key."""
+    """What a stage does that hands its inputs' events over to the owners of another key."""
 
     def __init__(self, stage: Stage, lane: int) -> None:
         rekey: RekeySpec = stage.output.logic
@@ -97,7 +98,7 @@ class MovedRoad:
         """What waits for a tick, as the row road has it."""
         return [change for item in items for change in (item.changes() if type(item) is MovedPart else (item,))]
 
-    def remember(self, parts: Sequence[Part]) -> None:
+    def remember(self, topic: str, parts: Sequence[Part]) -> None:
         """Nothing of a rekey topic is remembered by itself."""
         raise Unsure
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from headwater.processing.expressions import Call, Choice, Column, Expression, Literal
 from headwater.processing.field_types import FieldType
+from headwater.processing.named_ids import OfInput
 from headwater.schemas.unsure import Unsure
 
 Kernel = Callable[[Mapping[str, Any]], Any]
@@ -74,6 +75,9 @@ def _made(expression: Expression, fields: Mapping[str, FieldType], lane: str) ->
         return _literal(expression.value, lane)
     if isinstance(expression, Choice):
         return _choice(expression, fields, lane)
+    if isinstance(expression, OfInput):
+        prefix = f"{expression.product}/"
+        return lambda columns: pc.binary_join_element_wise(prefix, columns["event_id"], "")
     return _call(expression, fields) if isinstance(expression, Call) else None
 
 

@@ -120,7 +120,7 @@ class JoinRoad:
         """What waits for a tick, as the row road has it."""
         return (self._events if topic == self._left else self._facts).rows(items)
 
-    def remember(self, parts: Sequence[Part]) -> None:
+    def remember(self, topic: str, parts: Sequence[Part]) -> None:
         """Keep the versions and the rows of these, joined to nothing."""
         split = self._changes.split(parts)
         rows = self._placed(split.rows)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from headwater.processing.blocks import Block, Part
 from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
-from headwater.processing.column_changes import ColumnChanges, Split
+from headwater.processing.column_changes import ColumnChanges, Split, united
 from headwater.processing.column_exchange import HandOver, Kernel, MovedRoad, hands_over, takes_moved
 from headwater.processing.column_fold import ColumnFold, foldable
 from headwater.processing.column_intake import EventsIntake, Folded, fields_of, takes_events
@@ -45,8 +45,8 @@ class ColumnRoad(Protocol):
     def rows(self, topic: str, items: Sequence[Any]) -> list[Any]:
         """What waits for a tick, as the row road has it."""
 
-    def remember(self, parts: Sequence[Part]) -> None:
-        """Keep what closing these ticks of the first input would; raises `Unsure`, with nothing kept."""
+    def remember(self, topic: str, parts: Sequence[Part]) -> None:
+        """Keep what closing these ticks would of an input of events; raises `Unsure`, with nothing kept."""
 
 
 def reads_columns(stage: Stage) -> tuple[str, ...]:
@@ -87,63 +87,83 @@ class VersionsRoad:
     def __init__(self, stage: Stage, topic: str, chain: Chain) -> None:
         spec: ChangesSpec = next(entry.logic for entry in stage.inputs if entry.topic == topic)
         self._events = EventsIntake(spec, stage.tick)
-        self._changes = ColumnChanges(spec, chain.changes[topic], fields_of(spec))
+        changes = ColumnChanges(spec, chain.changes[topic], fields_of(spec))
+        self.split, self.write = changes.split, changes.write
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks, or not."""
         return self._events.take(lane, closed, block)
 
-    def remember(self, parts: Sequence[Part]) -> None:
+    def rows(self, items: Sequence[Any]) -> list[Version]:
+        """What waits for a tick, as the row road has it."""
+        return self._events.rows(items)
+
+    def remember(self, topic: str, parts: Sequence[Part]) -> None:
         """Keep the versions of these; raises `Unsure`, with nothing kept."""
-        self._changes.write(self._changes.split(parts))
+        self.write(self.split(parts))
 
 
-class EventsRoad(VersionsRoad):
-    """The road of a stage whose one input is of events: `made` says what becomes of those of some ticks."""
+class EventsRoad:
+    """The road of a stage whose inputs are of events, one or those of a union: `made` says what becomes of those of
+    some ticks.
+    """
 
     def __init__(
         self, stage: Stage, chain: Chain, made: Callable[[Split], Folded], latest: ColumnLatest | None = None
     ) -> None:
-        self._topic = stage.inputs[0].topic
-        super().__init__(stage, self._topic, chain)
+        self._inputs = {entry.topic: VersionsRoad(stage, entry.topic, chain) for entry in stage.inputs}
         self._made = made
         self._latest = latest
 
-    def remember(self, parts: Sequence[Part]) -> None:
+    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks, or not."""
+        return self._inputs[topic].take(topic, lane, closed, block)
+
+    def rows(self, topic: str, items: Sequence[Any]) -> list[Version]:
+        """What waits for a tick, as the row road has it."""
+        return self._inputs[topic].rows(items)
+
+    def remember(self, topic: str, parts: Sequence[Part]) -> None:
         """Keep the versions of these, and the rows of `latest`; raises `Unsure`, with nothing kept."""
-        split = self._changes.split(parts)
+        split = self._inputs[topic].split(parts)
         if self._latest is not None and (len(split.rows) or split.changes):
             self._latest.remember(split.rows, split.changes)
-        self._changes.write(split)
+        self._inputs[topic].write(split)
 
     def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks."""
-        [lane] = lanes[self._topic]
-        for whole, run in groupby(ticks, lambda tick: all(type(item) is Part for item in lane.waiting[tick][1])):
+        waiting = {topic: lane.waiting for topic, [lane] in lanes.items()}
+
+        def whole(tick: int) -> bool:
+            return all(type(item) is Part for some in waiting.values() for item in some.get(tick, (0, ()))[1])
+
+        for as_columns, run in groupby(ticks, whole):
             some = list(run)
-            folded = self._folded(lane, some) if whole else None
+            folded = self._folded(waiting, some) if as_columns else None
             if folded is None:
                 yield from some
             else:
                 yield folded
 
-    def rows(self, topic: str, items: Sequence[Any]) -> list[Version]:
-        """What waits for a tick, as the row road has it."""
-        return self._events.rows(items)
-
-    def _folded(self, lane: Lane, ticks: Sequence[int]) -> Folded | None:
-        waiting: list[Part] = [part for tick in ticks for part in lane.waiting[tick][1]]
-        if sum(part.end - part.start for part in waiting) < LEAST_ROWS:
+    def _folded(self, waiting: Mapping[str, dict[int, tuple[int, list[Any]]]], ticks: Sequence[int]) -> Folded | None:
+        parts = {topic: _parts_of(some, ticks) for topic, some in waiting.items()}
+        if sum(part.end - part.start for some in parts.values() for part in some) < LEAST_ROWS:
             return None
         try:
-            split = self._changes.split(waiting)
-            folded = self._made(split)
+            splits = {topic: self._inputs[topic].split(some) for topic, some in parts.items() if some}
+            folded = self._made(united(list(splits.values())))
         except Unsure:
             return None
-        self._changes.write(split)
-        for tick in ticks:
-            del lane.waiting[tick]
+        for topic, split in splits.items():
+            self._inputs[topic].write(split)
+        for some in waiting.values():
+            for tick in ticks:
+                some.pop(tick, None)
         return folded
+
+
+def _parts_of(waiting: Mapping[int, tuple[int, list[Any]]], ticks: Sequence[int]) -> list[Part]:
+    return [part for tick in ticks for part in waiting.get(tick, (0, ()))[1]]
 
 
 def column_pass(stage: Stage) -> ColumnPass | None:
@@ -156,17 +176,18 @@ def _passes(stage: Stage) -> bool:
 
 
 def _keeps(stage: Stage) -> bool:
-    """Whether all that a stage does is one fold or state of one input, published as it is, that columns can make."""
-    if not (stage.ticks and len(stage.inputs) == 1 and stage.output.kind == "product" and not stage.further):
+    """Whether all that a stage does is one fold or state, published as it is, that columns can make."""
+    if not (stage.ticks and stage.output.kind == "product" and not stage.further):
         return False
-    given, operations, publish = stage.inputs[0].logic, stage.logic.operations, stage.output.logic
+    operations, publish = stage.logic.operations, stage.output.logic
     if len(operations) != 1 or type(publish) is not PublishSpec or not operations[0].picks:
         return False
     [operation] = operations
     spec = operation.spec
     if type(spec) not in (LatestSpec, FoldSpec):
         return False
-    if not takes_moved(stage) and not (takes_events(given) and spec.columns == given.gives):
+    given = [entry.logic for entry in stage.inputs]
+    if not takes_moved(stage) and not all(takes_events(one) and spec.columns == one.gives for one in given):
         return False
     if type(spec) is LatestSpec:
         return settable(operation, publish)

@@ -131,7 +131,7 @@ class Recollection:
                 self._remember(versions)
             return
         parts: list[Part] = [part for items in ticks for part in items]
-        road.remember(parts)
+        road.remember(self._topic, parts)
 
     def _road(self) -> Any:
         """The columnar road of this stage, if it has one; looked for where it is first asked for."""
