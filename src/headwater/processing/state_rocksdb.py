@@ -87,7 +87,7 @@ class RocksStates:
                 return Rdict(path, options=_options())
             except Exception as error:
                 raise disk_refuses(self._folder, str(error)) from None
-        if "lock" in why.lower():
+        if "While lock file" in why:  # and not any "block checksum mismatch"
             raise CallerFault(
                 f"the state in {path} is in use by another process",
                 code="HW-P030",

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rocksdict import Rdict
 
 from headwater.errors import CallerFault, Fault, Unreachable
 from headwater.processing.state import MemoryStore
-from headwater.processing.state_rocksdb import Position, RocksStates, RocksStore
+from headwater.processing.state_rocksdb import Position, RocksStates, RocksStore, _options
 
 SMALL_KEYS = st.binary(min_size=0, max_size=3)
 CHANGES = st.lists(st.tuples(SMALL_KEYS, st.none() | st.binary(max_size=3)), max_size=12)
@@ -102,11 +105,34 @@ def test_bytes_that_changed_on_disk_are_a_fault_and_the_next_opening_is_empty(tm
     states.close()
 
 
-def test_a_store_in_use_is_said_so(tmp_path: Path) -> None:
-    states = RocksStates(tmp_path / "s")
-    with pytest.raises((CallerFault, Exception)):
-        RocksStates(tmp_path / "s")
+def test_a_table_that_is_damaged_where_it_is_opened_is_made_anew_and_not_taken_for_one_in_use(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    states = RocksStates(folder)
+    states.task(0).commit([(b"%06d" % n, b"x" * 100) for n in range(50)], Position(1, {}))
+    states._database.flush()
     states.close()
+    for table in folder.glob("*.sst"):
+        damaged = bytearray(table.read_bytes())
+        for place in range(len(damaged) - 800, len(damaged) - 60, 40):  # what the footer points to
+            damaged[place] ^= 1
+        table.write_bytes(damaged)
+    with pytest.raises(Exception, match="block checksum mismatch"):
+        Rdict(str(folder), options=_options())
+    states = RocksStates(folder)
+    assert states.task(0).position is None
+    states.close()
+
+
+def test_a_store_in_use_is_said_so(tmp_path: Path) -> None:
+    hold = "import sys, rocksdict; held = rocksdict.Rdict(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "s")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        with pytest.raises(CallerFault) as refused:
+            RocksStates(tmp_path / "s")
+        other.kill()
+    assert refused.value.code == "HW-P030"
 
 
 class FullDisk:
