@@ -33,11 +33,7 @@ def side_by_side(*runs: Run) -> list[dict[str, Any]]:
 
 def hit(run: Seeded, seed: int) -> dict[str, Any]:
     """The first run, of a few, that hit what it aims at, or has anything else against it."""
-    for trial in range(TRIES):
-        result = run(seed + trial)
-        if not result["against"] or not MISSED.issuperset(result["against"]):
-            break
-    return result
+    return found_out(run, seed, lambda result: not result["against"] or not MISSED.issuperset(result["against"]))
 
 
 def found_out(run: Seeded, seed: int, red: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:

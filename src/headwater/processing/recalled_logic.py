@@ -21,7 +21,8 @@ from headwater.processing.operators.sessions import SessionSpec
 from headwater.processing.steps import StageInput
 
 _COMBINING = (Aggregate, JoinAsOf, JoinWithin, Latest)
-_KEEPS_ROWS = (JoinSpec, IntervalSpec, LatestSpec, SessionSpec)
+_JOINS = (JoinSpec, IntervalSpec)
+_KEEPS_ROWS = (*_JOINS, LatestSpec, SessionSpec)
 
 
 class Recalled(NamedTuple):
@@ -43,8 +44,8 @@ def recalled_logic(inputs: Sequence[StageInput], specs: Sequence[Any], steps: It
     rows = rows_recalled(inputs, specs)
     topics = tuple(entry.topic for entry in inputs if _kept(entry.logic, rows))
     texts = [_text(entry) for entry in inputs if entry.topic in topics]
-    texts += [f"{spec.name}:{spec.on}:{spec.key}" for spec in specs if isinstance(spec, JoinSpec | IntervalSpec)]
-    if rows and not isinstance(specs[0], JoinSpec | IntervalSpec):
+    texts += [f"{spec.name}:{spec.on}:{spec.key}" for spec in specs if isinstance(spec, _JOINS)]
+    if rows and not isinstance(specs[0], _JOINS):
         texts.append("rows")  # a state that has them in its changelog is another
     return Recalled(hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16], topics)
 

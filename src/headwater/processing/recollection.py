@@ -39,6 +39,8 @@ class Recollection:
         self.closed: int = NEVER if closed is None else closed
         self._chain = Chain(stage, self._overlay, partition)
         self._intake = intake_of(self._logic)
+        # Whether its changes are rows that the first operation keeps.
+        self._keeps_rows = rows_recalled(stage.inputs, [one.spec for one in stage.logic.operations])
         self._columns: Any = None
         self._asked_columns = False
 
@@ -91,11 +93,6 @@ class Recollection:
         changes, _ = self._chain.changes[self._topic].tick(list(versions))
         if self._keeps_rows:
             self._chain.operators[0].remember(changes, [])
-
-    @property
-    def _keeps_rows(self) -> bool:
-        """Whether its changes are rows that the first operation keeps."""
-        return rows_recalled(self._stage.inputs, [one.spec for one in self._stage.logic.operations])
 
     def _join(self, right: Any) -> Any:
         """The join to which this input is the right side."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -84,16 +84,25 @@ def test_a_folder_that_cannot_be_opened_is_made_anew(tmp_path: Path) -> None:
     states.close()
 
 
-def test_bytes_that_changed_on_disk_are_a_fault_and_the_next_opening_is_empty(tmp_path: Path) -> None:
-    folder = tmp_path / "s"
+def damaged(folder: Path, entries: int, hurt: Callable[[bytearray], None]) -> None:
+    """A store of so many entries, closed, of which every table is hurt."""
     states = RocksStates(folder)
-    states.task(0).commit([(b"%06d" % n, b"x" * 100) for n in range(5_000)], Position(1, {}))
+    states.task(0).commit([(b"%06d" % n, b"x" * 100) for n in range(entries)], Position(1, {}))
     states._database.flush()
     states.close()
     for table in folder.glob("*.sst"):
-        damaged = bytearray(table.read_bytes())
-        damaged[1_000:3_000] = bytes(2_000)
-        table.write_bytes(damaged)
+        body = bytearray(table.read_bytes())
+        hurt(body)
+        table.write_bytes(body)
+
+
+def test_bytes_that_changed_on_disk_are_a_fault_and_the_next_opening_is_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+
+    def hurt(body: bytearray) -> None:
+        body[1_000:3_000] = bytes(2_000)
+
+    damaged(folder, 5_000, hurt)
     states = RocksStates(folder)
     with pytest.raises(Fault) as refused:
         for number in range(5_000):
@@ -107,15 +116,12 @@ def test_bytes_that_changed_on_disk_are_a_fault_and_the_next_opening_is_empty(tm
 
 def test_a_table_that_is_damaged_where_it_is_opened_is_made_anew_and_not_taken_for_one_in_use(tmp_path: Path) -> None:
     folder = tmp_path / "s"
-    states = RocksStates(folder)
-    states.task(0).commit([(b"%06d" % n, b"x" * 100) for n in range(50)], Position(1, {}))
-    states._database.flush()
-    states.close()
-    for table in folder.glob("*.sst"):
-        damaged = bytearray(table.read_bytes())
-        for place in range(len(damaged) - 800, len(damaged) - 60, 40):  # what the footer points to
-            damaged[place] ^= 1
-        table.write_bytes(damaged)
+
+    def hurt(body: bytearray) -> None:
+        for place in range(len(body) - 800, len(body) - 60, 40):  # what the footer points to
+            body[place] ^= 1
+
+    damaged(folder, 50, hurt)
     with pytest.raises(Exception, match="block checksum mismatch"):
         Rdict(str(folder), options=_options())
     states = RocksStates(folder)
