@@ -28,7 +28,7 @@ from headwater.processing.column_state import (
 )
 from headwater.processing.compiler import Operation
 from headwater.processing.graph import FACT_TIMES
-from headwater.processing.operators.core import OPEN, Change, Row
+from headwater.processing.operators.core import OPEN, Change, Row, stepped
 from headwater.processing.operators.latest import Latest, LatestSpec, ordered_text
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.work import OutputRecord
@@ -226,8 +226,7 @@ class ColumnLatest:
             end = (tick + 1) * self._tick - 1
             made = self._latest.tick(some)
             if self._step is not None:
-                step = self._step
-                made = [(key, before and step(before), after and step(after)) for key, before, after in made]
+                made = stepped(made, self._step)
             said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
         return said
 
