@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headwater.processing import column_exchange, columns
+from headwater.processing import column_intake
 from headwater.processing.blocks import Block
 from headwater.processing.column_state import arrow_type, packable
 from headwater.processing.engine import Commit
@@ -80,12 +80,11 @@ def columned(case: Case, histories: Histories, run: Run, blocks: float) -> Colum
 @contextmanager
 def every_batch(least: int = 1) -> Iterator[None]:
     """Batches of so many rows go as columns."""
-    before = columns.LEAST_ROWS, column_exchange.LEAST_ROWS
-    columns.LEAST_ROWS = column_exchange.LEAST_ROWS = least
+    before, column_intake.LEAST_ROWS = column_intake.LEAST_ROWS, least
     try:
         yield
     finally:
-        columns.LEAST_ROWS, column_exchange.LEAST_ROWS = before
+        column_intake.LEAST_ROWS = before
 
 
 def _schema(port: Port) -> Any:

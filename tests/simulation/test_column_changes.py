@@ -17,7 +17,7 @@ from tests.simulation.test_column_join import COLUMNS, JOINED, ORDERS, RIGHT, SO
 from tests.simulation.test_column_join import FACTS as GRADES
 
 from headwater.errors import Fault
-from headwater.processing import column_join, columns
+from headwater.processing import column_intake
 from headwater.processing.column_changes import ColumnChanges
 from headwater.processing.column_fold import ColumnFold
 from headwater.processing.columns import reads_columns
@@ -85,12 +85,11 @@ def amended(draw: st.DrawFn) -> Log:
 
 @contextmanager
 def every_batch() -> Iterator[None]:
-    before = columns.LEAST_ROWS, column_join.LEAST_ROWS
-    columns.LEAST_ROWS = column_join.LEAST_ROWS = 1
+    before, column_intake.LEAST_ROWS = column_intake.LEAST_ROWS, 1
     try:
         yield
     finally:
-        columns.LEAST_ROWS, column_join.LEAST_ROWS = before
+        column_intake.LEAST_ROWS = before
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=NAMES)

@@ -204,8 +204,8 @@ def numbers_every_piece_as_its_first(patch: pytest.MonkeyPatch) -> None:
 def leaves_out_what_changes(patch: pytest.MonkeyPatch) -> None:
     whole = HandOver._messages
 
-    def messages(self: HandOver, split: Any) -> Any:
-        return [one for one in whole(self, split) if one.value and one.value.startswith(b"\1")]
+    def messages(self: HandOver, rows: Any, delta: Any) -> Any:
+        return [one for one in whole(self, rows, delta) if one.value and one.value.startswith(b"\1")]
 
     patch.setattr(HandOver, "_messages", messages)
 
@@ -213,8 +213,8 @@ def leaves_out_what_changes(patch: pytest.MonkeyPatch) -> None:
 def says_changes_after_all_new_rows(patch: pytest.MonkeyPatch) -> None:
     whole = HandOver._messages
 
-    def messages(self: HandOver, split: Any) -> Any:
-        return sorted(whole(self, split), key=lambda one: not one.value.startswith(b"\1"))
+    def messages(self: HandOver, rows: Any, delta: Any) -> Any:
+        return sorted(whole(self, rows, delta), key=lambda one: not one.value.startswith(b"\1"))
 
     patch.setattr(HandOver, "_messages", messages)
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.simulation.roads import Driver, Log, Logs, compared
 
 from headwater.errors import Fault
+from headwater.processing import column_ends, column_intake, timelines
 from headwater.processing import column_join as road
-from headwater.processing import timelines
+from headwater.processing.column_ends import Delta
 from headwater.processing.column_join import JoinRoad, joinable
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream
@@ -119,12 +120,12 @@ def test_both_roads_say_the_same_bytes_under_any_cut_and_crash(
 
 def compare(stage: Stage, logs: Logs, seed: int, *, short: int = 99) -> int:
     """How many records went as columns; raises where the two roads differ."""
-    before = road.LEAST_ROWS, timelines.SHORT
-    road.LEAST_ROWS, timelines.SHORT = 1, short
+    before = column_intake.LEAST_ROWS, timelines.SHORT
+    column_intake.LEAST_ROWS, timelines.SHORT = 1, short
     try:
         return compared(stage, logs, COLUMNS, seed)
     finally:
-        road.LEAST_ROWS, timelines.SHORT = before
+        column_intake.LEAST_ROWS, timelines.SHORT = before
 
 
 def busy_logs(events: int) -> Logs:
@@ -217,7 +218,7 @@ def _keeps_no_rows(patch: pytest.MonkeyPatch) -> None:
 
 
 def _passes_what_fails(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(JoinRoad, "_by_rows", lambda self, rows, joined: iter(()))
+    patch.setattr(Delta, "by_rows", lambda self, names: Delta(column_ends.NO_ROWS, self.changes))
 
 
 def test_steps_that_are_not_sure_go_by_rows_and_are_missed_where_they_do_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ from tests.simulation.test_column_join import ORDERS
 from tests.simulation.test_recall import LEFT, OTHERS, PAYMENTS, SCHEMAS, STATE, both
 
 from headwater.errors import Fault
-from headwater.processing import column_expressions, columns
+from headwater.processing import column_events, column_expressions
 from headwater.processing.column_changes import Split
-from headwater.processing.columns import EventsRoad, reads_columns
+from headwater.processing.column_events import EventsRoad
+from headwater.processing.columns import reads_columns
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, total
 from headwater.processing.named_ids import OfInput
@@ -100,13 +101,13 @@ def _leaves_ids_as_they_are(patch: pytest.MonkeyPatch) -> None:
 
 
 def _forgets_the_changes_of_the_second(patch: pytest.MonkeyPatch) -> None:
-    whole = columns.united
+    whole = column_events.united
 
     def made(splits: Sequence[Split]) -> Split:
         found = whole(splits)
         return Split(found.rows, found.records, splits[0].changes, found.counts, found.pending)
 
-    patch.setattr(columns, "united", made)
+    patch.setattr(column_events, "united", made)
 
 
 def _keeps_versions_of_the_first_alone(patch: pytest.MonkeyPatch) -> None:

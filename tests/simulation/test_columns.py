@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.errors import Fault, Misfit
-from headwater.processing import column_fold
-from headwater.processing import columns as road
+from headwater.processing import column_fold, column_intake
 from headwater.processing.blocks import Block
 from headwater.processing.column_fold import ColumnFold
 from headwater.processing.column_state import packed_rows
@@ -192,7 +191,7 @@ def test_both_roads_say_the_same_bytes_under_any_cut_and_crash(
 
 def compare(stage: Stage, log: Sequence[Any], seed: int, least: int = 1) -> int:
     """How many records went as columns; raises where the two differ."""
-    before, road.LEAST_ROWS = road.LEAST_ROWS, least
+    before, column_intake.LEAST_ROWS = column_intake.LEAST_ROWS, least
     try:
         chance = random.Random(seed)
         drivers = [Driver(stage, columnar=True), Driver(stage, columnar=False)]
@@ -215,7 +214,7 @@ def compare(stage: Stage, log: Sequence[Any], seed: int, least: int = 1) -> int:
         assert replace(counts[0], columnar=0) == counts[1]
         return columnar + drivers[0].folded
     finally:
-        road.LEAST_ROWS = before
+        column_intake.LEAST_ROWS = before
 
 
 def plain_log(events: int) -> list[Any]:

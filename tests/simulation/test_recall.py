@@ -22,7 +22,7 @@ from tests.simulation.test_column_join import COLUMNS, FACTS, JOINED, ORDERS, SO
 
 from headwater.errors import Fault
 from headwater.ports.record import Fetched, Message
-from headwater.processing import column_join, column_latest, columns, recollection
+from headwater.processing import column_intake, column_join, column_latest, recollection
 from headwater.processing.engine import new_task
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, count_distinct, total
@@ -243,7 +243,7 @@ def logs_of(stage: Stage, left: Log, right: Log, others: Log) -> Logs:
 
 @pytest.fixture
 def columns_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (columns, column_join, recollection):
+    for module in (column_intake, recollection):
         monkeypatch.setattr(module, "LEAST_ROWS", 4)
 
 

@@ -6,28 +6,24 @@ What a message of many rows cannot say, a row that goes or changes, is handed ov
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from headwater.processing.blocks import Block, OutputBlock, Part
-from headwater.processing.column_changes import NewRows, Split
-from headwater.processing.column_intake import Folded, takes_events
+from headwater.processing.blocks import Block, Part
+from headwater.processing.column_changes import NewRows
+from headwater.processing.column_ends import Delta, Ended, Kernel
+from headwater.processing.column_intake import Folded, enough, takes_events
 from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.rekey import Moved, Rekey, RekeySpec
 from headwater.processing.packing import RowForm
 from headwater.processing.steps import Stage
-from headwater.processing.work import ExchangeMessage, OutputRecord
+from headwater.processing.work import ExchangeMessage
 from headwater.schemas.unsure import Unsure
-
-LEAST_ROWS = 32  # of ticks taken in one step: below, the row road costs less
-
-Kernel = Callable[[NewRows, Mapping[int, Sequence[Change]]], tuple[OutputBlock | None, Sequence[OutputRecord]]]
-"""What an operator that keeps something makes of new rows and changes; raises `Unsure`, with nothing changed."""
 
 
 def hands_over(stage: Stage) -> bool:
@@ -46,26 +42,29 @@ def takes_moved(stage: Stage) -> bool:
 
 
 class HandOver:
-    """What a stage does that hands its inputs' events over to the owners of another key."""
+    """Rows to the messages that hand them over to the owners of another key."""
 
-    def __init__(self, stage: Stage, lane: int) -> None:
-        rekey: RekeySpec = stage.output.logic
+    def __init__(self, rekey: RekeySpec, lane: int, tick: int) -> None:
+        self._spec = rekey
         self._columns, self._rows = ColumnRekey(rekey, lane), Rekey(rekey, lane)
-        self._tick = stage.tick
+        self._tick = tick
 
-    def fold(self, split: Split) -> Folded:
-        """The messages that some events make."""
-        return Folded(None, split.records, split.counts, messages=self._messages(split))
+    def __call__(self, delta: Delta) -> Ended:
+        """The messages that some ticks make."""
+        rows = None
+        if len(delta.new):
+            try:
+                rows = self._columns.rows(delta.new)
+            except Unsure:
+                delta = delta.by_rows(self._spec.columns)
+        return Ended(messages=self._messages(rows, delta))
 
-    def _messages(self, split: Split) -> list[ExchangeMessage]:
+    def _messages(self, rows: MovedRows | None, delta: Delta) -> list[ExchangeMessage]:
         """In the order of the lane: what changes in a tick comes after its new rows, before those of later ticks."""
-        if not len(split.rows):
-            rows, ticks = None, np.zeros(0, np.int64)
-        else:
-            rows, ticks = self._columns.rows(split.rows), split.rows.ticks
+        ticks = delta.new.ticks
         messages: list[ExchangeMessage] = []
         start = 0
-        for tick, changes in sorted(split.changes.items()):
+        for tick, changes in sorted(delta.changes.items()):
             first, end = np.searchsorted(ticks, [tick, tick + 1]).tolist()
             messages += self._many(rows, start, end)
             messages += self._sent(self._rows.tick(changes, tick, end - first), tick)
@@ -120,17 +119,17 @@ class MovedRoad:
                         parts.append(item)
                     else:
                         changes.setdefault(tick, []).append(item)
-        if sum(part.end - part.start for part in parts) < LEAST_ROWS:
+        if not enough(sum(part.end - part.start for part in parts)):
             return None
         new = self._new(parts)
         try:
-            block, said = self._kernel(new, {tick: changes[tick] for tick in sorted(changes)})
+            ended = self._kernel(Delta(new, {tick: changes[tick] for tick in sorted(changes)}))
         except Unsure:
             return None
         for lane in lanes:
             for tick in ticks:
                 lane.waiting.pop(tick, None)
-        return Folded(block, len(new), {"folded": sum(map(len, changes.values()))}, said)
+        return Folded(ended.block, len(new), {"folded": sum(map(len, changes.values()))}, ended.said, ended.messages)
 
     def _new(self, parts: Sequence[MovedPart]) -> NewRows:
         """The rows of all lanes, oldest tick first."""

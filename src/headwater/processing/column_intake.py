@@ -23,6 +23,12 @@ from headwater.processing.work import ExchangeMessage, OutputRecord
 from headwater.schemas.unsure import Unsure
 
 _KINDS = frozenset({"assert", "correct", "retract"})
+LEAST_ROWS = 32  # of a batch, and of ticks closed in one step: below, the row road costs less
+
+
+def enough(records: int) -> bool:
+    """Whether so many are worth the columnar road."""
+    return records >= LEAST_ROWS
 
 
 class Folded(NamedTuple):

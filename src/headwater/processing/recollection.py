@@ -133,8 +133,9 @@ class Recollection:
     def _road(self) -> Any:
         """The columnar road of this stage, if it has one; looked for where it is first asked for."""
         if not self._asked_columns:
+            from headwater.processing.column_events import VersionsRoad
             from headwater.processing.column_intake import takes_events
-            from headwater.processing.columns import VersionsRoad, column_road
+            from headwater.processing.columns import column_road
 
             self._columns, self._asked_columns = column_road(self._stage, self._chain, self._partition), True
             if self._columns is None and not self._keeps_rows and takes_events(self._logic):

@@ -17,7 +17,8 @@ from headwater.ports.progress import decode_mark
 from headwater.ports.record import TRACEPARENT, EndOfPartition, Fetched, Message, TopicPartition
 from headwater.ports.serde import RecordReader
 from headwater.processing.blocks import Block
-from headwater.processing.columns import LEAST_ROWS, reads_columns
+from headwater.processing.column_intake import enough
+from headwater.processing.columns import reads_columns
 from headwater.processing.engine import Commit, Task
 from headwater.processing.records import Letter
 from headwater.processing.replay import Written
@@ -114,7 +115,7 @@ class StagePartition:
         """Hand over as blocks; a mark that speaks between two records cuts them, and what a block may not hold goes
         one by one."""
         topic, marks = fetched.topic, self._marks[fetched.topic]
-        if len(fetched) < LEAST_ROWS or (self._traced and fetched.has(TRACEPARENT)):
+        if not enough(len(fetched)) or (self._traced and fetched.has(TRACEPARENT)):
             return False
         try:
             columns = self._readers[topic].columns(fetched.values)

@@ -13,7 +13,7 @@ from tests.unit.processing.test_column_road import Life
 from headwater import naming
 from headwater.naming import ProductName
 from headwater.ports.record import Message
-from headwater.processing import column_exchange, columns, task
+from headwater.processing import column_intake
 from headwater.processing.operators.rekey import MANY_ROWS
 from headwater.processing.stage_worker import StageWorker
 from headwater.schemas.codec import RowCodec, frame
@@ -48,8 +48,7 @@ def live(life: Life, least: list[int], monkeypatch: pytest.MonkeyPatch) -> dict[
         ]
         life.feed(values, some[-1].recorded_at - 1, BIDS)
         for stage in life.plan.stages:
-            for module in (columns, column_exchange, task):
-                monkeypatch.setattr(module, "LEAST_ROWS", least[turn % len(least)])
+            monkeypatch.setattr(column_intake, "LEAST_ROWS", least[turn % len(least)])
             _work(life, stage, chance.randrange(2, 8))
             turn += 1
     life.feed([], bids()[-1].recorded_at + 60_000_000, BIDS)

@@ -17,7 +17,7 @@ from headwater.ports.keys import partition_of
 from headwater.ports.memory import MemoryBroker
 from headwater.ports.progress import encode_mark, mark_key
 from headwater.ports.record import TRACEPARENT, Header, Message, TopicDescription, TopicPartition
-from headwater.processing import column_join, columns, task
+from headwater.processing import column_intake
 from headwater.processing.flow_file import load_plan
 from headwater.processing.reset import reset
 from headwater.processing.stage_worker import StageWorker
@@ -145,12 +145,10 @@ def live(life: Life, seed: int) -> dict[str, list[Message]]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_topics_are_the_same_by_both_roads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int) -> None:
-    for module in (columns, task):
-        monkeypatch.setattr(module, "LEAST_ROWS", 4)
+    monkeypatch.setattr(column_intake, "LEAST_ROWS", 4)
     by_columns = Life(tmp_path / "columns")
     found = live(by_columns, seed)
-    for module in (columns, task):
-        monkeypatch.setattr(module, "LEAST_ROWS", 1 << 60)
+    monkeypatch.setattr(column_intake, "LEAST_ROWS", 1 << 60)
     by_rows = Life(tmp_path / "rows")
     expected = live(by_rows, seed)
     assert set(found) == set(expected)
@@ -232,8 +230,7 @@ def test_topics_of_a_join_are_the_same_by_both_roads(
 ) -> None:
     found = []
     for least in (4, 1 << 60):
-        for module in (column_join, task):
-            monkeypatch.setattr(module, "LEAST_ROWS", least)
+        monkeypatch.setattr(column_intake, "LEAST_ROWS", least)
         life = Life(tmp_path / str(least), ENRICHED)
         found.append(live_joined(life, seed))
         assert life.columnar > 400 if least == 4 else not life.columnar
@@ -292,7 +289,7 @@ def test_topics_of_a_product_that_only_filters_are_the_same_by_both_roads(
 ) -> None:
     found = []
     for least in (4, 1 << 60):
-        monkeypatch.setattr(task, "LEAST_ROWS", least)
+        monkeypatch.setattr(column_intake, "LEAST_ROWS", least)
         life = Life(tmp_path / str(least), SELECTED, NEXMARK)
         found.append(live_selected(life, 3))
         assert life.columnar > 400 if least == 4 else not life.columnar
@@ -330,8 +327,7 @@ def test_topics_of_a_fold_of_corrected_orders_are_the_same_by_both_roads(
 ) -> None:
     found = []
     for least in (4, 1 << 60):
-        for module in (columns, task):
-            monkeypatch.setattr(module, "LEAST_ROWS", least)
+        monkeypatch.setattr(column_intake, "LEAST_ROWS", least)
         life, chance = Life(tmp_path / str(least), AMENDED_TOTALS), random.Random(5)
         output = life.mesh.product(AMENDED).output
         registration = life.registry.find(output.subject, output.schema)

@@ -1,0 +1,178 @@
+"""What becomes of the rows that an operator gives as columns: its row steps, then the product or a rekey topic.
+
+New rows go as columns, what changes beside them by rows. Nothing here raises `Unsure`, since the operator has kept its
+state by then: new rows that columns cannot hold go on as changes. Whoever gives new rows promises that nothing was
+ever said of their identities. `chain` and `publish` are the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.processing.blocks import OutputBlock
+from headwater.processing.column_changes import NewRows
+from headwater.processing.column_state import joined_keys, ordered_integers, sized_keys
+from headwater.processing.column_steps import column_steps
+from headwater.processing.compiler import Operation
+from headwater.processing.graph import Map
+from headwater.processing.operators.core import OPEN, Change, rest_function, stepped
+from headwater.processing.operators.publish import Publish, PublishSpec, two_values
+from headwater.processing.packing import sized
+from headwater.processing.steps import Stage
+from headwater.processing.work import ExchangeMessage, OutputRecord
+from headwater.schemas.unsure import Unsure
+
+NO_ROWS = NewRows(np.zeros(0, np.int64), pa.array([], pa.binary()), {})
+
+
+class Delta(NamedTuple):
+    """What some ticks say: rows that are new, oldest tick first, and the changes of each tick beside them."""
+
+    new: NewRows
+    changes: Mapping[int, Sequence[Change]]
+
+    def by_rows(self, names: Sequence[str]) -> Delta:
+        """The same as changes alone, of rows of these columns: of each tick the new ones first."""
+        new, changes = self
+        found: dict[int, list[Change]] = {tick: [] for tick in sorted({*new.ticks.tolist(), *changes})}
+        values = zip(*(new.columns[name].to_pylist() for name in names), strict=True) if len(new) else ()
+        for tick, key, row in zip(new.ticks.tolist(), new.keys.to_pylist(), values, strict=True):
+            found[tick].append((key, None, row))
+        return Delta(NO_ROWS, {tick: [*some, *changes.get(tick, ())] for tick, some in found.items()})
+
+
+class Ended(NamedTuple):
+    """What is to be published or handed over: a block, or records where columns cannot hold all of it."""
+
+    block: OutputBlock | None = None
+    said: Sequence[OutputRecord] = ()
+    messages: Sequence[ExchangeMessage] = ()
+
+
+Kernel = Callable[[Delta], Ended]
+"""What an operator that keeps something makes of some ticks, to its end; raises `Unsure`, with nothing changed."""
+
+
+def steppable(operation: Operation) -> bool:
+    """Whether the row steps behind an operation can be made over columns, and leave events their identity."""
+    if any("event_id" in dict(step.fields) for step in operation.rows if isinstance(step, Map)):
+        return False
+    return operation.picks or column_steps(operation.rows, operation.given, operation.wanted) is not None
+
+
+class RowSteps:
+    """The row steps behind an operation."""
+
+    def __init__(self, operation: Operation) -> None:
+        self._step = operation.step
+        self._given, self._wanted = list(operation.given), list(operation.wanted)
+        self._steps = None if operation.picks else column_steps(operation.rows, operation.given, operation.wanted)
+
+    def __call__(self, delta: Delta) -> Delta:
+        """Rows of the columns wanted."""
+        try:
+            return Delta(self._made(delta.new), self._changed(delta.changes))
+        except (Unsure, OverflowError, pa.ArrowInvalid):
+            return Delta(NO_ROWS, self._changed(delta.by_rows(self._given).changes))
+
+    def _made(self, new: NewRows) -> NewRows:
+        if not len(new):
+            return new
+        if self._steps is None:
+            return NewRows(new.ticks, new.keys, {name: new.columns[name] for name in self._wanted})
+        arrays = [new.columns[name] for name in self._given]
+        made, kept = self._steps(pa.RecordBatch.from_arrays(arrays, names=self._given))
+        columns = {name: made.column(name) for name in self._wanted}
+        return NewRows(new.ticks[kept], new.keys.take(pa.array(kept)), columns)
+
+    def _changed(self, changes: Mapping[int, Sequence[Change]]) -> Mapping[int, Sequence[Change]]:
+        if self._step is None:
+            return changes
+        return {tick: stepped(some, self._step) for tick, some in changes.items()}
+
+
+def publishable(stage: Stage) -> bool:
+    """Whether a stage publishes one output, whose records `ColumnPublish` can make."""
+    publish = stage.output.logic
+    if stage.output.kind != "product" or stage.further or type(publish) is not PublishSpec:
+        return False
+    return not publish.pieces and not publish.conversions
+
+
+class ColumnPublish:
+    """Rows to the records of a product."""
+
+    def __init__(self, spec: PublishSpec, publish: Publish, tick: int) -> None:
+        self._spec, self._publish = spec, publish
+        self._tick = tick
+        self._event = spec.shape == "event"
+        self._rest = rest_function(spec.shape, {name: place for place, name in enumerate(spec.columns)})
+
+    def __call__(self, delta: Delta) -> Ended:
+        """The records of some ticks, in the order of `publish`."""
+        said = self._by_rows(delta.changes)
+        new = delta.new
+        if not len(new):
+            return Ended(None, said)
+        if said:
+            self._require_apart(new, said)
+        try:
+            return Ended(self._block(new, said))
+        except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
+            again = self._by_rows(Delta(new, {}).by_rows(self._spec.columns).changes)
+            return Ended(None, sorted([*again, *said], key=self._place))
+
+    def _by_rows(self, changes: Mapping[int, Sequence[Change]]) -> list[OutputRecord]:
+        said: list[OutputRecord] = []
+        for tick, some in sorted(changes.items()):
+            end = (tick + 1) * self._tick - 1
+            said += [OutputRecord(key, record, end) for key, record in self._publish.tick(some, end)]
+        return said
+
+    def _block(self, new: NewRows, said: Sequence[OutputRecord]) -> OutputBlock:
+        recorded, keys = (new.ticks + 1) * self._tick - 1, new.keys
+        columns = {name: new.columns[name] for name in self._spec.columns}
+        columns["recorded_at"] = pa.array(recorded, pa.int64())
+        columns["kind"] = pa.repeat("assert", len(recorded))
+        columns["revision"] = pa.repeat(1, len(recorded))
+        if said:
+            keys = pa.concat_arrays([keys, pa.array([one.key for one in said], pa.binary())])
+            recorded = np.concatenate([recorded, [one.recorded_at for one in said]])
+            columns = {
+                name: pa.concat_arrays([column, pa.array([one.record[name] for one in said], column.type)])
+                for name, column in columns.items()
+            }
+        places = {"recorded_at": recorded, "key": keys}
+        if self._spec.moving:
+            places["comes"] = pc.not_equal(columns["kind"], "retract")
+        if self._event:
+            places["event"] = columns["event_id"]
+        else:
+            places |= {"from": columns["valid_from"], "to": columns["valid_to"].fill_null(OPEN)}
+        order = pc.sort_indices(pa.table(places), [(name, "ascending") for name in places])
+        columns = {name: column.take(order) for name, column in columns.items()}
+        return OutputBlock(keys.take(order).to_pylist(), recorded[order.to_numpy()], columns)
+
+    def _place(self, one: OutputRecord) -> tuple[int, bytes, bool, bytes]:
+        comes = self._spec.moving and one.record["kind"] != "retract"
+        return one.recorded_at, one.key, comes, self._rest_of(one)
+
+    def _rest_of(self, one: OutputRecord) -> bytes:
+        return self._rest(tuple(one.record[name] for name in self._spec.columns))
+
+    def _require_apart(self, new: NewRows, said: Sequence[OutputRecord]) -> None:
+        """As `publish` has it: a row that is said again and one that is new are not of one identity."""
+        columns = new.columns
+        if self._event:
+            rest = [columns["event_id"].cast(pa.binary())]
+        else:
+            until = columns["valid_to"].fill_null(OPEN)
+            rest = [ordered_integers(columns["valid_from"].to_numpy()), ordered_integers(until.to_numpy())]
+        identities = set(joined_keys([sized_keys(new.keys), *rest]))
+        if any(sized(one.key) + self._rest_of(one) in identities for one in said):
+            raise two_values()
