@@ -18,6 +18,7 @@ from headwater.processing.blocks import Block
 from headwater.processing.column_fold import ColumnFold
 from headwater.processing.column_state import packed_rows
 from headwater.processing.column_steps import ColumnSteps
+from headwater.processing.column_windows import Cells, cells_of
 from headwater.processing.columns import reads_columns
 from headwater.processing.engine import Commit, Task, new_task
 from headwater.processing.expressions import col, when
@@ -293,24 +294,28 @@ def _forgets_what_was_known(self: ColumnFold, cells: Any, places: Any, parts: An
     return [(*values[:1], *(0 for _ in values[1:])) for values in known]
 
 
-def _in_order_of_arrival(self: ColumnFold, parts: Any) -> Any:
-    cells = _CELLS(self, parts)
+def _in_order_of_arrival(window: Window, keys: Any, instants: Any) -> Any:
+    cells = cells_of(window, keys, instants)
     return cells._replace(rank=cells.first)
 
 
-def _one_place_for_all(self: ColumnFold, cells: Any) -> Any:
-    return _PLACES(self, cells)[:1] * len(cells.keys)
+def _one_place_for_all(self: Cells) -> Any:
+    return _PLACES(self)[:1] * len(self.keys)
 
 
-_KNOWN, _CELLS, _PLACES = ColumnFold._known, ColumnFold._cells, ColumnFold._places
+_KNOWN, _PLACES = ColumnFold._known, Cells.places
 
 
 @pytest.mark.parametrize(
-    ("name", "broken"),
-    [("_known", _forgets_what_was_known), ("_cells", _in_order_of_arrival), ("_places", _one_place_for_all)],
+    ("where", "name", "broken"),
+    [
+        (ColumnFold, "_known", _forgets_what_was_known),
+        (column_fold, "cells_of", _in_order_of_arrival),
+        (Cells, "places", _one_place_for_all),
+    ],
 )
-def test_a_broken_fold_is_seen(monkeypatch: pytest.MonkeyPatch, name: str, broken: Any) -> None:
-    monkeypatch.setattr(ColumnFold, name, broken)
+def test_a_broken_fold_is_seen(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, broken: Any) -> None:
+    monkeypatch.setattr(where, name, broken)
     with pytest.raises(AssertionError):
         compare(STAGES[0], plain_log(400), seed=1)
 

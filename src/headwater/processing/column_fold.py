@@ -13,17 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_state import arrow_type, packed_rows
+from headwater.processing.column_windows import Cells, Groups, cells_of, grouped
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.publish import PublishSpec
-from headwater.processing.packing import ordered_integer, sized
 from headwater.processing.state import CACHE_LIMIT, Table
-from headwater.processing.windows import WHOLE_START, Window
+from headwater.processing.windows import Window
 from headwater.schemas.unsure import Unsure
 
 _BOUND = 1 << 61  # sums stay below it, so that 64 bits hold them and what they are compared with
@@ -72,51 +71,6 @@ class _Weighed(NamedTuple):
         return self.columns[name].to_numpy()
 
 
-class _Cells(NamedTuple):
-    """The cells that some rows touch, in the order of first touch: which one each row is of, and where they stand."""
-
-    of_row: Any
-    keys: list[bytes]
-    starts: Any
-    rank: Any  # in the order of key and interval
-    first: Any  # the first row of each
-
-
-class _Groups(NamedTuple):
-    """Rows by cell and tick: their order, where each group begins, and of which cell and tick it is."""
-
-    order: Any
-    begins: Any
-    sizes: Any
-    of_cell: Any
-    of_tick: Any
-    first: Any  # the first group of each cell
-    counts: Any  # how many groups each cell has
-
-    def running(self, change: Any, base: Any) -> Any:
-        """What a cell holds after each of its groups, which change it by so much from what it held at first."""
-        sums = np.cumsum(change)
-        return sums + np.repeat(base - (sums[self.first] - change[self.first]), self.counts)
-
-    def reached(self, better: Any, own: Any, base: Any) -> Any:
-        """The best of a cell after each of its groups, of which each has its own, from what it was at first."""
-        found = own.copy()
-        found[self.first] = better(found[self.first], base)
-        place = np.arange(len(found)) - np.repeat(self.first, self.counts)  # of a group in its cell
-        step = 1
-        while step < self.counts.max():  # each time from twice as far back
-            later = np.flatnonzero(place >= step)
-            found[later] = better(found[later], found[later - step])
-            step *= 2
-        return found
-
-    def earlier(self, after: Any, base: Any) -> Any:
-        """What a cell held before each of its groups."""
-        found = np.concatenate((after[:1], after[:-1]))
-        found[self.first] = base
-        return found
-
-
 class _Slot(NamedTuple):
     """A slot of a cell: rows are counted in it (no field), a field is summed, or the least or greatest kept of it."""
 
@@ -153,10 +107,10 @@ class ColumnFold:
         must be looked at.
         """
         rows = self._weighed(new, changes)
-        cells = self._cells(rows)
+        cells = cells_of(self._spec.window, rows.keys, rows.numbers(self._spec.instant))
         ticks, of_row = np.unique(rows.ticks, return_inverse=True)
-        groups = _grouped(cells, of_row, len(ticks))
-        places = self._places(cells)
+        groups = grouped(cells, of_row, len(ticks))
+        places = cells.places()
         known = self._table.get_many(places)
         held = list(zip(*self._known(cells, known, rows), strict=True))
         members = groups.sizes if rows.weights is None else np.add.reduceat(rows.weights[groups.order], groups.begins)
@@ -228,32 +182,7 @@ class ColumnFold:
             np.concatenate([np.ones(len(new), np.int64), weights]),
         )
 
-    def _cells(self, rows: _Weighed) -> _Cells:
-        coded = rows.keys.dictionary_encode()
-        codes, keys = coded.indices.to_numpy().astype(np.int64), coded.dictionary
-        rank = np.empty(len(keys), np.int64)
-        rank[pc.array_sort_indices(keys).to_numpy()] = np.arange(len(keys))
-        names, length = keys.to_pylist(), self._spec.window.length
-        if not length:
-            # Codes are given in the order of first touch: a new one is above all before it.
-            above = np.maximum.accumulate(codes)
-            first = np.flatnonzero(np.concatenate(([True], above[1:] != above[:-1])))
-            return _Cells(codes, names, np.full(len(keys), WHOLE_START), rank, first)
-        at = rows.numbers(self._spec.instant)
-        starts, of_start = np.unique(at // length * length, return_inverse=True)
-        pairs, first, of_row = np.unique(codes * len(starts) + of_start, return_index=True, return_inverse=True)
-        touched = np.argsort(first, kind="stable")
-        of_key, of_time = np.divmod(pairs[touched], len(starts))
-        cells = [names[key] for key in of_key.tolist()]
-        return _Cells(
-            _inverse(touched)[of_row],
-            cells,
-            starts[of_time],
-            _inverse(np.argsort(rank[of_key] * len(starts) + of_time, kind="stable")),
-            first[touched],
-        )
-
-    def _known(self, cells: _Cells, kept: Sequence[Any], rows: _Weighed) -> list[Any]:
+    def _known(self, cells: Cells, kept: Sequence[Any], rows: _Weighed) -> list[Any]:
         """What the table has of each cell, or what a new one begins with."""
         known = list(kept)
         fresh = [cell for cell, values in enumerate(known) if not values]
@@ -265,18 +194,12 @@ class ColumnFold:
                 known[cell] = (*values, *start)
         return known
 
-    def _places(self, cells: _Cells) -> list[bytes]:
-        if not self._spec.window.length:
-            end = ordered_integer(WHOLE_START)
-            return [sized(key) + end for key in cells.keys]
-        return [sized(key) + ordered_integer(at) for key, at in zip(cells.keys, cells.starts.tolist(), strict=True)]
-
     def _write(
         self,
         places: Sequence[bytes],
         known: Sequence[Any],
         held: Sequence[Any],
-        groups: _Groups,
+        groups: Groups,
         totals: Sequence[Any],
     ) -> None:
         last = groups.first + groups.counts - 1
@@ -293,7 +216,7 @@ class ColumnFold:
         else:
             self._table.put_many([places[place] for place in differ], [made[place] for place in differ])
 
-    def _given(self, cells: _Cells, held: Sequence[Any], of_cell: Any, totals: Sequence[Any]) -> dict[str, Any]:
+    def _given(self, cells: Cells, held: Sequence[Any], of_cell: Any, totals: Sequence[Any]) -> dict[str, Any]:
         """The columns of the row that is published, for these groups."""
         columns, which = {}, pa.array(of_cell)
         for name in self._published:
@@ -308,17 +231,6 @@ class ColumnFold:
                 at = self._spec.by.index(name)
                 columns[name] = pa.array(held[at]).take(which)
         return columns
-
-
-def _grouped(cells: _Cells, of_row: Any, ticks: int) -> _Groups:
-    places = cells.of_row * ticks + of_row
-    order = np.argsort(places, kind="stable")
-    places = places[order]
-    begins = _begins(places)
-    of_cell, of_tick = np.divmod(places[begins], ticks)
-    first = _begins(of_cell)
-    sizes = np.diff(begins, append=len(places))
-    return _Groups(order, begins, sizes, of_cell, of_tick, first, np.diff(first, append=len(of_cell)))
 
 
 def _base(held: Sequence[int], change: Any) -> Any:
@@ -337,28 +249,17 @@ def _integers(values: Sequence[int]) -> Any:
         raise Unsure from None
 
 
-def _best(rows: _Weighed, slot: _Slot, groups: _Groups) -> Any:
+def _best(rows: _Weighed, slot: _Slot, groups: Groups) -> Any:
     """The least or greatest of each group's rows."""
     if rows.weights is not None or slot.field is None:  # no row of a fold that grows goes
         raise Unsure
     return _ENDS[slot.end].reduceat(rows.numbers(slot.field)[groups.order], groups.begins)
 
 
-def _sums(rows: _Weighed, field: str, groups: _Groups) -> Any:
+def _sums(rows: _Weighed, field: str, groups: Groups) -> Any:
     values = rows.numbers(field)
     if np.abs(values.astype(np.float64)).sum() >= _BOUND:
         raise Unsure
     if rows.weights is not None:
         values = values * rows.weights
     return np.add.reduceat(values[groups.order], groups.begins)
-
-
-def _begins(values: Any) -> Any:
-    """Where a value differs from the one before it."""
-    return np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
-
-
-def _inverse(order: Any) -> Any:
-    found = np.empty(len(order), np.int64)
-    found[order] = np.arange(len(order))
-    return found
