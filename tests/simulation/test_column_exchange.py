@@ -14,7 +14,7 @@ from tests.simulation.column_runner import columned, every_batch
 from tests.simulation.test_time_rules import PROFILE, RUNS
 
 from headwater.errors import Fault
-from headwater.processing.column_exchange import HandOver, MovedRoad, hands_over
+from headwater.processing.column_exchange import HandOver, MovedSide, hands_over
 from headwater.processing.column_keys import partitions_of
 from headwater.processing.column_latest import ColumnLatest
 from headwater.processing.columns import takes_columns
@@ -227,8 +227,12 @@ def hands_over_to_the_neighbour(patch: pytest.MonkeyPatch) -> None:
 
 
 def reads_one_lane(patch: pytest.MonkeyPatch) -> None:
-    whole = MovedRoad._folded
-    patch.setattr(MovedRoad, "_folded", lambda self, lanes, ticks: whole(self, lanes[:1], ticks))
+    whole = MovedSide.brought
+
+    def brought(self: MovedSide, lanes: Any, ticks: Any) -> Any:
+        return whole(self, {topic: some[:1] for topic, some in lanes.items()}, ticks)
+
+    patch.setattr(MovedSide, "brought", brought)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.simulation.test_recall import LEFT, OTHERS, PAYMENTS, SCHEMAS, STATE,
 from headwater.errors import Fault
 from headwater.processing import column_events, column_expressions
 from headwater.processing.column_changes import Split
-from headwater.processing.column_events import EventsRoad
+from headwater.processing.column_events import EventsSide
 from headwater.processing.columns import reads_columns
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, total
@@ -111,13 +111,13 @@ def _forgets_the_changes_of_the_second(patch: pytest.MonkeyPatch) -> None:
 
 
 def _keeps_versions_of_the_first_alone(patch: pytest.MonkeyPatch) -> None:
-    whole = EventsRoad.__init__
+    whole = EventsSide.__init__
 
     def made(self: Any, stage: Stage, *more: Any) -> None:
         whole(self, stage, *more)
         self._inputs[OTHERS].write = lambda split: None
 
-    patch.setattr(EventsRoad, "__init__", made)
+    patch.setattr(EventsSide, "__init__", made)
 
 
 @pytest.mark.parametrize(

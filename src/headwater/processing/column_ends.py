@@ -46,6 +46,19 @@ class Delta(NamedTuple):
         return Delta(NO_ROWS, {tick: [*some, *changes.get(tick, ())] for tick, some in found.items()})
 
 
+class Brought(NamedTuple):
+    """What some ticks bring of the inputs that wait as columns: what they say, and the account of it.
+
+    `records` went as columns, `counts` are of the others. `taken` keeps what is to be kept of it and lets nothing of it
+    wait any longer; whoever is not sure does not call it, and nothing is changed.
+    """
+
+    delta: Delta
+    records: int
+    counts: Mapping[str, int]
+    taken: Callable[[], None]
+
+
 class Ended(NamedTuple):
     """What is to be published or handed over: a block, or records where columns cannot hold all of it."""
 

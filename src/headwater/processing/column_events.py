@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import ColumnChanges, united
-from headwater.processing.column_ends import Delta, Ended, Kernel
+from headwater.processing.column_ends import Brought, Delta, Ended, Kernel
 from headwater.processing.column_intake import EventsIntake, Folded, enough, fields_of
 from headwater.processing.column_latest import ColumnLatest
 from headwater.processing.lanes import Lane
@@ -40,15 +40,11 @@ class VersionsRoad:
         self.write(self.split(parts))
 
 
-class EventsRoad:
-    """The road of a stage whose inputs are of events, one or those of a union: `kernel` says what becomes of those of
-    some ticks. What `latest` keeps is remembered with them.
-    """
+class EventsSide:
+    """Inputs of events, one or those of a union, as they wait for their ticks."""
 
-    def __init__(self, stage: Stage, chain: Chain, kernel: Kernel, latest: ColumnLatest | None = None) -> None:
-        self._inputs = {entry.topic: VersionsRoad(stage, entry.topic, chain) for entry in stage.inputs}
-        self._kernel = kernel
-        self._latest = latest
+    def __init__(self, stage: Stage, topics: Sequence[str], chain: Chain) -> None:
+        self._inputs = {topic: VersionsRoad(stage, topic, chain) for topic in topics}
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks, or not."""
@@ -58,45 +54,79 @@ class EventsRoad:
         """What waits for a tick, as the row road has it."""
         return self._inputs[topic].rows(items)
 
+    def remember(self, topic: str, parts: Sequence[Part], kept: Callable[[Delta], None]) -> None:
+        """Keep the versions of these, once `kept` has kept what else is; raises `Unsure`, with nothing kept."""
+        split = self._inputs[topic].split(parts)
+        if len(split.rows) or split.changes:
+            kept(Delta(split.rows, split.changes))
+        self._inputs[topic].write(split)
+
+    def whole(self, lanes: Mapping[str, Sequence[Lane]], tick: int) -> bool:
+        """Whether all that waits for a tick waits as columns."""
+        return all(type(item) is Part for some in self._waiting(lanes) for item in some.get(tick, (0, ()))[1])
+
+    def brought(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Brought | None:
+        """What these ticks bring, all of it as columns; None where that is too little. Raises `Unsure`, with nothing
+        changed.
+        """
+        waiting = self._waiting(lanes)
+        parts = {topic: _parts_of(some, ticks) for topic, some in zip(self._inputs, waiting, strict=True)}
+        if not enough(sum(part.end - part.start for some in parts.values() for part in some)):
+            return None
+        splits = {topic: self._inputs[topic].split(some) for topic, some in parts.items() if some}
+        all_ = united(list(splits.values()))
+
+        def taken() -> None:
+            for topic, split in splits.items():
+                self._inputs[topic].write(split)
+            for some in waiting:
+                for tick in ticks:
+                    some.pop(tick, None)
+
+        return Brought(Delta(all_.rows, all_.changes), all_.records, all_.counts, taken)
+
+    def _waiting(self, lanes: Mapping[str, Sequence[Lane]]) -> list[dict[int, tuple[int, list[Any]]]]:
+        return [lane.waiting for topic in self._inputs for lane in lanes[topic]]
+
+
+class EventsRoad:
+    """The road of a stage whose inputs are of events: `kernel` says what becomes of those of some ticks. What `latest`
+    keeps is remembered with them.
+    """
+
+    def __init__(self, stage: Stage, chain: Chain, kernel: Kernel, latest: ColumnLatest | None = None) -> None:
+        self._side = EventsSide(stage, [entry.topic for entry in stage.inputs], chain)
+        self.take, self.rows = self._side.take, self._side.rows
+        self._kernel = kernel
+        self._latest = latest
+
     def remember(self, topic: str, parts: Sequence[Part]) -> None:
         """Keep the versions of these, and the rows of `latest`; raises `Unsure`, with nothing kept."""
-        split = self._inputs[topic].split(parts)
-        if self._latest is not None and (len(split.rows) or split.changes):
-            self._latest.remember(split.rows, split.changes)
-        self._inputs[topic].write(split)
+        latest = self._latest
+        self._side.remember(topic, parts, lambda delta: None if latest is None else latest.remember(*delta))
 
     def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks."""
-        waiting = {topic: lane.waiting for topic, [lane] in lanes.items()}
-
-        def whole(tick: int) -> bool:
-            return all(type(item) is Part for some in waiting.values() for item in some.get(tick, (0, ()))[1])
-
-        for as_columns, run in groupby(ticks, whole):
+        for as_columns, run in groupby(ticks, lambda tick: self._side.whole(lanes, tick)):
             some = list(run)
-            folded = self._folded(waiting, some) if as_columns else None
+            folded = self._folded(lanes, some) if as_columns else None
             if folded is None:
                 yield from some
             else:
                 yield folded
 
-    def _folded(self, waiting: Mapping[str, dict[int, tuple[int, list[Any]]]], ticks: Sequence[int]) -> Folded | None:
-        parts = {topic: _parts_of(some, ticks) for topic, some in waiting.items()}
-        if not enough(sum(part.end - part.start for some in parts.values() for part in some)):
-            return None
+    def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
         try:
-            splits = {topic: self._inputs[topic].split(some) for topic, some in parts.items() if some}
-            all_ = united(list(splits.values()))
-            nothing = not (len(all_.rows) or all_.changes)
-            ended = Ended() if nothing else self._kernel(Delta(all_.rows, all_.changes))
+            brought = self._side.brought(lanes, ticks)
+            if brought is None:
+                return None
+            delta = brought.delta
+            nothing = not (len(delta.new) or delta.changes)
+            ended = Ended() if nothing else self._kernel(delta)
         except Unsure:
             return None
-        for topic, split in splits.items():
-            self._inputs[topic].write(split)
-        for some in waiting.values():
-            for tick in ticks:
-                some.pop(tick, None)
-        return Folded(ended.block, all_.records, all_.counts, ended.said, ended.messages)
+        brought.taken()
+        return Folded(ended.block, brought.records, dict(brought.counts), ended.said, ended.messages)
 
 
 def _parts_of(waiting: Mapping[int, tuple[int, list[Any]]], ticks: Sequence[int]) -> list[Part]:

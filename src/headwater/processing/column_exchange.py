@@ -6,7 +6,7 @@ What a message of many rows cannot say, a row that goes or changes, is handed ov
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.column_changes import NewRows
-from headwater.processing.column_ends import Delta, Ended, Kernel
+from headwater.processing.column_ends import Brought, Delta, Ended, Kernel
 from headwater.processing.column_intake import Folded, enough, takes_events
 from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
 from headwater.processing.lanes import Lane
@@ -81,13 +81,12 @@ class HandOver:
         return [ExchangeMessage(one.partition, one.key, one.value, timestamp, rows=one.rows) for one in messages]
 
 
-class MovedRoad:
-    """The road of a stage that takes what another has handed over, in as many lanes as that has tasks."""
+class MovedSide:
+    """What another stage has handed over, in as many lanes as that has tasks; `names` are its columns."""
 
-    def __init__(self, stage: Stage, names: Sequence[str], kernel: Kernel) -> None:
-        self._topic = stage.inputs[0].topic
+    def __init__(self, topic: str, names: Sequence[str]) -> None:
+        self._topic = topic
         self._names = names
-        self._kernel = kernel
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """No record of a product comes here."""
@@ -97,22 +96,20 @@ class MovedRoad:
         """What waits for a tick, as the row road has it."""
         return [change for item in items for change in (item.changes() if type(item) is MovedPart else (item,))]
 
-    def remember(self, topic: str, parts: Sequence[Part]) -> None:
+    def remember(self, topic: str, parts: Sequence[Part], kept: Callable[[Delta], None]) -> None:
         """Nothing of a rekey topic is remembered by itself."""
         raise Unsure
 
-    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
-        """Close these ticks."""
-        folded = self._folded(lanes[self._topic], ticks)
-        if folded is None:
-            yield from ticks
-        else:
-            yield folded
+    def whole(self, lanes: Mapping[str, Sequence[Lane]], tick: int) -> bool:
+        """What waits here may wait either way."""
+        return True
 
-    def _folded(self, lanes: Sequence[Lane], ticks: Sequence[int]) -> Folded | None:
+    def brought(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Brought | None:
+        """What these ticks bring; None where too little of it waits as columns."""
         parts: list[MovedPart] = []
         changes: dict[int, list[Change]] = {}
-        for lane in lanes:
+        some = lanes[self._topic]
+        for lane in some:
             for tick in ticks:
                 for item in lane.waiting.get(tick, (0, ()))[1]:
                     if type(item) is MovedPart:
@@ -121,15 +118,15 @@ class MovedRoad:
                         changes.setdefault(tick, []).append(item)
         if not enough(sum(part.end - part.start for part in parts)):
             return None
+
+        def taken() -> None:
+            for lane in some:
+                for tick in ticks:
+                    lane.waiting.pop(tick, None)
+
         new = self._new(parts)
-        try:
-            ended = self._kernel(Delta(new, {tick: changes[tick] for tick in sorted(changes)}))
-        except Unsure:
-            return None
-        for lane in lanes:
-            for tick in ticks:
-                lane.waiting.pop(tick, None)
-        return Folded(ended.block, len(new), {"folded": sum(map(len, changes.values()))}, ended.said, ended.messages)
+        counts = {"folded": sum(map(len, changes.values()))}
+        return Brought(Delta(new, {tick: changes[tick] for tick in sorted(changes)}), len(new), counts, taken)
 
     def _new(self, parts: Sequence[MovedPart]) -> NewRows:
         """The rows of all lanes, oldest tick first."""
@@ -143,6 +140,38 @@ class MovedRoad:
             _whole([piece.keys for piece in pieces]).take(order),
             {name: _whole(column).take(order) for name, column in zip(self._names, columns, strict=True)},
         )
+
+
+class MovedRoad:
+    """The road of a stage that takes what another has handed over: `kernel` says what becomes of that."""
+
+    def __init__(self, stage: Stage, names: Sequence[str], kernel: Kernel) -> None:
+        self._side = MovedSide(stage.inputs[0].topic, names)
+        self.take, self.rows = self._side.take, self._side.rows
+        self._kernel = kernel
+
+    def remember(self, topic: str, parts: Sequence[Part]) -> None:
+        """Nothing of a rekey topic is remembered by itself."""
+        raise Unsure
+
+    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
+        """Close these ticks."""
+        folded = self._folded(lanes, ticks)
+        if folded is None:
+            yield from ticks
+        else:
+            yield folded
+
+    def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
+        try:
+            brought = self._side.brought(lanes, ticks)
+            if brought is None:
+                return None
+            ended = self._kernel(brought.delta)
+        except Unsure:
+            return None
+        brought.taken()
+        return Folded(ended.block, brought.records, dict(brought.counts), ended.said, ended.messages)
 
 
 def _whole(pieces: Sequence[Any]) -> Any:
