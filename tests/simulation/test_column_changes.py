@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.simulation.roads import Log, Logs, compared
+from tests.simulation.roads import Driver, Log, Logs, compared
 from tests.simulation.test_column_join import COLUMNS, JOINED, ORDERS, RIGHT, SOME, chosen, facts, plain, stepped
 from tests.simulation.test_column_join import FACTS as GRADES
 
@@ -141,6 +141,23 @@ def test_what_is_new_goes_as_columns(stage: Stage) -> None:
     assert reads_columns(stage)
     with every_batch():
         assert compared(stage, busy_logs(stage), COLUMNS, seed=1) > 250
+
+
+def test_a_cell_that_is_moved_and_moved_back_is_put_on_both_roads() -> None:
+    """What a run of ticks leaves as it was is in the changelog all the same, as each tick has put it."""
+    record = {"event_id": "e0", "occurred_at": 0, "k": "a", "n": 0, "ok": True, "note": None, "recorded_at": 0}
+    record |= {"kind": "assert", "revision": 1}
+    nothing = record | {"event_id": "e1", "recorded_at": 20}
+    gone = nothing | {"recorded_at": 40, "kind": "retract", "revision": 2}
+    log: Log = [(b"a", record), (None, 9), (b"a", nothing), (b"a", gone), (None, 99)]
+    drivers = [Driver(STAGES[2], {LEFT: log}, COLUMNS, columnar=columnar) for columnar in (True, False)]
+    with every_batch():
+        for driver in drivers:
+            for size in (2, 3):
+                driver.take(LEFT, size)
+                driver.commit()
+    assert drivers[0].folded
+    assert drivers[0].said == drivers[1].said
 
 
 # Saboteurs: each breaks the columnar road in one place, and the comparison must see it.

@@ -1,7 +1,7 @@
 """`aggregate` over columns: many ticks in one step, each cell's state read and written once. `aggregate` is the rule.
 
-Only where what is folded is published as it is, and only for windows and measures in the lists below: whatever is not
-in them is folded row by row. What goes, since it is corrected or taken back, weighs less than nothing. The cells are
+Only where what is folded is published as it is, and only for windows and measures that are listed: whatever is not is
+folded row by row. What goes, since it is corrected or taken back, weighs less than nothing. The cells are
 those of `Fold`, in the same table and form, so that each batch may take either way. `tests/simulation/test_columns.py`
 and `test_column_changes.py` hold them together.
 """
@@ -9,7 +9,7 @@ and `test_column_changes.py` hold them together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,15 @@ import pyarrow as pa
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_changes import NewRows
+from headwater.processing.column_measures import (
+    Amounts,
+    Weighed,
+    column_measure,
+    integers,
+    measurable,
+    members,
+    of_numbers,
+)
 from headwater.processing.column_state import arrow_type, packed_rows
 from headwater.processing.column_windows import Cells, Groups, cells_of, grouped
 from headwater.processing.operators.core import Change
@@ -25,12 +34,8 @@ from headwater.processing.state import CACHE_LIMIT, Table
 from headwater.processing.windows import Window
 from headwater.schemas.unsure import Unsure
 
-_BOUND = 1 << 61  # sums stay below it, so that 64 bits hold them and what they are compared with
 _GROUPED = ("string", "integer", "instant", "boolean")
-_EXACT = 1 << 53  # integers up to here are doubles too, so that a quotient of two is rounded once
 _KINDS = pa.array(["assert", "correct", "retract"])
-_ENDS = {"minimum": np.minimum, "maximum": np.maximum}
-_NONE_YET = {"minimum": (1 << 63) - 1, "maximum": -(1 << 63)}  # what is least and greatest of nothing
 
 
 def foldable(fold: FoldSpec, publish: PublishSpec) -> bool:
@@ -42,44 +47,14 @@ def foldable(fold: FoldSpec, publish: PublishSpec) -> bool:
         return False
     if any(types[name].kind not in _GROUPED or types[name].nullable for name in fold.by):
         return False
-    return all(_measured(measure, types, fold.grows) for _, measure in fold.measures)
-
-
-def _measured(measure: Any, types: Mapping[str, Any], grows: bool) -> bool:
-    if measure.field is None:
-        return bool(measure.function == "count")
-    type_ = types[measure.field]
-    if type_.nullable:
-        return False
-    if measure.function in ("total", "average"):
-        return bool(type_.kind == "integer")
-    if measure.function in _ENDS:
-        return grows and type_.kind in ("integer", "instant")
-    return bool(measure.function == "count")
-
-
-class _Weighed(NamedTuple):
-    """Rows with their ticks and keys, and how often each counts: once, or less than nothing where it goes."""
-
-    ticks: Any
-    keys: Any
-    columns: Mapping[str, Any]
-    weights: Any = None  # None: all once
-
-    def numbers(self, name: str) -> Any:
-        """A column of integers."""
-        return self.columns[name].to_numpy()
-
-
-class _Slot(NamedTuple):
-    """A slot of a cell: rows are counted in it (no field), a field is summed, or the least or greatest kept of it."""
-
-    field: str | None = None
-    end: str = ""
+    return all(measurable(measure, types, fold.grows) for _, measure in fold.measures)
 
 
 class ColumnFold:
-    """Folds parts of blocks into the cells of a `Fold`, and makes the records that publish them."""
+    """Folds parts of blocks into the cells of a `Fold`, and makes the records that publish them.
+
+    A cell holds what it is grouped by, how many rows it has, the slots of its measures, and the revision.
+    """
 
     def __init__(self, spec: FoldSpec, publish: PublishSpec, table: Table, tick: int) -> None:
         self._table = table
@@ -89,18 +64,9 @@ class ColumnFold:
         self._members = len(spec.by)
         types = dict(zip(spec.columns, spec.types, strict=True))
         self._by_types = [arrow_type(types[name]) for name in spec.by]
-        self._slots = [_Slot()]  # of a cell, from the number of members on
-        # By the column published: the slot that it shows, and for a mean the one that it is divided by.
-        self._measures: dict[str, tuple[int, int]] = {}
-        for name, measure in spec.measures:
-            if name in publish.columns:
-                at = 0 if measure.field is None else len(self._slots)
-                self._measures[name] = (at, at + 1 if measure.function == "average" else -1)
-            if measure.function in _ENDS:
-                self._slots.append(_Slot(measure.field, measure.function))
-            elif measure.field is not None:
-                summed = [_Slot(measure.field)] if measure.function != "count" else []
-                self._slots += [*summed, _Slot()]
+        self._measures = [(name, column_measure(measure)) for name, measure in spec.measures]
+        starting = [one.starting for _, one in self._measures if one is not None]
+        self._starting = (0, *(value for some in starting for value in some), 0)
 
     def fold(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> OutputBlock:
         """New rows, oldest tick first, and changes of ticks; raises `Unsure`, before anything is changed, where rows
@@ -113,53 +79,38 @@ class ColumnFold:
         places = cells.places()
         known = self._table.get_many(places)
         held = list(zip(*self._known(cells, known, rows), strict=True))
-        members = groups.sizes if rows.weights is None else np.add.reduceat(rows.weights[groups.order], groups.begins)
-        before, after = [], []
-        for number, slot in enumerate(self._slots):
-            base = held[self._members + number]
-            if slot.end:
-                start = _integers([_NONE_YET[slot.end] if value is None else value for value in base])
-                after.append(groups.reached(_ENDS[slot.end], _best(rows, slot, groups), start))
-                before.append(groups.earlier(after[-1], start))
-                continue
-            change = members if slot.field is None else _sums(rows, slot.field, groups)
-            total = groups.running(change, _base(base, change))
-            after.append(total)
-            before.append(total - change)
-        if (after[0] < 0).any():
-            raise Unsure
-        was, is_ = before[0] > 0, after[0] > 0
-        changed, both = was != is_, was & is_
-        for name in self._measures:
-            changed |= both & (self._shown(name, before) != self._shown(name, after))
-        revision = groups.running(changed.astype(np.int64), np.array(held[-1], np.int64))
-        self._write(places, known, held, groups, [*after, revision])
+        before, after = members(rows, groups, held[self._members])
+        was, is_ = before > 0, after > 0
+        counted = of_numbers(before, after, before != after, [after])
+        amounts = {name: counted for name, measure in self._measures if measure is None}
+        kept, at = [counted], self._members + 1
+        for name, measure in self._measures:
+            if measure is not None:
+                end = at + len(measure.starting)
+                kept.append(measure.amounts(rows, groups, held[at:end]))
+                amounts[name], at = kept[-1], end
+        differs = [one.differs for name, one in amounts.items() if name in self._published]
+        changed = (was != is_) | (was & is_ & np.any(differs, axis=0))
+        revision = groups.running(changed.astype(np.int64), integers(held[-1]))
         told = np.flatnonzero(changed)
         order = groups.of_tick[told] * len(cells.keys) + cells.rank[groups.of_cell[told]]
         told = told[np.argsort(order, kind="stable")]
         recorded = (ticks[groups.of_tick[told]] + 1) * self._tick - 1
-        # A retract carries what it takes back.
-        totals = [np.where(is_[told], now[told], then[told]) for then, now in zip(before, after, strict=True)]
-        columns = self._given(cells, held, groups.of_cell[told], totals)
+        came = is_[told]  # a retract carries what it takes back
+        columns = self._given(cells, held, groups.of_cell[told])
+        columns |= {name: one.shown(told, came) for name, one in amounts.items() if name in self._published}
         columns["recorded_at"] = pa.array(recorded)
-        columns["kind"] = _KINDS.take(pa.array(np.where(is_[told], np.where(was[told], 1, 0), 2)))
+        columns["kind"] = _KINDS.take(pa.array(np.where(came, np.where(was[told], 1, 0), 2)))
         columns["revision"] = pa.array(revision[told])
         keys = cells.keys
-        return OutputBlock([keys[cell] for cell in groups.of_cell[told].tolist()], recorded, columns)
+        made = OutputBlock([keys[cell] for cell in groups.of_cell[told].tolist()], recorded, columns)
+        self._write(places, known, held, groups, [*kept, of_numbers(revision, revision, changed, [revision])])
+        return made
 
-    def _shown(self, name: str, totals: Sequence[Any]) -> Any:
-        """A measure as it is published, of the slots of some cells."""
-        slot, divisor = self._measures[name]
-        if divisor < 0:
-            return totals[slot]
-        if len(totals[slot]) and np.abs(totals[slot]).max() > _EXACT:
-            raise Unsure
-        return totals[slot] / np.maximum(totals[divisor], 1)  # of no members nothing is said
-
-    def _weighed(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> _Weighed:
+    def _weighed(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> Weighed:
         """All that is folded; raises `Unsure` where a value does not fit into its column."""
         if not changes:
-            return _Weighed(*new)
+            return Weighed(*new)
         more = [
             (tick, key, weight, row)
             for tick, some in changes.items()
@@ -175,23 +126,22 @@ class ColumnFold:
             }
         except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
             raise Unsure from None
-        return _Weighed(
+        return Weighed(
             np.concatenate([new.ticks, ticks]),
             pa.concat_arrays([new.keys, pa.array(keys, pa.binary())]),
             columns,
             np.concatenate([np.ones(len(new), np.int64), weights]),
         )
 
-    def _known(self, cells: Cells, kept: Sequence[Any], rows: _Weighed) -> list[Any]:
+    def _known(self, cells: Cells, kept: Sequence[Any], rows: Weighed) -> list[Any]:
         """What the table has of each cell, or what a new one begins with."""
         known = list(kept)
         fresh = [cell for cell, values in enumerate(known) if not values]
         if fresh:
             first = pa.array(cells.first[fresh])
             by = [rows.columns[name].take(first).to_pylist() for name in self._spec.by]
-            start = (*(None if slot.end else 0 for slot in self._slots), 0)
             for cell, *values in zip(fresh, *by, strict=True):
-                known[cell] = (*values, *start)
+                known[cell] = (*values, *self._starting)
         return known
 
     def _write(
@@ -200,66 +150,32 @@ class ColumnFold:
         known: Sequence[Any],
         held: Sequence[Any],
         groups: Groups,
-        totals: Sequence[Any],
+        amounts: Sequence[Amounts],
     ) -> None:
-        last = groups.first + groups.counts - 1
-        numbers = [total[last] for total in totals]
-        made = list(zip(*held[: self._members], *(number.tolist() for number in numbers), strict=True))
-        differ = [place for place, (now, then) in enumerate(zip(made, known, strict=True)) if now != then]
-        if len(differ) > CACHE_LIMIT:  # more than is kept unpacked: packed at once, which is a call for all
-            grouped = [pa.array(held[at], type_) for at, type_ in enumerate(self._by_types)]
-            which = pa.array(differ)
-            bodies = packed_rows([column.take(which) for column in (*grouped, *map(pa.array, numbers))])
-            self._table.put_packed([places[place] for place in differ], bodies)
-        elif len(differ) == len(made):
-            self._table.put_many(places, made)
-        else:
-            self._table.put_many([places[place] for place in differ], [made[place] for place in differ])
+        """Put each cell that is new or that some group moves, even if another moves it back: so does the row road."""
+        moved = np.logical_or.reduceat(np.any([one.moved for one in amounts], axis=0), groups.first)
+        differ = np.flatnonzero(moved | np.array([not values for values in known]))
+        last = (groups.first + groups.counts - 1)[differ]
+        slots = [slot for one in amounts for slot in one.slots(last)]
+        which = differ.tolist()
+        put = [places[cell] for cell in which]
+        if len(which) > CACHE_LIMIT:  # more than is kept unpacked: packed at once, which is a call for all
+            by = [pa.array(held[at], type_) for at, type_ in enumerate(self._by_types)]
+            some = pa.array(differ)
+            self._table.put_packed(put, packed_rows([*(column.take(some) for column in by), *map(pa.array, slots)]))
+            return
+        by = [[values[cell] for cell in which] for values in held[: self._members]]
+        self._table.put_many(put, list(zip(*by, *(slot.tolist() for slot in slots), strict=True)))
 
-    def _given(self, cells: Cells, held: Sequence[Any], of_cell: Any, totals: Sequence[Any]) -> dict[str, Any]:
-        """The columns of the row that is published, for these groups."""
+    def _given(self, cells: Cells, held: Sequence[Any], of_cell: Any) -> dict[str, Any]:
+        """The columns published of these cells but for measures."""
         columns, which = {}, pa.array(of_cell)
         for name in self._published:
-            if name in self._measures:
-                columns[name] = pa.array(self._shown(name, totals))
-            elif name == "valid_from":
+            if name == "valid_from":
                 columns[name] = pa.array(cells.starts[of_cell])
             elif name == "valid_to":
                 length = self._spec.window.length
                 columns[name] = pa.array(cells.starts[of_cell] + length) if length else pa.nulls(len(which), pa.int64())
-            else:
-                at = self._spec.by.index(name)
-                columns[name] = pa.array(held[at]).take(which)
+            elif name in self._spec.by:
+                columns[name] = pa.array(held[self._spec.by.index(name)]).take(which)
         return columns
-
-
-def _base(held: Sequence[int], change: Any) -> Any:
-    """What cells hold in a slot; raises `Unsure` where that and the changes might not be held by 64 bits."""
-    base = _integers(held)
-    if np.abs(base.astype(np.float64)).max() + np.abs(change.astype(np.float64)).sum() >= _BOUND:
-        raise Unsure
-    return base
-
-
-def _integers(values: Sequence[int]) -> Any:
-    """Raises `Unsure` where 64 bits do not hold them."""
-    try:
-        return np.array(values, np.int64)
-    except OverflowError:
-        raise Unsure from None
-
-
-def _best(rows: _Weighed, slot: _Slot, groups: Groups) -> Any:
-    """The least or greatest of each group's rows."""
-    if rows.weights is not None or slot.field is None:  # no row of a fold that grows goes
-        raise Unsure
-    return _ENDS[slot.end].reduceat(rows.numbers(slot.field)[groups.order], groups.begins)
-
-
-def _sums(rows: _Weighed, field: str, groups: Groups) -> Any:
-    values = rows.numbers(field)
-    if np.abs(values.astype(np.float64)).sum() >= _BOUND:
-        raise Unsure
-    if rows.weights is not None:
-        values = values * rows.weights
-    return np.add.reduceat(values[groups.order], groups.begins)

@@ -1,0 +1,179 @@
+"""The measures of a fold over columns: what each amounts to after each group of rows, of one cell and tick.
+
+`measures` is the rule: the slots of a cell are the same. What is not on the list is folded row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.processing.column_windows import Groups
+from headwater.processing.field_types import FieldType
+from headwater.processing.graph import Measure
+from headwater.schemas.unsure import Unsure
+
+_BOUND = 1 << 61  # sums stay below it, so that 64 bits hold them and what they are compared with
+_EXACT = 1 << 53  # integers up to here are doubles too, so that a quotient of two is rounded once
+_SUMS = ("count", "total", "average")
+_ENDS = {"minimum": np.minimum, "maximum": np.maximum}
+_NONE_YET = {"minimum": (1 << 63) - 1, "maximum": -(1 << 63)}  # what is least and greatest of nothing
+
+Held = Sequence[Sequence[Any]]
+"""What cells held in some slots at first: of each slot a value for each cell."""
+
+
+class Weighed(NamedTuple):
+    """Rows with their ticks and keys, and how often each counts: once, or less than nothing where it goes."""
+
+    ticks: Any
+    keys: Any
+    columns: Mapping[str, Any]
+    weights: Any = None  # None: all once
+
+    def numbers(self, name: str) -> Any:
+        """A column of integers."""
+        return self.columns[name].to_numpy()
+
+
+class Amounts(NamedTuple):
+    """What a measure amounts to after each group: which groups make it another, and which move its slots.
+
+    `shown` is the column published of some groups: of each what it has made of it, or what it was before. `slots` are
+    what its slots hold after some groups.
+    """
+
+    differs: Any
+    moved: Any
+    shown: Callable[[Any, Any], Any]
+    slots: Callable[[Any], Sequence[Any]]
+
+
+class ColumnMeasure(Protocol):
+    """A measure of a fold."""
+
+    @property
+    def starting(self) -> tuple[Any, ...]:
+        """What its slots hold in a new cell."""
+
+    def amounts(self, rows: Weighed, groups: Groups, held: Held) -> Amounts:
+        """What it amounts to; raises `Unsure`."""
+
+
+def measurable(measure: Measure, types: Mapping[str, FieldType], grows: bool) -> bool:
+    """Whether columns can make a measure of rows of these types; `grows` where rows are only ever added."""
+    if measure.field is None:
+        return measure.function == "count"
+    type_ = types[measure.field]
+    if type_.nullable:
+        return False
+    if measure.function in ("total", "average"):
+        return type_.kind == "integer"
+    if measure.function in _ENDS:
+        return grows and type_.kind in ("integer", "instant")
+    return measure.function == "count"
+
+
+def column_measure(measure: Measure) -> ColumnMeasure | None:
+    """What makes a measure that is on the list; None for how many rows a cell has, which it holds in any case."""
+    if measure.field is None:
+        return None
+    return Sums(measure.function, measure.field) if measure.function in _SUMS else Ends(measure.function, measure.field)
+
+
+def members(rows: Weighed, groups: Groups, held: Sequence[int]) -> tuple[Any, Any]:
+    """How many rows cells had before each group, and have after it; raises `Unsure` where more went than came."""
+    change = _counts(rows, groups)
+    after = groups.running(change, _base(held, change))
+    if (after < 0).any():
+        raise Unsure
+    return after - change, after
+
+
+class Sums:
+    """How many rows have a field, what it adds up to, or the mean of it."""
+
+    def __init__(self, function: str, field: str) -> None:
+        self._field = field
+        self._function = function
+        self.starting = (0,) if function == "count" else (0, 0)
+
+    def amounts(self, rows: Weighed, groups: Groups, held: Held) -> Amounts:
+        """What it amounts to; raises `Unsure` where 64 bits might not hold it."""
+        changes = [_counts(rows, groups)]
+        if self._function != "count":
+            changes.insert(0, _sums(rows, self._field, groups))
+        after = [groups.running(change, _base(base, change)) for change, base in zip(changes, held, strict=True)]
+        before = [now - change for now, change in zip(after, changes, strict=True)]
+        return of_numbers(self._amount(before), self._amount(after), np.any(changes, axis=0), after)
+
+    def _amount(self, slots: Sequence[Any]) -> Any:
+        if self._function != "average":
+            return slots[0]
+        sums, counts = slots
+        if np.abs(sums).max() > _EXACT:
+            raise Unsure
+        return sums / np.maximum(counts, 1)  # of no members nothing is said
+
+
+class Ends:
+    """The least or greatest where no row is ever taken out."""
+
+    starting = (None,)
+
+    def __init__(self, function: str, field: str) -> None:
+        self._field = field
+        self._better, self._none = _ENDS[function], _NONE_YET[function]
+
+    def amounts(self, rows: Weighed, groups: Groups, held: Held) -> Amounts:
+        """What it amounts to."""
+        if rows.weights is not None:
+            raise Unsure
+        base = integers([self._none if value is None else value for value in held[0]])
+        own = self._better.reduceat(rows.numbers(self._field)[groups.order], groups.begins)
+        after = groups.reached(self._better, own, base)
+        before = groups.earlier(after, base)
+        return of_numbers(before, after, before != after, [after])
+
+
+def of_numbers(before: Any, after: Any, moved: Any, slots: Sequence[Any]) -> Amounts:
+    """Numbers that are published as they are."""
+    return Amounts(
+        before != after,
+        moved,
+        lambda some, came: pa.array(np.where(came, after[some], before[some])),
+        lambda some: [slot[some] for slot in slots],
+    )
+
+
+def _base(held: Sequence[int], change: Any) -> Any:
+    """What cells hold in a slot; raises `Unsure` where that and the changes might not be held by 64 bits."""
+    base = integers(held)
+    if np.abs(base.astype(np.float64)).max() + np.abs(change.astype(np.float64)).sum() >= _BOUND:
+        raise Unsure
+    return base
+
+
+def integers(values: Sequence[int]) -> Any:
+    """Raises `Unsure` where 64 bits do not hold them."""
+    try:
+        return np.array(values, np.int64)
+    except OverflowError:
+        raise Unsure from None
+
+
+def _counts(rows: Weighed, groups: Groups) -> Any:
+    """How many rows more each group makes."""
+    return groups.sizes if rows.weights is None else np.add.reduceat(rows.weights[groups.order], groups.begins)
+
+
+def _sums(rows: Weighed, field: str, groups: Groups) -> Any:
+    values = rows.numbers(field)
+    if np.abs(values.astype(np.float64)).sum() >= _BOUND:
+        raise Unsure
+    if rows.weights is not None:
+        values = values * rows.weights
+    return np.add.reduceat(values[groups.order], groups.begins)
