@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -197,14 +197,25 @@ def _change(before: int, after: int, zone: ZoneInfo) -> int:
 
 def _days(at: int, unit: str, zone: ZoneInfo) -> tuple[int, int]:
     local = Instant(at).to_datetime().astimezone(zone)
-    start = datetime(local.year, local.month, local.day if unit == "day" else 1)  # noqa: DTZ001 - made local below
+    first = datetime(local.year, local.month, local.day if unit == "day" else 1)  # noqa: DTZ001 - made local below
+    following = _following(first, unit)
+    start, end = _midnight(first, zone), _midnight(following, zone)
+    while at >= end:  # a clock set back over midnight shows a day again that has ended
+        following = _following(following, unit)
+        start, end = end, _midnight(following, zone)
+    return start, end
+
+
+def _following(first: datetime, unit: str) -> datetime:
     if unit == "day":
-        end = start + timedelta(days=1)
-    else:
-        end = datetime(start.year + start.month // 12, start.month % 12 + 1, 1)  # noqa: DTZ001 - made local below
-    # A midnight that comes twice counts when it first comes; one that is skipped, at the instant that skips it.
-    return _instant(start, zone), _instant(end, zone)
+        return first + timedelta(days=1)
+    return datetime(first.year + first.month // 12, first.month % 12 + 1, 1)  # noqa: DTZ001 - made local by the caller
 
 
-def _instant(local: datetime, zone: ZoneInfo) -> int:
-    return int(Instant.from_datetime(local.replace(tzinfo=zone, fold=0)))
+def _midnight(local: datetime, zone: ZoneInfo) -> int:
+    """One that comes twice counts when it first comes; one that is skipped, at the instant that skips it."""
+    found = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    at = int(Instant.from_datetime(found))
+    if found.astimezone(zone).replace(tzinfo=None) == local:
+        return at
+    return _change(int(Instant.from_datetime(local.replace(tzinfo=zone, fold=1))), at, zone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,6 +23,7 @@ WINDOWS = [
     calendar("day"),
     calendar("day", zone="America/New_York"),
     calendar("day", zone="Pacific/Apia"),
+    calendar("day", zone="America/St_Johns"),
     calendar("month"),
     calendar("month", zone="Europe/Berlin"),
 ]
@@ -64,6 +66,32 @@ def test_hours_meet_where_a_clock_is_set_by_half_an_hour() -> None:
     change = Instant.parse("2013-10-05T15:30:00Z")
     assert interval(change - 1) == (change - 3_600_000_000, change)
     assert interval(change) == (change, change + 1_800_000_000)
+
+
+SET_OVER_MIDNIGHT = [
+    ("America/St_Johns", "2009-11-01T02:31:00Z", "2009-11-01T02:30:00Z"),  # from 00:01 back to 23:01
+    ("America/Toronto", "1919-03-31T04:30:00Z", "1919-03-31T04:30:00Z"),  # from 23:30 to 00:30
+    ("America/Juneau", "1867-10-19T00:31:13Z", "1867-10-18T08:57:41Z"),  # by a day back
+    ("Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z"),  # by a day ahead
+]
+
+
+@pytest.mark.parametrize(("zone", "change", "begins"), SET_OVER_MIDNIGHT)
+@pytest.mark.parametrize("unit", ["hour", "day", "month"])
+def test_a_clock_set_over_midnight_leaves_no_instant_without_its_interval(
+    zone: str, change: str, begins: str, unit: Literal["hour", "day", "month"]
+) -> None:
+    """However many were looked up before: what a window says of an instant hangs on nothing else."""
+    window, at = calendar(unit, zone=zone), int(Instant.parse(change))
+    instants = [at + minutes * 60_000_000 for minutes in range(-1_500, 1_500, 7)] + [at - 1, at]
+    shared = window.intervals()
+    for instant in sorted(instants):
+        start, end = shared(instant)
+        assert end is not None and start <= instant < end
+        assert window.intervals()(instant) == (start, end) == window.intervals()(end - 1)
+        assert shared(start) == (start, end) and shared(end)[0] == end
+    if unit == "day":
+        assert shared(at)[0] == Instant.parse(begins)
 
 
 def test_a_window_that_hops_by_its_own_length_tumbles() -> None:
