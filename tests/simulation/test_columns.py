@@ -25,7 +25,7 @@ from headwater.processing.expressions import col, when
 from headwater.processing.flow import Stream, average, count, first, maximum, minimum, total
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
-from headwater.processing.windows import Window, calendar, tumbling, whole
+from headwater.processing.windows import Window, tumbling, whole
 from headwater.schemas.unsure import Unsure
 from headwater.testing.harness import plan_of, product
 
@@ -259,7 +259,6 @@ def test_what_the_lists_do_not_name_goes_row_by_row() -> None:
     given = [
         (with_measure(n=maximum("n")), replace(EVENTS, corrections=True)),
         (with_measure(n=first("n")), EVENTS),
-        (lambda events: events.aggregate(by=["k"], window=calendar("month"), n=total("n")), EVENTS),
         (lambda events: events.filter(col("n") / 2 > 0).aggregate(by=["k"], window=whole(), n=total("n")), EVENTS),
     ]
     assert reads_columns(plan_of(with_measure(n=total("n")), [EVENTS], TOTALS, tick=TICK).stages[0])

@@ -1,7 +1,7 @@
 """`aggregate` over columns: many ticks in one step, each cell's state read and written once. `aggregate` is the rule.
 
-Only where what is folded is published as it is, and only for windows and measures that are listed: whatever is not is
-folded row by row. What goes, since it is corrected or taken back, weighs less than nothing. The cells are
+Only where what is folded is published as it is, and only for measures that are listed: whatever is not is folded row by
+row. What goes, since it is corrected or taken back, weighs less than nothing. The cells are
 those of `Fold`, in the same table and form, so that each batch may take either way. `tests/simulation/test_columns.py`
 and `test_column_changes.py` hold them together.
 """
@@ -31,7 +31,6 @@ from headwater.processing.column_windows import Cells, Groups, cells_of, grouped
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.publish import PublishSpec
 from headwater.processing.state import CACHE_LIMIT, Table
-from headwater.processing.windows import Window
 from headwater.schemas.unsure import Unsure
 
 _GROUPED = ("string", "integer", "instant", "boolean")
@@ -41,8 +40,6 @@ _KINDS = pa.array(["assert", "correct", "retract"])
 def foldable(fold: FoldSpec, publish: PublishSpec) -> bool:
     """Whether this fold and what it is published as can be made over columns."""
     types = dict(zip(fold.columns, fold.types, strict=True))
-    if fold.window not in (Window(), Window(length=fold.window.length)) or type(fold.window) is not Window:
-        return False
     if publish.conversions or publish.shape != "fact" or not set(publish.columns) <= set(fold.gives):
         return False
     if any(types[name].kind not in _GROUPED or types[name].nullable for name in fold.by):
@@ -174,8 +171,8 @@ class ColumnFold:
             if name == "valid_from":
                 columns[name] = pa.array(cells.starts[of_cell])
             elif name == "valid_to":
-                length = self._spec.window.length
-                columns[name] = pa.array(cells.starts[of_cell] + length) if length else pa.nulls(len(which), pa.int64())
+                ends = cells.ends
+                columns[name] = pa.nulls(len(which), pa.int64()) if ends is None else pa.array(ends[of_cell])
             elif name in self._spec.by:
                 columns[name] = pa.array(held[self._spec.by.index(name)]).take(which)
         return columns

@@ -1,6 +1,6 @@
 """The cells that rows are of, over columns: their keys and intervals, and which of them each tick touches.
 
-`aggregate` and `windows` are the rule.
+`aggregate` and `windows` are the rule. Intervals lie side by side, so that one is found for all the instants in it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import pyarrow.compute as pc
 
 from headwater.processing.packing import ordered_integer, sized
 from headwater.processing.windows import WHOLE_START, Window
+from headwater.schemas.unsure import Unsure
+
+_TOUCHES_LIMIT = 1 << 22  # cells that the rows of one step touch; of more, the arrays would fill the memory
 
 
 class Cells(NamedTuple):
-    """The cells that some rows touch, in the order of first touch: which one each row is of, and where they stand."""
+    """The cells that some rows touch, in the order of first touch, and each touch: the row, and which cell it is of."""
 
-    of_row: Any
+    rows: Any  # None: each row touches one cell, in their order
+    touched: Any
     keys: list[bytes]
     starts: Any
+    ends: Any  # None: open
     rank: Any  # in the order of key and interval
     first: Any  # the first row of each
 
@@ -29,7 +34,7 @@ class Cells(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Rows by cell and tick: their order, where each group begins, and of which cell and tick it is."""
+    """Rows by cell and tick, once for each cell: their order, and of each group where it begins, its cell and tick."""
 
     order: Any
     begins: Any
@@ -64,39 +69,70 @@ class Groups(NamedTuple):
 
 
 def cells_of(window: Window, keys: Any, instants: Any) -> Cells:
-    """The cells of rows of these keys and instants."""
+    """The cells of rows of these keys and instants; raises `Unsure` where they are too many."""
     coded = keys.dictionary_encode()
     codes, keys = coded.indices.to_numpy().astype(np.int64), coded.dictionary
     rank = np.empty(len(keys), np.int64)
     rank[pc.array_sort_indices(keys).to_numpy()] = np.arange(len(keys))
-    names, length = keys.to_pylist(), window.length
-    if not length:
+    names = keys.to_pylist()
+    if not (window.length or window.unit):
         # Codes are given in the order of first touch: a new one is above all before it.
         first = _begins(np.maximum.accumulate(codes))
-        return Cells(codes, names, np.full(len(keys), WHOLE_START), rank, first)
-    starts, of_start = np.unique(instants // length * length, return_inverse=True)
-    pairs, first, of_row = np.unique(codes * len(starts) + of_start, return_index=True, return_inverse=True)
-    touched = np.argsort(first, kind="stable")
-    of_key, of_time = np.divmod(pairs[touched], len(starts))
+        return Cells(None, codes, names, np.full(len(keys), WHOLE_START), None, rank, first)
+    rows = None
+    if window.hops > 1:
+        if len(instants) * window.hops > _TOUCHES_LIMIT:
+            raise Unsure
+        rows = np.repeat(np.arange(len(instants)), window.hops)
+        hops = np.array([*range(1, window.hops), 0])  # as the row road has them: a row's own interval comes last
+        codes, instants = codes[rows], np.add.outer(instants, hops * window.length).ravel()
+    starts, ends, of_start = _intervals(window, instants)
+    pairs, first, of_pair = np.unique(codes * len(starts) + of_start, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    of_key, of_time = np.divmod(pairs[order], len(starts))
     return Cells(
-        _inverse(touched)[of_row],
+        rows,
+        _inverse(order)[of_pair],
         [names[key] for key in of_key.tolist()],
         starts[of_time],
+        ends[of_time],
         _inverse(np.argsort(rank[of_key] * len(starts) + of_time, kind="stable")),
-        first[touched],
+        first[order] if rows is None else rows[first[order]],
     )
 
 
 def grouped(cells: Cells, of_row: Any, ticks: int) -> Groups:
     """The groups of rows of which each is of one of so many ticks."""
-    places = cells.of_row * ticks + of_row
+    rows = cells.rows
+    places = cells.touched * ticks + (of_row if rows is None else of_row[rows])
     order = np.argsort(places, kind="stable")
     places = places[order]
     begins = _begins(places)
     of_cell, of_tick = np.divmod(places[begins], ticks)
     first = _begins(of_cell)
     sizes = np.diff(begins, append=len(places))
+    order = order if rows is None else rows[order]
     return Groups(order, begins, sizes, of_cell, of_tick, first, np.diff(first, append=len(of_cell)))
+
+
+def _intervals(window: Window, instants: Any) -> tuple[Any, Any, Any]:
+    """The intervals of some instants, in order: their starts and ends, and which one each instant is of."""
+    if window.length:
+        starts, of_start = np.unique(instants // window.length * window.length, return_inverse=True)
+        return starts, starts + window.length, of_start
+    distinct, of_distinct = np.unique(instants, return_inverse=True)
+    interval = window.intervals()
+    found, place = list[tuple[int, int]](), 0
+    while place < len(distinct):
+        try:
+            start, end = interval(int(distinct[place]))
+        except (OverflowError, ValueError):  # no calendar has such a day
+            raise Unsure from None
+        assert end is not None and start <= distinct[place] < end, "an interval holds its instant"
+        found.append((start, end))
+        place = int(np.searchsorted(distinct, end))
+    starts, ends = np.array(found, np.int64).T
+    return starts, ends, (np.searchsorted(starts, distinct, side="right") - 1)[of_distinct]
 
 
 def _begins(values: Any) -> Any:
