@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from headwater.processing import column_intake
 from headwater.processing.blocks import Block
-from headwater.processing.column_state import arrow_type, packable
+from headwater.processing.column_state import arrow_type, keepable
 from headwater.processing.engine import Commit
 from headwater.processing.graph import Port
 from headwater.processing.operators.rekey import MANY_ROWS
@@ -89,7 +89,7 @@ def every_batch(least: int = 1) -> Iterator[None]:
 
 def _schema(port: Port) -> Any:
     fields = {name: type_ for name, type_ in port.fields.items() if name not in HIDDEN}
-    assert packable(list(fields.values()))
+    assert keepable(list(fields.values()))
     return pa.schema([*((name, arrow_type(type_)) for name, type_ in fields.items()), *HIDDEN.items()])
 
 

@@ -34,6 +34,12 @@ class NewRows(NamedTuple):
     def __len__(self) -> int:
         return len(self.ticks)
 
+    def filter(self, stays: Any) -> NewRows:
+        """Those of which this is true."""
+        mask = pa.array(stays)
+        columns = {name: column.filter(mask) for name, column in self.columns.items()}
+        return NewRows(self.ticks[stays], self.keys.filter(mask), columns)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -96,7 +102,7 @@ class ColumnChanges:
             np.repeat([part.tick for part in parts], [part.last - part.first for part in parts]),
             pa.chunked_array([part.keys() for part in parts], pa.binary()).combine_chunks(),
             {
-                name: pa.chunked_array([part.column(name) for part in parts]).combine_chunks()
+                name: _joined([part.column(name) for part in parts])  # a record may have got fields since
                 for name in self._spec.gives
             },
         )
@@ -124,13 +130,11 @@ class ColumnChanges:
         new = alone & ~known & ~pc.equal(kinds, _RETRACT).to_numpy(zero_copy_only=False)
         of_row = _records_of_rows(parts)
         stays = new[of_row]
-        mask = pa.array(stays)
-        columns = {name: column.filter(mask) for name, column in rows.columns.items()}
-        left = NewRows(rows.ticks[stays], rows.keys.filter(mask), columns)
+        left = rows.filter(stays)
         held = of_row[stays]
         nothing = new.copy()
         nothing[held] = False
-        bodies = packed_rows([columns[name] for name in self._spec.gives]) if len(held) else []
+        bodies = packed_rows([left.columns[name] for name in self._spec.gives]) if len(held) else []
         made = [b"[%d,%s]" % pair for pair in zip(revisions[held].tolist(), bodies, strict=True)]
         none = [b"[%d,null]" % revision for revision in revisions[nothing].tolist()]
         packed = [

@@ -2,7 +2,7 @@
 
 New rows go as columns, what changes beside them by rows. Nothing here raises `Unsure`, since the operator has kept its
 state by then: new rows that columns cannot hold go on as changes. Whoever gives new rows promises that nothing was
-ever said of their identities. `chain` and `publish` are the rule.
+ever said of their identities, or else says that nobody promises it. `chain` and `publish` are the rule.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from headwater.processing.column_state import joined_keys, ordered_integers, siz
 from headwater.processing.column_steps import column_steps
 from headwater.processing.compiler import Operation
 from headwater.processing.graph import Map
-from headwater.processing.operators.core import OPEN, Change, rest_function, stepped
+from headwater.processing.operators.core import OPEN, Change, Row, rest_function, stepped
 from headwater.processing.operators.publish import Publish, PublishSpec, two_values
 from headwater.processing.packing import sized
 from headwater.processing.steps import Stage
@@ -106,7 +106,7 @@ class RowSteps:
     def _changed(self, changes: Mapping[int, Sequence[Change]]) -> Mapping[int, Sequence[Change]]:
         if self._step is None:
             return changes
-        return {tick: stepped(some, self._step) for tick, some in changes.items()}
+        return {tick: made for tick, some in changes.items() if (made := stepped(some, self._step))}
 
 
 def publishable(stage: Stage) -> bool:
@@ -118,21 +118,24 @@ def publishable(stage: Stage) -> bool:
 
 
 class ColumnPublish:
-    """Rows to the records of a product."""
+    """Rows to the records of a product; where nobody has `promised` that new ones are new, that is looked for."""
 
-    def __init__(self, spec: PublishSpec, publish: Publish, tick: int) -> None:
+    def __init__(self, spec: PublishSpec, publish: Publish, tick: int, *, promised: bool = True) -> None:
         self._spec, self._publish = spec, publish
         self._tick = tick
+        self._promised = promised
         self._event = spec.shape == "event"
         self._rest = rest_function(spec.shape, {name: place for place, name in enumerate(spec.columns)})
 
     def __call__(self, delta: Delta) -> Ended:
         """The records of some ticks, in the order of `publish`."""
+        if not self._promised and len(delta.new):
+            delta = self._apart(delta)
         said = self._by_rows(delta.changes)
         new = delta.new
         if not len(new):
             return Ended(None, said)
-        if said:
+        if said and self._promised:
             self._require_apart(new, said)
         try:
             return Ended(self._block(new, said))
@@ -154,6 +157,8 @@ class ColumnPublish:
         columns["kind"] = pa.repeat("assert", len(recorded))
         columns["revision"] = pa.repeat(1, len(recorded))
         if said:
+            if any(pa.types.is_nested(column.type) for column in columns.values()):
+                raise pa.ArrowTypeError("members that a record alone has would be lost")
             keys = pa.concat_arrays([keys, pa.array([one.key for one in said], pa.binary())])
             recorded = np.concatenate([recorded, [one.recorded_at for one in said]])
             columns = {
@@ -178,14 +183,40 @@ class ColumnPublish:
     def _rest_of(self, one: OutputRecord) -> bytes:
         return self._rest(tuple(one.record[name] for name in self._spec.columns))
 
+    def _apart(self, delta: Delta) -> Delta:
+        """As new the rows of identities that come once, and of which nothing else is said or was; the others as
+        changes.
+        """
+        new, changes = delta
+        try:
+            identities = self._identities(new)
+        except Unsure:
+            return delta.by_rows(self._spec.columns)
+        codes = pa.array(identities, pa.binary()).dictionary_encode().indices.to_numpy()
+        alone = (np.bincount(codes)[codes] == 1) & ~np.array(self._publish.revisions.has_many(identities))
+        if changes:
+            told = {self._identity(*change) for some in changes.values() for change in some}
+            alone &= np.fromiter((identity not in told for identity in identities), bool, len(identities))
+        if alone.all():
+            return delta
+        return Delta(new.filter(alone), Delta(new.filter(~alone), changes).by_rows(self._spec.columns).changes)
+
+    def _identity(self, key: bytes, before: Row | None, after: Row | None) -> bytes:
+        row = before if after is None else after
+        assert row is not None
+        return sized(key) + self._rest(row)
+
     def _require_apart(self, new: NewRows, said: Sequence[OutputRecord]) -> None:
         """As `publish` has it: a row that is said again and one that is new are not of one identity."""
+        identities = set(self._identities(new))
+        if any(sized(one.key) + self._rest_of(one) in identities for one in said):
+            raise two_values()
+
+    def _identities(self, new: NewRows) -> list[bytes]:
         columns = new.columns
         if self._event:
             rest = [columns["event_id"].cast(pa.binary())]
         else:
             until = columns["valid_to"].fill_null(OPEN)
             rest = [ordered_integers(columns["valid_from"].to_numpy()), ordered_integers(until.to_numpy())]
-        identities = set(joined_keys([sized_keys(new.keys), *rest]))
-        if any(sized(one.key) + self._rest_of(one) in identities for one in said):
-            raise two_values()
+        return joined_keys([sized_keys(new.keys), *rest])

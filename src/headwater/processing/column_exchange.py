@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.column_changes import NewRows
-from headwater.processing.column_ends import Brought, Delta, Ended, Kernel
+from headwater.processing.column_ends import Brought, Delta, Ended, Kernel, publishable
+from headwater.processing.column_explode import explodes
 from headwater.processing.column_intake import Folded, enough, takes_events
 from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
 from headwater.processing.lanes import Lane
@@ -27,12 +28,30 @@ from headwater.schemas.unsure import Unsure
 
 
 def hands_over(stage: Stage) -> bool:
-    """Whether a stage does nothing but hand over events, of what columns can hold."""
-    if not stage.ticks or stage.output.kind != "exchange" or stage.logic.operations:
+    """Whether a stage does nothing but hand over events or their elements, of what columns can hold."""
+    if not stage.ticks or stage.output.kind != "exchange" or len(explodes(stage)) < len(stage.logic.operations):
         return False
-    rekey = stage.output.logic
-    inputs = [entry.logic for entry in stage.inputs]
-    return all(takes_events(one) and one.gives == rekey.columns for one in inputs) and movable(rekey.types)
+    return gives_events(stage) and movable(stage.output.logic.types)
+
+
+def says_alone(stage: Stage) -> bool:
+    """Whether a stage only publishes what it is given, events, their elements or rows of a rekey topic."""
+    if not publishable(stage) or len(explodes(stage)) < len(stage.logic.operations):
+        return False
+    return takes_moved(stage) or gives_events(stage)
+
+
+def gives_events(stage: Stage) -> bool:
+    """Whether all inputs are of events that can wait as columns, as what comes first in the stage takes them."""
+    taken = first_columns(stage)
+    return all(takes_events(entry.logic) and entry.logic.gives == taken for entry in stage.inputs)
+
+
+def first_columns(stage: Stage) -> tuple[str, ...]:
+    """The columns that what comes first in a stage takes: an operator, or the end where there is none."""
+    operations = stage.logic.operations
+    columns: tuple[str, ...] = (operations[0].spec if operations else stage.output.logic).columns
+    return columns
 
 
 def takes_moved(stage: Stage) -> bool:

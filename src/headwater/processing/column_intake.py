@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headwater.errors import Misfit
 from headwater.processing.blocks import Block, Made, OutputBlock, Part, parts
-from headwater.processing.column_state import packable
+from headwater.processing.column_state import keepable
 from headwater.processing.column_steps import ColumnSteps, column_steps
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec, Intake, Version
@@ -135,7 +135,7 @@ def takes_events(changes: Any) -> bool:
     """Whether records of this input can wait as columns: events, of steps and types that columns can have."""
     if not isinstance(changes, ChangesSpec) or changes.shape != "event":
         return False
-    if changes.kept and not packable(changes.types):
+    if changes.kept and not keepable(changes.types):
         return False
     return changes.step is None or _steps(changes) is not None
 

@@ -32,9 +32,27 @@ def packable(types: Sequence[FieldType]) -> bool:
     return all(type_.kind in _ARROW for type_ in types)
 
 
+def keepable(types: Sequence[FieldType]) -> bool:
+    """Whether rows of these types can be packed as columns, arrays and records of what is packable among them.
+
+    >>> from headwater.processing.field_types import from_avro
+    >>> [keepable([from_avro({"type": "array", "items": items})]) for items in ("long", "bytes")]
+    [True, False]
+    """
+    return all(keepable(inside) if (inside := _inside(type_)) else type_.kind in _ARROW for type_ in types)
+
+
 def arrow_type(type_: FieldType) -> Any:
-    """What a column of a packable type lies in."""
+    """What a column of a keepable type lies in."""
+    if type_.items is not None:
+        return pa.list_(arrow_type(type_.items))
+    if type_.members:
+        return pa.struct([(name, arrow_type(member)) for name, member in type_.members])
     return _ARROW[type_.kind]
+
+
+def _inside(type_: FieldType) -> list[FieldType]:
+    return [type_.items] if type_.items is not None else [member for _, member in type_.members]
 
 
 def packed_rows(columns: Sequence[Any]) -> list[bytes]:
@@ -58,7 +76,13 @@ def json_texts(column: Any) -> Any:
 
     >>> json_texts(pa.array(["a", None])).to_pylist()
     ['"a"', 'null']
+    >>> json_texts(pa.array([["a", None], [], None])).to_pylist()
+    ['["a",null]', '[]', 'null']
     """
+    if pa.types.is_list(column.type):
+        return _listed(column, _arrays(column))
+    if pa.types.is_struct(column.type):
+        return _listed(column, _members(column))
     if column.type == pa.string():
         if _escaped(column):
             encode = json.encoder.encode_basestring
@@ -69,6 +93,30 @@ def json_texts(column: Any) -> Any:
     else:
         text = column.cast(pa.string())  # of a boolean it is true or false, as in JSON
     return text.fill_null("null") if text.null_count else text
+
+
+def _listed(column: Any, inside: Any) -> Any:
+    """What stands in each value of a column between brackets, with them; null where there is none."""
+    text = pc.binary_join_element_wise("[", inside, "]", "")
+    return pc.if_else(pc.is_valid(column), text, "null") if column.null_count else text
+
+
+def _arrays(column: Any) -> Any:
+    """The elements of each array."""
+    ends = np.cumsum(list_sizes(column))
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, json_texts(column.flatten())), ",")
+
+
+def _members(column: Any) -> Any:
+    """The members of each record, in their order."""
+    texts = [json_texts(pc.struct_field(column, place)) for place in range(column.type.num_fields)]
+    return pc.binary_join_element_wise(*texts, ",")
+
+
+def list_sizes(column: Any) -> Any:
+    """How many elements each array of a column has; none where it is null."""
+    return pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64)
 
 
 def joined_keys(parts: Sequence[Any]) -> list[bytes]:

@@ -12,11 +12,20 @@ from typing import Any, NamedTuple, Protocol
 from headwater.processing.blocks import Block, Part
 from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
-from headwater.processing.column_ends import Ended, Kernel
+from headwater.processing.column_ends import ColumnPublish, Ended, Kernel
 from headwater.processing.column_events import EventsRoad
-from headwater.processing.column_exchange import HandOver, MovedRoad, hands_over, takes_moved
+from headwater.processing.column_exchange import (
+    HandOver,
+    MovedRoad,
+    first_columns,
+    gives_events,
+    hands_over,
+    says_alone,
+    takes_moved,
+)
+from headwater.processing.column_explode import ColumnExplode, explodes, exploding
 from headwater.processing.column_fold import ColumnFold, foldable
-from headwater.processing.column_intake import Folded, takes_events
+from headwater.processing.column_intake import Folded
 from headwater.processing.column_join import JoinRoad, joinable
 from headwater.processing.column_latest import ColumnLatest, settable
 from headwater.processing.column_pass import ColumnPass, passable
@@ -80,18 +89,15 @@ def _passes(stage: Stage) -> bool:
 
 
 def _keeps(stage: Stage) -> bool:
-    """Whether all that a stage does is one fold or state, published as it is, that columns can make."""
+    """Whether all that a stage does is one fold or state, of elements too, that columns can make and publish."""
     if not (stage.ticks and stage.output.kind == "product" and not stage.further):
         return False
-    operations, publish = stage.logic.operations, stage.output.logic
+    operations, publish = stage.logic.operations[len(explodes(stage)) :], stage.output.logic
     if len(operations) != 1 or type(publish) is not PublishSpec or not operations[0].picks:
         return False
     [operation] = operations
     spec = operation.spec
-    if type(spec) not in (LatestSpec, FoldSpec):
-        return False
-    given = [entry.logic for entry in stage.inputs]
-    if not takes_moved(stage) and not all(takes_events(one) and spec.columns == one.gives for one in given):
+    if type(spec) not in (LatestSpec, FoldSpec) or not (takes_moved(stage) or gives_events(stage)):
         return False
     if type(spec) is LatestSpec:
         return settable(operation, publish)
@@ -100,14 +106,22 @@ def _keeps(stage: Stage) -> bool:
 
 def _keeping(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
     latest, kernel = _kernel(stage, chain)
+    return _road(stage, chain, kernel, None if explodes(stage) else latest)
+
+
+def _road(stage: Stage, chain: Chain, kernel: Kernel, latest: ColumnLatest | None = None) -> ColumnRoad:
+    """Of a stage whose inputs are of events, or that takes moved rows: its explodes, and then the kernel."""
+    pairs = zip(explodes(stage), chain.operators, strict=False)
+    made = [ColumnExplode(operation, operator) for operation, operator in pairs]
+    kernel = exploding(made, kernel, of_changes=len(made) == len(chain.operators))
     if takes_moved(stage):
-        return MovedRoad(stage, stage.logic.operations[0].spec.columns, kernel)
+        return MovedRoad(stage, first_columns(stage), kernel)
     return EventsRoad(stage, chain, kernel, latest)
 
 
 def _kernel(stage: Stage, chain: Chain) -> tuple[ColumnLatest | None, Kernel]:
     """What folds columns; where that keeps rows, it by itself too."""
-    operator, operation, publish = chain.operators[0], stage.logic.operations[0], stage.output.logic
+    operator, operation, publish = chain.operators[-1], stage.logic.operations[-1], stage.output.logic
     if isinstance(operator, Latest):
         assert isinstance(chain.publish, Publish)
         latest = ColumnLatest(operation, operator, chain.publish, stage.tick)
@@ -118,13 +132,20 @@ def _kernel(stage: Stage, chain: Chain) -> tuple[ColumnLatest | None, Kernel]:
 
 
 def _handing_over(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
-    return EventsRoad(stage, chain, HandOver(stage.output.logic, lane, stage.tick))
+    return _road(stage, chain, HandOver(stage.output.logic, lane, stage.tick))
+
+
+def _saying(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
+    assert isinstance(chain.publish, Publish)
+    promised = not takes_moved(stage) and all(entry.logic.kept for entry in stage.inputs)
+    return _road(stage, chain, ColumnPublish(stage.output.logic, chain.publish, stage.tick, promised=promised))
 
 
 _WAYS = (
     Way(joinable, lambda stage, chain, lane: JoinRoad(stage, chain)),
     Way(hands_over, _handing_over),
     Way(_keeps, _keeping),
+    Way(says_alone, _saying),
 )
 
 

@@ -11,8 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.processing import column_state
-from headwater.processing.column_state import joined_keys, ordered_integers, packed_rows
-from headwater.processing.packing import ordered_integer, pack, sized
+from headwater.processing.column_state import (
+    arrow_type,
+    joined_keys,
+    keepable,
+    ordered_integers,
+    packable,
+    packed_rows,
+)
+from headwater.processing.field_types import from_avro
+from headwater.processing.packing import RowForm, ordered_integer, pack, sized
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 TEXT = st.text(max_size=4) | st.text('"\\\n\x00\x1f\x7f\u2028é', max_size=4)
@@ -34,6 +42,53 @@ def check(rows: list[Any], cut: int = 0) -> None:
 @given(ROWS, st.integers(0, 2))
 def test_rows_are_packed_as_one_by_one(rows: list[Any], cut: int) -> None:
     check(rows, cut)
+
+
+LEG = {
+    "type": "record",
+    "name": "Leg",
+    "fields": [
+        {"name": "origin", "type": ["null", "string"]},
+        {"name": "minutes", "type": "long"},
+        {"name": "late", "type": ["null", "boolean"]},
+    ],
+}
+NESTED = [
+    from_avro(["null", {"type": "array", "items": ["null", "string"]}]),
+    from_avro({"type": "array", "items": ["null", LEG]}),
+    from_avro({"type": "array", "items": {"type": "array", "items": "long"}}),
+    from_avro(["null", LEG]),
+    from_avro("string"),
+]
+LEGS = st.fixed_dictionaries({"origin": st.none() | TEXT, "minutes": INT64, "late": st.none() | st.booleans()})
+NESTS = st.tuples(
+    st.none() | st.lists(st.none() | TEXT, max_size=3),
+    st.lists(st.none() | LEGS, max_size=3),
+    st.lists(st.lists(INT64, max_size=2), max_size=2),
+    st.none() | LEGS,
+    TEXT,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(NESTS, max_size=6), st.integers(0, 2), st.integers(0, 1))
+def test_arrays_and_records_are_packed_as_one_by_one(rows: list[Any], cut: int, kept: int) -> None:
+    """Of a part of larger columns, and of what is left of one."""
+    assert keepable(NESTED) and not packable(NESTED)
+    padded = [(["x"], [None], [[0]], None, '"')] * cut + rows
+    columns = [
+        pa.array([row[place] for row in padded], arrow_type(type_)).slice(cut) for place, type_ in enumerate(NESTED)
+    ]
+    mask = pa.array([bool(place % 3 or kept) for place in range(len(rows))], pa.bool_())
+    left = [row for row, stays in zip(rows, mask.to_pylist(), strict=True) if stays]
+    form = RowForm(NESTED)
+    assert packed_rows([column.filter(mask) for column in columns]) == [pack(form.write(row)) for row in left]
+    assert packed_rows(columns) == [pack(form.write(row)) for row in rows]
+
+
+@pytest.mark.parametrize("avro", ["bytes", "double", {"type": "int", "logicalType": "date"}])
+def test_what_arrow_writes_otherwise_is_not_kept_as_columns_within_arrays_either(avro: Any) -> None:
+    assert not keepable([from_avro({"type": "array", "items": avro})])
 
 
 @settings(max_examples=50, deadline=None)
