@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
@@ -42,7 +43,7 @@ def foldable(fold: FoldSpec, publish: PublishSpec) -> bool:
     types = dict(zip(fold.columns, fold.types, strict=True))
     if publish.conversions or publish.shape != "fact" or not set(publish.columns) <= set(fold.gives):
         return False
-    if any(types[name].kind not in _GROUPED or types[name].nullable for name in fold.by):
+    if any(types[name].kind not in _GROUPED for name in fold.by):
         return False
     return all(measurable(measure, types, fold.grows) for _, measure in fold.measures)
 
@@ -70,6 +71,8 @@ class ColumnFold:
         must be looked at.
         """
         rows = self._weighed(new, changes)
+        if len(self._spec.by) == 1 and _alike(rows.columns[self._spec.by[0]]):
+            raise Unsure
         cells = cells_of(self._spec.window, rows.keys, rows.numbers(self._spec.instant))
         ticks, of_row = np.unique(rows.ticks, return_inverse=True)
         groups = grouped(cells, of_row, len(ticks))
@@ -157,16 +160,20 @@ class ColumnFold:
         which = differ.tolist()
         put = [places[cell] for cell in which]
         if len(which) > CACHE_LIMIT:  # more than is kept unpacked: packed at once, which is a call for all
-            by = [pa.array(held[at], type_) for at, type_ in enumerate(self._by_types)]
             some = pa.array(differ)
-            self._table.put_packed(put, packed_rows([*(column.take(some) for column in by), *map(pa.array, slots)]))
+            by = [column.take(some) for column in self._by(held)]
+            self._table.put_packed(put, packed_rows([*by, *map(pa.array, slots)]))
             return
         by = [[values[cell] for cell in which] for values in held[: self._members]]
         self._table.put_many(put, list(zip(*by, *(slot.tolist() for slot in slots), strict=True)))
 
+    def _by(self, held: Sequence[Any]) -> list[Any]:
+        """The columns that cells are grouped by."""
+        return [pa.array(held[at], type_) for at, type_ in enumerate(self._by_types)]
+
     def _given(self, cells: Cells, held: Sequence[Any], of_cell: Any) -> dict[str, Any]:
         """The columns published of these cells but for measures."""
-        columns, which = {}, pa.array(of_cell)
+        columns, which, by = {}, pa.array(of_cell), self._by(held)
         for name in self._published:
             if name == "valid_from":
                 columns[name] = pa.array(cells.starts[of_cell])
@@ -174,5 +181,10 @@ class ColumnFold:
                 ends = cells.ends
                 columns[name] = pa.nulls(len(which), pa.int64()) if ends is None else pa.array(ends[of_cell])
             elif name in self._spec.by:
-                columns[name] = pa.array(held[self._spec.by.index(name)]).take(which)
+                columns[name] = by[self._spec.by.index(name)].take(which)
         return columns
+
+
+def _alike(column: Any) -> bool:
+    """Whether rows of one key may be grouped by different values: of one key the first row says which it is."""
+    return bool(column.null_count and column.type == pa.string() and pc.any(pc.equal(column, "null")).as_py())

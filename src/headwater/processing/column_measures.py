@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headwater.processing.column_windows import Groups
 from headwater.processing.field_types import FieldType
@@ -35,8 +36,9 @@ class Weighed(NamedTuple):
     weights: Any = None  # None: all once
 
     def numbers(self, name: str) -> Any:
-        """A column of integers."""
-        return self.columns[name].to_numpy()
+        """A column of integers, zero where there is none."""
+        column = self.columns[name]
+        return (column.fill_null(0) if column.null_count else column).to_numpy()
 
 
 class Amounts(NamedTuple):
@@ -50,6 +52,15 @@ class Amounts(NamedTuple):
     moved: Any
     shown: Callable[[Any, Any], Any]
     slots: Callable[[Any], Sequence[Any]]
+
+    def where(self, was: Any, is_: Any) -> Amounts:
+        """The same, null where no row has the field: before each group, and after it."""
+
+        def shown(some: Any, came: Any) -> Any:
+            none = pa.array(~np.where(came, is_[some], was[some]))
+            return pc.if_else(none, None, self.shown(some, came))
+
+        return self._replace(differs=self.differs | (was != is_), shown=shown)
 
 
 class ColumnMeasure(Protocol):
@@ -68,12 +79,10 @@ def measurable(measure: Measure, types: Mapping[str, FieldType], grows: bool) ->
     if measure.field is None:
         return measure.function == "count"
     type_ = types[measure.field]
-    if type_.nullable:
-        return False
     if measure.function in ("total", "average"):
         return type_.kind == "integer"
     if measure.function in _ENDS:
-        return grows and type_.kind in ("integer", "instant")
+        return grows and type_.kind in ("integer", "instant") and not type_.nullable
     return measure.function == "count"
 
 
@@ -103,12 +112,13 @@ class Sums:
 
     def amounts(self, rows: Weighed, groups: Groups, held: Held) -> Amounts:
         """What it amounts to; raises `Unsure` where 64 bits might not hold it."""
-        changes = [_counts(rows, groups)]
+        changes = [_counts(rows, groups, self._field)]
         if self._function != "count":
             changes.insert(0, _sums(rows, self._field, groups))
         after = [groups.running(change, _base(base, change)) for change, base in zip(changes, held, strict=True)]
         before = [now - change for now, change in zip(after, changes, strict=True)]
-        return of_numbers(self._amount(before), self._amount(after), np.any(changes, axis=0), after)
+        amount = of_numbers(self._amount(before), self._amount(after), np.any(changes, axis=0), after)
+        return amount if self._function == "count" else amount.where(before[1] > 0, after[1] > 0)
 
     def _amount(self, slots: Sequence[Any]) -> Any:
         if self._function != "average":
@@ -116,7 +126,7 @@ class Sums:
         sums, counts = slots
         if np.abs(sums).max() > _EXACT:
             raise Unsure
-        return sums / np.maximum(counts, 1)  # of no members nothing is said
+        return sums / np.maximum(counts, 1)
 
 
 class Ends:
@@ -165,9 +175,13 @@ def integers(values: Sequence[int]) -> Any:
         raise Unsure from None
 
 
-def _counts(rows: Weighed, groups: Groups) -> Any:
-    """How many rows more each group makes."""
-    return groups.sizes if rows.weights is None else np.add.reduceat(rows.weights[groups.order], groups.begins)
+def _counts(rows: Weighed, groups: Groups, field: str = "") -> Any:
+    """How many rows more each group makes, or rows that have a field."""
+    weights = rows.weights
+    if field and rows.columns[field].null_count:
+        there = rows.columns[field].is_valid().to_numpy(zero_copy_only=False)
+        weights = there.astype(np.int64) if weights is None else there * weights
+    return groups.sizes if weights is None else np.add.reduceat(weights[groups.order], groups.begins)
 
 
 def _sums(rows: Weighed, field: str, groups: Groups) -> Any:
