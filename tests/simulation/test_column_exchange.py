@@ -227,12 +227,13 @@ def hands_over_to_the_neighbour(patch: pytest.MonkeyPatch) -> None:
 
 
 def reads_one_lane(patch: pytest.MonkeyPatch) -> None:
-    whole = MovedSide.brought
+    count, bring = MovedSide.columnar, MovedSide.brought
 
-    def brought(self: MovedSide, lanes: Any, ticks: Any) -> Any:
-        return whole(self, {topic: some[:1] for topic, some in lanes.items()}, ticks)
+    def first(lanes: Any) -> Any:
+        return {topic: some[:1] for topic, some in lanes.items()}
 
-    patch.setattr(MovedSide, "brought", brought)
+    patch.setattr(MovedSide, "columnar", lambda self, lanes, ticks: count(self, first(lanes), ticks))
+    patch.setattr(MovedSide, "brought", lambda self, lanes, ticks: bring(self, first(lanes), ticks))
 
 
 @pytest.mark.parametrize(

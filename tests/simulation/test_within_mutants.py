@@ -8,23 +8,23 @@ import pytest
 from tests.simulation.hunting import Break, assert_turns_red
 
 from headwater.processing.operators import join_interval
-from headwater.processing.operators.join_interval import IntervalJoin, _Side
+from headwater.processing.operators.join_interval import IntervalJoin, Side
 from headwater.testing.conformance.runner_cases import Case
 from headwater.testing.conformance.within_cases import FOLDED_PAIRS, PAIRED
 
 
 def leave_out_the_far_edge(patch: pytest.MonkeyPatch) -> None:
-    whole = _Side.around
-    patch.setattr(_Side, "around", lambda self, key, at, distance: whole(self, key, at, max(distance - 1, 0)))
+    whole = Side.around
+    patch.setattr(Side, "around", lambda self, key, at, distance: whole(self, key, at, max(distance - 1, 0)))
 
 
 def look_one_way_only(patch: pytest.MonkeyPatch) -> None:
-    whole = _Side.around
+    whole = Side.around
 
     def later(self: Any, key: bytes, at: int, distance: int) -> Any:
         return ((place, row) for place, row in whole(self, key, at, distance) if row[self._instant] >= at)
 
-    patch.setattr(_Side, "around", later)
+    patch.setattr(Side, "around", later)
 
 
 def forget_what_the_right_was(patch: pytest.MonkeyPatch) -> None:
@@ -34,9 +34,9 @@ def forget_what_the_right_was(patch: pytest.MonkeyPatch) -> None:
     def pairs(self: Any, *, now: bool) -> Any:
         if now:
             return whole(self, now=now)
-        rights, self._rights.touched = self._rights.touched, {}
+        rights, self.rights.touched = self.rights.touched, {}
         made = whole(self, now=now)
-        self._rights.touched = rights
+        self.rights.touched = rights
         return made
 
     patch.setattr(IntervalJoin, "_pairs", pairs)
@@ -47,9 +47,9 @@ def answer_left_events_alone(patch: pytest.MonkeyPatch) -> None:
     whole = IntervalJoin._pairs
 
     def pairs(self: Any, *, now: bool) -> Any:
-        rights, self._rights.touched = self._rights.touched, {}
+        rights, self.rights.touched = self.rights.touched, {}
         made = whole(self, now=now)
-        self._rights.touched = rights
+        self.rights.touched = rights
         return made
 
     patch.setattr(IntervalJoin, "_pairs", pairs)
@@ -61,7 +61,7 @@ def name_a_pair_by_its_left(patch: pytest.MonkeyPatch) -> None:
 
 def pair_whoever_is_there(patch: pytest.MonkeyPatch) -> None:
     """Whatever their keys and instants are."""
-    patch.setattr(_Side, "around", lambda self, key, at, distance: self._table.scan(b"", b"\xff" * 8))
+    patch.setattr(Side, "around", lambda self, key, at, distance: self.table.scan(b"", b"\xff" * 8))
 
 
 @pytest.mark.parametrize("case", [PAIRED, FOLDED_PAIRS], ids=lambda case: case.name)

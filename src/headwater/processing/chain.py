@@ -63,6 +63,12 @@ class Chain:
         for place, operation in enumerate(operations):
             kept = _Kept(overlay, overlay if place else first, recalled)
             self._operations.append(_operation(operation, kept, numbered=alone and operation is operations[-1]))
+        self._joined = {
+            entry.topic: operator
+            for entry in stage.inputs
+            for operator, _, right in self._operations
+            if right is not None and right is entry.logic
+        }
         last = self._operations[-1][0] if self._operations else None
         number = last.number if isinstance(last, Fold) and alone else None
         self.publish: Publish | Branch | None = None
@@ -77,6 +83,15 @@ class Chain:
     def operators(self) -> list[Any]:
         """What runs its operations, in their order."""
         return [operator for operator, _, _ in self._operations]
+
+    def joined_to(self, topic: str) -> Any:
+        """The operator that has an input as its right side."""
+        return self._joined[topic]
+
+    def told(self, topic: str) -> Changes:
+        """What makes changes of an input's versions, those of a right side too."""
+        changes: Changes = self.changes[topic] if topic in self.changes else self.joined_to(topic).others
+        return changes
 
     def stepped(self, place: int, changes: list[Change]) -> list[Change]:
         """Changes that an operation gave, through the row steps behind it."""

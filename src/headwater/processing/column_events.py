@@ -9,11 +9,12 @@ from typing import Any
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import ColumnChanges, united
-from headwater.processing.column_ends import Brought, Delta, Ended, Kernel
+from headwater.processing.column_ends import NO_ROWS, Brought, Delta, Ended, Kernel
 from headwater.processing.column_intake import EventsIntake, Folded, enough, fields_of
 from headwater.processing.column_latest import ColumnLatest
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec, Version
+from headwater.processing.operators.join_interval import OthersSpec
 from headwater.processing.steps import Stage
 from headwater.schemas.unsure import Unsure
 
@@ -22,9 +23,10 @@ class VersionsRoad:
     """The road of what is remembered of one input where a stage has no other: versions alone."""
 
     def __init__(self, stage: Stage, topic: str, chain: Chain) -> None:
-        spec: ChangesSpec = next(entry.logic for entry in stage.inputs if entry.topic == topic)
+        logic = next(entry.logic for entry in stage.inputs if entry.topic == topic)
+        spec: ChangesSpec = logic.changes if isinstance(logic, OthersSpec) else logic
         self._events = EventsIntake(spec, stage.tick)
-        changes = ColumnChanges(spec, chain.changes[topic], fields_of(spec))
+        changes = ColumnChanges(spec, chain.told(topic), fields_of(spec))
         self.split, self.write = changes.split, changes.write
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
@@ -65,15 +67,18 @@ class EventsSide:
         """Whether all that waits for a tick waits as columns."""
         return all(type(item) is Part for some in self._waiting(lanes) for item in some.get(tick, (0, ()))[1])
 
-    def brought(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Brought | None:
-        """What these ticks bring, all of it as columns; None where that is too little. Raises `Unsure`, with nothing
-        changed.
-        """
+    def columnar(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> int:
+        """How many records of these ticks wait as columns."""
+        parts = (part for some in self._waiting(lanes) for part in _parts_of(some, ticks))
+        return sum(part.end - part.start for part in parts)
+
+    def brought(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Brought:
+        """What these ticks bring, all of it as columns. Raises `Unsure`, with nothing changed."""
         waiting = self._waiting(lanes)
         parts = {topic: _parts_of(some, ticks) for topic, some in zip(self._inputs, waiting, strict=True)}
-        if not enough(sum(part.end - part.start for some in parts.values() for part in some)):
-            return None
         splits = {topic: self._inputs[topic].split(some) for topic, some in parts.items() if some}
+        if not splits:
+            return Brought(Delta(NO_ROWS, {}), 0, {}, lambda: None)
         all_ = united(list(splits.values()))
 
         def taken() -> None:
@@ -116,10 +121,10 @@ class EventsRoad:
                 yield folded
 
     def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
+        if not enough(self._side.columnar(lanes, ticks)):
+            return None
         try:
             brought = self._side.brought(lanes, ticks)
-            if brought is None:
-                return None
             delta = brought.delta
             nothing = not (len(delta.new) or delta.changes)
             ended = Ended() if nothing else self._kernel(delta)

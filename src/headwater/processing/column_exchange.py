@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.column_changes import NewRows
-from headwater.processing.column_ends import Brought, Delta, Ended, Kernel, publishable
+from headwater.processing.column_ends import NO_ROWS, Brought, Delta, Ended, Kernel, publishable
 from headwater.processing.column_explode import explodes
 from headwater.processing.column_intake import Folded, enough, takes_events
 from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
@@ -123,8 +123,13 @@ class MovedSide:
         """What waits here may wait either way."""
         return True
 
-    def brought(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Brought | None:
-        """What these ticks bring; None where too little of it waits as columns."""
+    def columnar(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> int:
+        """How many rows of these ticks wait as columns."""
+        items = (item for lane in lanes[self._topic] for tick in ticks for item in lane.waiting.get(tick, (0, ()))[1])
+        return sum(item.end - item.start for item in items if type(item) is MovedPart)
+
+    def brought(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Brought:
+        """What these ticks bring."""
         parts: list[MovedPart] = []
         changes: dict[int, list[Change]] = {}
         some = lanes[self._topic]
@@ -135,8 +140,6 @@ class MovedSide:
                         parts.append(item)
                     else:
                         changes.setdefault(tick, []).append(item)
-        if not enough(sum(part.end - part.start for part in parts)):
-            return None
 
         def taken() -> None:
             for lane in some:
@@ -149,6 +152,8 @@ class MovedSide:
 
     def _new(self, parts: Sequence[MovedPart]) -> NewRows:
         """The rows of all lanes, oldest tick first."""
+        if not parts:
+            return NO_ROWS
         pieces = [part.rows.slice(part.start, part.end) for part in _joined(parts)]
         ticks = np.concatenate([piece.ticks for piece in pieces])
         which = np.argsort(ticks, kind="stable")
@@ -182,10 +187,10 @@ class MovedRoad:
             yield folded
 
     def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
+        if not enough(self._side.columnar(lanes, ticks)):
+            return None
+        brought = self._side.brought(lanes, ticks)
         try:
-            brought = self._side.brought(lanes, ticks)
-            if brought is None:
-                return None
             ended = self._kernel(brought.delta)
         except Unsure:
             return None

@@ -28,6 +28,7 @@ from headwater.processing.column_fold import ColumnFold, foldable
 from headwater.processing.column_intake import Folded
 from headwater.processing.column_join import JoinRoad, joinable
 from headwater.processing.column_latest import ColumnLatest, settable
+from headwater.processing.column_pairs import PairsRoad, pairable
 from headwater.processing.column_pass import ColumnPass, passable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.aggregate import Fold
@@ -142,6 +143,7 @@ def _saying(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
 
 
 _WAYS = (
+    Way(pairable, PairsRoad),
     Way(joinable, lambda stage, chain, lane: JoinRoad(stage, chain)),
     Way(hands_over, _handing_over),
     Way(_keeps, _keeping),

@@ -17,6 +17,7 @@ from headwater.processing.chain import Chain
 from headwater.processing.engine import closed_table, intake_of
 from headwater.processing.lanes import NEVER, Lane
 from headwater.processing.operators.changes import ChangesSpec
+from headwater.processing.operators.join_as_of import FactsSpec
 from headwater.processing.recalled_logic import rows_recalled
 from headwater.processing.state import Change, Overlay, StateStore
 from headwater.processing.steps import Stage
@@ -88,20 +89,11 @@ class Recollection:
     def _remember(self, versions: Sequence[Any]) -> None:
         """The versions of one tick."""
         if not isinstance(self._logic, ChangesSpec):
-            self._join(self._logic).remember([], versions)
+            self._chain.joined_to(self._topic).remember([], versions)
             return
         changes, _ = self._chain.changes[self._topic].tick(list(versions))
         if self._keeps_rows:
             self._chain.operators[0].remember(changes, [])
-
-    def _join(self, right: Any) -> Any:
-        """The join to which this input is the right side."""
-        operations = self._stage.logic.operations
-        return next(
-            operator
-            for operator, operation in zip(self._chain.operators, operations, strict=True)
-            if getattr(operation.spec, "right", None) is right
-        )
 
     def _take_columns(self, fetched: Fetched) -> int | None:
         """The same as columns; raises `Unsure`, with nothing remembered, where the row road must look."""
@@ -123,7 +115,7 @@ class Recollection:
         if not road.take(self._topic, lane, NEVER, block):
             raise Unsure
         ticks: Iterable[list[Any]] = [items for _, items in lane.waiting.values()]
-        if not isinstance(self._logic, ChangesSpec):
+        if isinstance(self._logic, FactsSpec):
             for versions in ticks:
                 self._remember(versions)
             return

@@ -65,20 +65,20 @@ Pairs = dict[tuple[bytes, bytes], tuple[bytes, Row]]
 """By the places of both sides: the key that a pair lies under, and its row."""
 
 
-class _Side:
+class Side:
     """The rows of one side, by key and instant, and those that a tick touches."""
 
     def __init__(self, table: Table, instant: int, identity: Callable[[Row], bytes], on: tuple[int, ...]) -> None:
-        self._table, self._instant, self._identity, self._on = table, instant, identity, on
+        self.table, self._instant, self._identity, self._on = table, instant, identity, on
         self.touched: dict[bytes, _Touched] = {}
 
     def take(self, changes: Sequence[Change]) -> None:
         """What a tick changes; rows without a key meet nobody, and are not kept."""
         self.touched = {}
         for key, before, after in changes:
-            if before is not None and self._met(before):
+            if before is not None and self.meets(before):
                 self._at(key, before).after.remove(before)
-            if after is not None and self._met(after):
+            if after is not None and self.meets(after):
                 self._at(key, after).after.append(after)
 
     def put(self) -> None:
@@ -92,23 +92,28 @@ class _Side:
                 )
             row = touched.row(now=True)
             if row != touched.before:
-                self._table.put(place, row)
+                self.table.put(place, row)
 
     def around(self, key: bytes, instant: int, distance: int) -> Iterator[tuple[bytes, Row]]:
         """The rows of a key at most so far from an instant, as they are kept now."""
         prefix = sized(key)
-        return self._table.scan(
+        return self.table.scan(
             prefix + ordered_integer(instant - distance), prefix + ordered_integer(instant + distance + 1)
         )
 
-    def _met(self, row: Row) -> bool:
+    def meets(self, row: Row) -> bool:
+        """Whether a row has the other side's key."""
         return all(row[index] is not None for index in self._on)
 
+    def place(self, key: bytes, row: Row) -> bytes:
+        """Where a row of a key is kept."""
+        return sized(key) + ordered_integer(row[self._instant]) + self._identity(row)
+
     def _at(self, key: bytes, row: Row) -> _Touched:
-        place = sized(key) + ordered_integer(row[self._instant]) + self._identity(row)
+        place = self.place(key, row)
         touched = self.touched.get(place)
         if touched is None:
-            known = self._table.get(place)
+            known = self.table.get(place)
             touched = _Touched(key, row[self._instant], known, Pool([] if known is None else [known]))
             self.touched[place] = touched
         return touched
@@ -119,29 +124,37 @@ class IntervalJoin:
 
     def __init__(self, spec: IntervalSpec, others: Any, overlay: Overlay, kept: Overlay | None = None) -> None:
         """Left rows are kept in `overlay`, those of the right in `kept`, where that is another."""
-        self._others = others
+        self.others = others
         self._distance = spec.distance
         self._gives = spec.gives
         self._ids = spec.columns.index("event_id"), spec.right.columns.index("event_id")
-        self._lefts = _side(overlay, f"{spec.name}.rows", spec.columns, spec.types, spec.key, spec.on)
+        self.lefts = _side(overlay, f"{spec.name}.rows", spec.columns, spec.types, spec.key, spec.on)
         right = spec.right
-        self._rights = _side(kept or overlay, f"{spec.name}.others", right.columns, right.types, (), ())
+        self.rights = _side(kept or overlay, f"{spec.name}.others", right.columns, right.types, (), ())
 
     def remember(self, changes: Sequence[Change], versions: Sequence[Any]) -> None:
         """Keep what `tick` would of these, without pairing them."""
-        others, _ = self._others.tick(versions)
-        for side, some in ((self._lefts, changes), (self._rights, others)):
+        others, _ = self.others.tick(versions)
+        self.keep(changes, others)
+
+    def keep(self, changes: Sequence[Change], others: Sequence[Change]) -> None:
+        """Keep what changes of both sides make of their rows, without pairing them."""
+        for side, some in ((self.lefts, changes), (self.rights, others)):
             side.take(some)
             side.put()
 
     def tick(self, changes: Sequence[Change], versions: Sequence[Any]) -> tuple[list[Change], dict[str, int]]:
         """The pairs that a tick makes, alters or takes back, and what became of the right's versions."""
-        others, counts = self._others.tick(versions)
-        self._lefts.take(changes)
-        self._rights.take(others)
+        others, counts = self.others.tick(versions)
+        return self.pair(changes, others), counts
+
+    def pair(self, changes: Sequence[Change], others: Sequence[Change]) -> list[Change]:
+        """The pairs that a tick's changes of both sides make, alter or take back."""
+        self.lefts.take(changes)
+        self.rights.take(others)
         before = self._pairs(now=False)
-        self._lefts.put()
-        self._rights.put()
+        self.lefts.put()
+        self.rights.put()
         after = self._pairs(now=True)
         made: list[Change] = []
         for place in {**before, **after}:
@@ -149,18 +162,18 @@ class IntervalJoin:
             if old != new:
                 key = (old or new or (b"",))[0]
                 made.append((key, old and old[1], new and new[1]))
-        return made, counts
+        return made
 
     def _pairs(self, *, now: bool) -> Pairs:
         """The pairs as kept that a touched row of either side is in, as it was or as it is now."""
         pairs: Pairs = {}
-        for place, left in self._lefts.touched.items():
+        for place, left in self.lefts.touched.items():
             if (row := left.row(now=now)) is not None:
-                for other_place, other in self._rights.around(left.key, left.instant, self._distance):
+                for other_place, other in self.rights.around(left.key, left.instant, self._distance):
                     pairs[place, other_place] = left.key, self._pair(row, other)
-        for place, right in self._rights.touched.items():
+        for place, right in self.rights.touched.items():
             if (row := right.row(now=now)) is not None:
-                for left_place, other in self._lefts.around(right.key, right.instant, self._distance):
+                for left_place, other in self.lefts.around(right.key, right.instant, self._distance):
                     pairs[left_place, place] = right.key, self._pair(other, row)
         return pairs
 
@@ -185,9 +198,9 @@ def _side(
     types: tuple[FieldType, ...],
     key: tuple[str, ...],
     on: tuple[str, ...],
-) -> _Side:
+) -> Side:
     columns = {name: index for index, name in enumerate(names)}
     form = RowForm(types)
     table = Table(overlay, name, lambda row: pack(form.write(row)), lambda body: form.read(unpack(body)), scanned=True)
     identity = identity_function("event", columns, key) if key else (lambda row: row[columns["event_id"]].encode())
-    return _Side(table, columns["occurred_at"], identity, tuple(columns[one] for one in on))
+    return Side(table, columns["occurred_at"], identity, tuple(columns[one] for one in on))

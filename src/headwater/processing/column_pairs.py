@@ -1,0 +1,131 @@
+"""The columnar road of a stage that pairs events: both sides wait as columns and are closed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from headwater.processing.blocks import Block, Part
+from headwater.processing.chain import Chain
+from headwater.processing.column_ends import NO_ROWS, ColumnPublish, Delta, Ended, RowSteps, publishable, steppable
+from headwater.processing.column_events import EventsSide
+from headwater.processing.column_exchange import HandOver, MovedSide
+from headwater.processing.column_intake import Folded, enough, takes_events
+from headwater.processing.column_rekey import movable
+from headwater.processing.column_state import packable
+from headwater.processing.column_within import ColumnWithin
+from headwater.processing.compiler import Operation
+from headwater.processing.field_types import FieldType
+from headwater.processing.lanes import Lane
+from headwater.processing.operators.changes import ChangesSpec
+from headwater.processing.operators.join_interval import IntervalSpec, OthersSpec
+from headwater.processing.operators.publish import Publish
+from headwater.processing.packing import RowForm
+from headwater.processing.steps import Stage
+from headwater.schemas.unsure import Unsure
+
+_NOTHING = Delta(NO_ROWS, {})
+
+
+def pairable(stage: Stage) -> bool:
+    """Whether all that a stage does is to pair events with those of another input, of what columns can hold."""
+    *lefts, right = [entry.logic for entry in stage.inputs]
+    operations = stage.logic.operations
+    if len(operations) != 1 or not lefts or not isinstance(right, OthersSpec):
+        return False
+    [operation] = operations
+    spec: IntervalSpec = operation.spec
+    if spec.right is not right or not steppable(operation) or not takes_events(right.changes):
+        return False
+    if not all(isinstance(one, RowForm) or (takes_events(one) and one.gives == spec.columns) for one in lefts):
+        return False
+    return _holds(spec.columns, spec.types) and _holds(right.columns, right.types) and _ends(stage, operation)
+
+
+def _holds(columns: Sequence[str], types: Sequence[FieldType]) -> bool:
+    given = dict(zip(columns, types, strict=True))
+    return packable(types) and not any(given[name].nullable for name in ("event_id", "occurred_at"))
+
+
+def _ends(stage: Stage, operation: Operation) -> bool:
+    output = stage.output.logic
+    if stage.output.kind == "exchange":
+        return output.columns == tuple(operation.wanted) and movable(output.types)
+    return publishable(stage) and output.shape == "event" and set(output.columns) <= operation.wanted.keys()
+
+
+class PairsRoad:
+    """The road of a stage that pairs events of its first inputs, or those handed over to it, with those of its last."""
+
+    def __init__(self, stage: Stage, chain: Chain, lane: int) -> None:
+        *lefts, right = stage.inputs
+        [operation] = stage.logic.operations
+        moved = isinstance(lefts[0].logic, RowForm)
+        self._right_topic = right.topic
+        self._right = EventsSide(stage, [right.topic], chain)
+        self._left: EventsSide | MovedSide
+        if moved:
+            self._left = MovedSide(lefts[0].topic, operation.spec.columns)
+        else:
+            self._left = EventsSide(stage, [entry.topic for entry in lefts], chain)
+        told: list[ChangesSpec] = [right.logic.changes, *(entry.logic for entry in lefts if not moved)]
+        publish, output = chain.publish, stage.output.logic
+        revisions = None
+        self._end: Callable[[Delta], Ended]
+        if isinstance(publish, Publish):
+            revisions, self._end = publish.revisions, ColumnPublish(output, publish, stage.tick)
+        else:
+            self._end = HandOver(output, lane, stage.tick)
+        sure = not moved and all(one.kept for one in told)
+        self._within = ColumnWithin(operation, chain.operators[0], revisions, sure=sure)
+        self._steps = RowSteps(operation)
+
+    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks, or not."""
+        return self._side(topic).take(topic, lane, closed, block)
+
+    def rows(self, topic: str, items: Sequence[Any]) -> list[Any]:
+        """What waits for a tick, as the row road has it."""
+        return self._side(topic).rows(topic, items)
+
+    def remember(self, topic: str, parts: Sequence[Part]) -> None:
+        """Keep the versions and the rows of these, paired with nothing; raises `Unsure`, with nothing kept."""
+        remember = self._within.remember
+        if topic == self._right_topic:
+            self._right.remember(topic, parts, lambda delta: remember(_NOTHING, delta))
+        else:
+            self._left.remember(topic, parts, lambda delta: remember(delta, _NOTHING))
+
+    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
+        """Close these ticks."""
+
+        def whole(tick: int) -> bool:
+            return self._left.whole(lanes, tick) and self._right.whole(lanes, tick)
+
+        for as_columns, run in groupby(ticks, whole):
+            some = list(run)
+            folded = self._folded(lanes, some) if as_columns else None
+            if folded is None:
+                yield from some
+            else:
+                yield folded
+
+    def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
+        if not enough(self._left.columnar(lanes, ticks) + self._right.columnar(lanes, ticks)):
+            return None
+        try:
+            left, right = self._left.brought(lanes, ticks), self._right.brought(lanes, ticks)
+            made = self._within(left.delta, right.delta)
+        except Unsure:
+            return None
+        left.taken()
+        right.taken()
+        ended = self._end(self._steps(made))
+        counts = {
+            name: left.counts.get(name, 0) + right.counts.get(name, 0) for name in {**left.counts, **right.counts}
+        }
+        return Folded(ended.block, left.records + right.records, counts, ended.said, ended.messages)
+
+    def _side(self, topic: str) -> EventsSide | MovedSide:
+        return self._right if topic == self._right_topic else self._left
