@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,14 @@ from headwater.processing.flow import Stream
 from headwater.processing.steps import Stage
 from headwater.testing.harness import plan_of, product
 
-FIELDS = {"k": "string", "n": "long", "note": ["null", "string"]}
+PRICE = ["null", {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}]
+FIELDS = {"k": "string", "n": "long", "note": ["null", "string"], "price": PRICE}
 BOTH = [
     product("a.events", shape="event", key=["k"], fields=FIELDS),
     product("a.facts", shape="fact", key=["k"], fields=FIELDS),
 ]
-MADE = {"k": "string", "m": "long"}
-_OWN = [("k", pa.string()), ("n", pa.int64()), ("note", pa.string())]
+MADE = {"k": "string", "m": "long", "price": PRICE}
+_OWN = [("k", pa.string()), ("n", pa.int64()), ("note", pa.string()), ("price", pa.decimal128(9, 2))]
 _HIDDEN = [("recorded_at", pa.int64()), ("kind", pa.string()), ("revision", pa.int64())]
 COLUMNS = {
     "a.events.v1": pa.schema([("event_id", pa.string()), ("occurred_at", pa.int64()), *_OWN, *_HIDDEN]),
@@ -75,6 +77,7 @@ def logs(draw: st.DrawFn, topic: str) -> Log:
         key = draw(st.sampled_from(["a", "", "ä"]))
         record = times | {
             "k": key, "n": (1 << 62) if odd else draw(st.integers(-2, 6)), "note": draw(st.none() | st.just("x")),
+            "price": draw(st.sampled_from([None, Decimal("0.00"), Decimal("-1.50")])),
             "recorded_at": recorded_at, "kind": draw(st.sampled_from(["assert", "correct", "retract", "assert"])),
             "revision": draw(st.integers(0 if odd else 1, 3)),
         }  # fmt: skip
@@ -99,6 +102,7 @@ def plain(stage: Stage) -> dict[str, Log]:
             times = {"valid_from": number, "valid_to": None if number % 2 else number + 5}
         kind = ["assert", "correct", "retract"][number % 7 % 3]
         record = times | {"k": f"k{number % 5}", "n": number % 11, "note": None, "recorded_at": number, "kind": kind}
+        record["price"] = Decimal(number).scaleb(-2) if number % 3 else None
         log.append((record["k"].encode(), record | {"revision": number % 3 + 1}))
     return {topic: log}
 

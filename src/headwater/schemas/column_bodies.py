@@ -3,8 +3,8 @@
 It answers for a batch only where both roads must agree, and else raises `Unsure`: the row road then looks at each
 body, and alone says what is wrong. pyruhvro reads more than we do (bytes left over, numbers longer than they need be,
 numbers beyond their range), so what was read is held against what its shortest form takes: a body that was read to
-another end, or in a longer form, makes the batch longer than that. `tests/unit/schemas/test_column_bodies.py` holds
-both roads together.
+another end, or in a longer form, makes the batch longer than that. It knows no bytes, of which decimals are: they are
+read and written as text, which it does not look at. `tests/unit/schemas/test_column_bodies.py` holds both together.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.schemas.avro import Schema
-from headwater.schemas.types import Array, AvroType, Enum, Record, Union, logical_of
+from headwater.schemas.column_decimals import DIGITS, bytes_of, decimals_of, unscaled, within
+from headwater.schemas.types import Array, AvroType, Enum, Logical, Record, Union, logical_of
 from headwater.schemas.unsure import Unsure
 from headwater.schemas.wire_schema import wire_schema
 
@@ -46,7 +47,8 @@ def readable(avro_type: AvroType, above: tuple[AvroType, ...] = ()) -> bool:
     if isinstance(avro_type, Record):
         if avro_type in above or not avro_type.fields:
             return False
-        return all(readable(field.type, (*above, avro_type)) for field in avro_type.fields)
+        within = (*above, avro_type)
+        return all(readable(field.type, within) or (not above and _short(field.type)) for field in avro_type.fields)
     if isinstance(avro_type, Array):
         # An array within an array, or one that may be null, is rare enough to be left to the row road.
         return not above[1:] and not isinstance(avro_type.items, Array | Union) and readable(avro_type.items, above)
@@ -68,11 +70,14 @@ class BodyColumns:
     def __init__(self, schema: Schema) -> None:
         self._type = schema.type
         self._text = json.dumps(wire_schema(schema.type, wide=True))
+        self._decimals = _decimals(schema)
 
     def read(self, bodies: Sequence[bytes]) -> Any:
         """A record batch with a row for each body; integers of both sizes are 64 bits wide. Raises `Unsure`."""
         try:
             batch = pyruhvro.deserialize_array(bodies, self._text)
+            for name in self._decimals:
+                batch = _with(batch, name, batch.column(name).view(pa.binary()))
             batch.validate(full=True)  # text is not looked at while it is read
         except (ValueError, TypeError, pa.ArrowInvalid):
             raise Unsure from None
@@ -81,6 +86,8 @@ class BodyColumns:
         struct = batch.to_struct_array()
         if _bytes_of(self._type, struct) != sum(map(len, bodies)):
             raise Unsure
+        for name, decimal in self._decimals.items():
+            batch = _with(batch, name, decimals_of(batch.column(name), decimal.precision, decimal.scale))
         return batch
 
 
@@ -91,9 +98,12 @@ def writable(avro_type: AvroType) -> bool:
     >>> writable(parse('{"type": "record", "name": "R", "fields": [{"name": "x", "type": "int"}]}').type)
     True
     """
-    if not isinstance(avro_type, Record) or not readable(avro_type):
+    if pyruhvro is None or not isinstance(avro_type, Record) or not avro_type.fields:
         return False
-    return not any(isinstance(field.type, Array) or "double" in _kinds(field.type) for field in avro_type.fields)
+    types = [field.type for field in avro_type.fields]
+    if not all(readable(type_) or _decimal(type_) is not None for type_ in types):
+        return False
+    return not any(isinstance(type_, Array | Record) or "double" in _kinds(type_) for type_ in types)
 
 
 class RecordColumns:
@@ -108,6 +118,7 @@ class RecordColumns:
     def __init__(self, schema: Schema) -> None:
         self._fields = [(field.name, field.type) for field in schema.fields]
         self._text = json.dumps(wire_schema(schema.type, wide=True))
+        self._decimals = _decimals(schema)
 
     def write(self, columns: Mapping[str, Any]) -> list[bytes]:
         """One body per row; integers of both sizes are 64 bits wide. Raises `Unsure` where a value does not fit."""
@@ -115,6 +126,8 @@ class RecordColumns:
         if len(columns) != len(names) or not all(_fits(type_, columns.get(name)) for name, type_ in self._fields):
             raise Unsure
         batch = pa.record_batch([columns[name] for name in names], names=names)
+        for name in self._decimals:
+            batch = _with(batch, name, bytes_of(columns[name]).view(pa.string()))
         try:
             made = pyruhvro.serialize_record_batch(batch, self._text, 1)
         except (ValueError, TypeError):
@@ -131,6 +144,11 @@ def _fits(avro_type: AvroType, column: Any) -> bool:
         return bool(column.null_count == len(column)) or _fits(other, column.drop_null())
     if column.null_count or isinstance(avro_type, Record):
         return False
+    decimal = _decimal(avro_type)
+    if decimal is not None:
+        if not pa.types.is_decimal128(column.type) or column.type.scale != decimal.scale:
+            return False
+        return within(unscaled(column), decimal.precision)
     if isinstance(avro_type, Enum):
         known = column.type == pa.string() and pc.is_in(column, pa.array(avro_type.symbols))
         return bool(known is not False and pc.all(known).as_py() is not False)
@@ -138,6 +156,29 @@ def _fits(avro_type: AvroType, column: Any) -> bool:
         ends = pc.min_max(column).as_py() if column.type == pa.int64() else {"min": -_INT - 1, "max": 0}
         return bool(ends["min"] >= -_INT and ends["max"] < _INT)
     return bool(column.type == _ARROW[avro_type.kind])
+
+
+def _decimals(schema: Schema) -> dict[str, Logical]:
+    found = {field.name: _decimal(field.type) for field in schema.fields}
+    return {name: decimal for name, decimal in found.items() if decimal is not None}
+
+
+def _decimal(avro_type: AvroType) -> Logical | None:
+    """What is said of the decimals in a field, null or not, if it is one of such in bytes."""
+    if isinstance(avro_type, Union):
+        others = [branch for branch in avro_type.branches if branch.kind != "null"]
+        return _decimal(others[0]) if len(avro_type.branches) == 2 and len(others) == 1 else None
+    logical = logical_of(avro_type)
+    return logical if logical is not None and logical.name == "decimal" and avro_type.kind == "bytes" else None
+
+
+def _short(avro_type: AvroType) -> bool:
+    decimal = _decimal(avro_type)
+    return decimal is not None and decimal.precision <= DIGITS
+
+
+def _with(batch: Any, name: str, column: Any) -> Any:
+    return batch.set_column(batch.schema.get_field_index(name), name, column)
 
 
 def _kinds(avro_type: AvroType) -> tuple[str, ...]:
@@ -168,7 +209,7 @@ def _bytes_of(avro_type: AvroType, column: Any) -> int:
         return len(column)
     if avro_type.kind == "double":
         return len(column) * _BYTES_OF_DOUBLE
-    if avro_type.kind == "string":
+    if avro_type.kind in ("string", "bytes"):
         if not len(column):
             return 0
         ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]

@@ -33,4 +33,6 @@ def _wire(avro_type: AvroType, named: list[str], integer: str) -> Any:
     if isinstance(avro_type, Enum):
         named.append("")
         return {"type": "enum", "name": f"N{len(named)}", "symbols": list(avro_type.symbols)}
+    if avro_type.kind == "bytes":
+        return "string"  # pyruhvro knows no bytes, and does not look at text
     return integer if avro_type.kind == "int" else avro_type.kind

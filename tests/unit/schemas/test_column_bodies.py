@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,9 @@ from headwater.schemas.unsure import Unsure
 
 LINE = '{"type": "record", "name": "Line", "fields": [{"name": "s", "type": "string"}, {"name": "q", "type": "int"}]}'
 INSTANT = '{"type": "long", "logicalType": "timestamp-micros"}'
+PRICE = '{"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}'
+RATE = '{"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 9}'
+SUM = '{"type": "bytes", "logicalType": "decimal", "precision": 21, "scale": 2}'
 WIDE = parse(
     f"""{{"type": "record", "name": "Wide", "fields": [
         {{"name": "text", "type": "string"}}, {{"name": "small", "type": "int"}}, {{"name": "large", "type": "long"}},
@@ -24,24 +28,29 @@ WIDE = parse(
         {{"name": "at", "type": {INSTANT}}},
         {{"name": "kind", "type": {{"type": "enum", "name": "Kind", "symbols": ["assert", "correct", "retract"]}}}},
         {{"name": "lines", "type": {{"type": "array", "items": {LINE}}}}},
-        {{"name": "maybe", "type": ["null", "long"]}}, {{"name": "perhaps", "type": ["string", "null"]}}]}}"""
+        {{"name": "maybe", "type": ["null", "long"]}}, {{"name": "perhaps", "type": ["string", "null"]}},
+        {{"name": "price", "type": {PRICE}}}, {{"name": "rate", "type": ["null", {RATE}]}}]}}"""
 )
 FLAT = parse(
     f"""{{"type": "record", "name": "Flat", "fields": [
         {{"name": "text", "type": "string"}}, {{"name": "small", "type": "int"}}, {{"name": "large", "type": "long"}},
         {{"name": "truth", "type": "boolean"}}, {{"name": "at", "type": {INSTANT}}},
         {{"name": "kind", "type": {{"type": "enum", "name": "Kind", "symbols": ["assert", "correct", "retract"]}}}},
-        {{"name": "maybe", "type": ["null", "long"]}}, {{"name": "perhaps", "type": ["null", "string"]}}]}}"""
+        {{"name": "maybe", "type": ["null", "long"]}}, {{"name": "perhaps", "type": ["null", "string"]}},
+        {{"name": "price", "type": {PRICE}}}, {{"name": "sum", "type": ["null", {SUM}]}}]}}"""
 )
 LONGS = st.integers(-(1 << 63), (1 << 63) - 1) | st.sampled_from([63, 64, -64, -65, 1 << 62, -(1 << 62), (1 << 62) - 1])
 INTS = st.integers(-(1 << 31), (1 << 31) - 1)
 KINDS = st.sampled_from(["assert", "correct", "retract"])
 LINES = st.lists(st.fixed_dictionaries({"s": st.text(max_size=3), "q": INTS}), max_size=3)
+PRICES = st.integers(-(10**9) + 1, 10**9 - 1).map(lambda cents: Decimal(cents).scaleb(-2))
+RATES = st.integers(-(10**18) + 1, 10**18 - 1).map(lambda number: Decimal(number).scaleb(-9))
+SUMS = LONGS.map(lambda cents: Decimal(cents).scaleb(-2))
 WIDES = st.fixed_dictionaries(
     {
         "text": st.text(max_size=70), "small": INTS, "large": LONGS, "real": st.floats(allow_nan=False),
         "truth": st.booleans(), "at": LONGS, "kind": KINDS, "lines": LINES, "maybe": st.none() | LONGS,
-        "perhaps": st.none() | st.text(max_size=3),
+        "perhaps": st.none() | st.text(max_size=3), "price": PRICES, "rate": st.none() | RATES,
     }
 )  # fmt: skip
 
@@ -125,7 +134,7 @@ def test_an_int_beyond_32_bits_is_left_to_the_row_road() -> None:
             {
                 "text": st.text(max_size=70), "small": INTS | LONGS, "large": LONGS, "truth": st.booleans(),
                 "at": LONGS, "kind": KINDS | st.just("other"), "maybe": st.none() | LONGS,
-                "perhaps": st.none() | st.text(max_size=3),
+                "perhaps": st.none() | st.text(max_size=3), "price": SUMS | PRICES, "sum": st.none() | SUMS,
             }
         ),
         min_size=1,
@@ -134,6 +143,7 @@ def test_an_int_beyond_32_bits_is_left_to_the_row_road() -> None:
 )  # fmt: skip
 def test_what_is_written_as_columns_is_what_is_written_row_by_row(records: list[dict[str, Any]]) -> None:
     types = {"text": pa.string(), "truth": pa.bool_(), "kind": pa.string(), "perhaps": pa.string()}
+    types |= {"price": pa.decimal128(21, 2), "sum": pa.decimal128(38, 2)}
     columns = {name: pa.array([record[name] for record in records], types.get(name, pa.int64())) for name in records[0]}
     codec = RowCodec(FLAT)
     try:
@@ -162,7 +172,8 @@ def test_columns_of_another_type_or_with_nulls_are_not_written() -> None:
         '{"type": "string", "logicalType": "uuid"}',
         '{"type": "int", "logicalType": "date"}',
         '{"type": "long", "logicalType": "timestamp-millis"}',
-        '{"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}',
+        f'{{"type": "array", "items": {PRICE}}}',
+        '{"type": "fixed", "name": "F", "size": 8, "logicalType": "decimal", "precision": 9, "scale": 2}',
         '["string", "long"]',
         '{"type": "map", "values": "long"}',
         '{"type": "array", "items": {"type": "array", "items": "long"}}',
@@ -173,3 +184,28 @@ def test_what_is_not_listed_is_left_to_the_row_road(type_: str) -> None:
     schema = parse(f'{{"type": "record", "name": "R", "fields": [{{"name": "x", "type": {type_}}}]}}')
     assert not readable(schema.type)
     assert not writable(schema.type)
+
+
+def test_decimals_beyond_64_bits_are_left_to_the_row_road() -> None:
+    schema = parse(f'{{"type": "record", "name": "R", "fields": [{{"name": "x", "type": {SUM}}}]}}')
+    assert writable(schema.type) and not readable(schema.type)
+    for text, type_ in (("1e18", pa.decimal128(38, 2)), ("1.5", pa.decimal128(38, 1))):
+        with pytest.raises(Unsure):
+            RecordColumns(schema).write({"x": pa.array([Decimal(text)], type_)})
+
+
+@pytest.mark.parametrize("unscaled", [b"\x02\x01", b"\x10" + b"\0" * 8, b"\x12" + b"\0" * 9, b"\0"])
+def test_a_decimal_with_bytes_that_it_need_not_have_is_the_same_or_not_sure(unscaled: bytes) -> None:
+    schema = parse(f'{{"type": "record", "name": "R", "fields": [{{"name": "x", "type": {PRICE}}}]}}')
+    try:
+        found = rows(BodyColumns(schema).read([unscaled]))
+    except Unsure:
+        assert len(unscaled) in (1, 10)
+    else:
+        assert found == [RowCodec(schema).decode(unscaled)]
+
+
+def test_the_least_of_64_bits_has_too_many_digits() -> None:
+    schema = parse(f'{{"type": "record", "name": "R", "fields": [{{"name": "x", "type": {RATE}}}]}}')
+    with pytest.raises(Unsure):
+        BodyColumns(schema).read([b"\x10\x80" + b"\0" * 7])
