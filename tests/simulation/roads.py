@@ -11,12 +11,16 @@ import pyarrow as pa
 
 from headwater.errors import Misfit
 from headwater.processing.blocks import Block
+from headwater.processing.column_rekey import read_moved
 from headwater.processing.engine import Commit, Task, new_task
+from headwater.processing.operators.rekey import MANY_ROWS, read
+from headwater.processing.packing import RowForm
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
+from headwater.processing.work import ExchangeMessage
 
 Log = Sequence[tuple[bytes | None, Any]]
-"""Keys with records; no key: a mark."""
+"""Keys with records; no key: a mark. Of a rekey topic: messages under any key, marks among them."""
 
 Logs = Mapping[str, Log]
 Schemas = Mapping[str, Any]
@@ -25,19 +29,32 @@ Schemas = Mapping[str, Any]
 class Driver:
     """A task over a store, fed from the logs of its inputs in pieces; `columnar` hands each over as a block first."""
 
-    def __init__(self, stage: Stage, logs: Logs, schemas: Schemas, *, columnar: bool) -> None:
+    def __init__(self, stage: Stage, logs: Logs, schemas: Schemas, *, columnar: bool, partition: int = 0) -> None:
         self.stage, self.logs, self.schemas, self.columnar = stage, logs, schemas, columnar
+        self.partition = partition
         self.store = MemoryStore()
         self.positions = dict.fromkeys(logs, 0)
         self.read = dict(self.positions)
         self.said: list[Any] = []
+        self.messages: list[ExchangeMessage] = []
         self.folded = 0
-        self.task: Task = new_task(stage, partition=0, store=self.store)
+        self.moved = {entry.topic for entry in stage.inputs if entry.kind == "exchange"}
+        self.task = self.new_task()
+
+    def new_task(self, *, recalls: bool = False) -> Task:
+        task: Any = new_task(self.stage, partition=self.partition, store=self.store, recalls=recalls)
+        if not self.columnar:
+            task._asked_columns = True  # and found none: it takes messages of many rows one by one
+        return task  # type: ignore[no-any-return]
 
     def take(self, topic: str, size: int) -> None:
         first = self.read[topic]
         piece = list(enumerate(self.logs[topic]))[first : first + size]
         self.read[topic] += len(piece)
+        if topic in self.moved:
+            for offset, (_, one) in piece:
+                self.task.exchange(topic, offset, one.key, one.value, one.headers)
+            return
         start = 0
         for end in [*(place for place, (_, (key, _)) in enumerate(piece) if key is None), len(piece)]:
             self._take(topic, piece[start:end])
@@ -63,7 +80,8 @@ class Driver:
         commit = self.task.commit()
         if commit is None:
             return
-        self.said.append(told(commit))
+        self.said.append((*told(commit), handed(self.stage, commit)))
+        self.messages += commit.messages
         self.store.apply(commit.changes)
         self.task.committed()
         self.positions.update(commit.offsets)
@@ -71,7 +89,7 @@ class Driver:
 
     def crash(self) -> None:
         """Lose what was not committed, and begin again from what was."""
-        self.task = new_task(self.stage, partition=0, store=self.store)
+        self.task = self.new_task()
         self.read, self.folded = dict(self.positions), 0
 
 
@@ -86,6 +104,22 @@ def told(commit: Commit) -> Any:
         commit.through,
         commit.refused,
     )
+
+
+def handed(stage: Stage, commit: Commit) -> Any:
+    """What a commit hands over, in whichever messages: of each partition and tick the changes, in any order."""
+    found: list[Any] = []
+    for message in commit.messages:
+        types, value = stage.output.logic.types, message.value
+        if value is not None and value.startswith(MANY_ROWS):
+            _, rows = read_moved(types, value)
+            found += [
+                (message.partition, part.tick, *change, None) for part in rows.parts() for change in part.changes()
+            ]
+        else:
+            one = read(RowForm(types), message.key, value, message.headers)
+            found.append((message.partition, one.tick, message.key, one.before, one.after, one.through))
+    return sorted(found, key=repr)
 
 
 def compared(stage: Stage, logs: Logs, schemas: Schemas, seed: int) -> int:

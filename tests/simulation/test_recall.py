@@ -23,7 +23,6 @@ from tests.simulation.test_column_join import COLUMNS, FACTS, JOINED, ORDERS, SO
 from headwater.errors import Fault
 from headwater.ports.record import Fetched, Message
 from headwater.processing import column_intake, column_join, column_latest, recollection
-from headwater.processing.engine import new_task
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, count_distinct, total
 from headwater.processing.operators.join_as_of import Join
@@ -32,7 +31,6 @@ from headwater.processing.recollection import Recollection
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
 from headwater.processing.windows import session, whole
-from headwater.processing.work import ExchangeMessage
 from headwater.testing.harness import plan_of, product
 
 TICK = 10
@@ -132,7 +130,6 @@ class Losing(Driver):
         super().__init__(stage, logs, SCHEMAS, columnar=columnar)
         self.recalls = recalls
         self.changelog: dict[bytes, bytes | None] = {}
-        self.handed: list[ExchangeMessage] = []
         self.older: tuple[list[tuple[bytes, bytes]], dict[str, int]] = ([], dict(self.positions))
         self.crash()
 
@@ -140,7 +137,7 @@ class Losing(Driver):
         if not self.task.advance() or (commit := self.task.commit()) is None:
             return
         self.said.append((told(commit)[0], told(commit)[2:], [message[:3] for message in commit.messages]))
-        self.handed += commit.messages
+        self.messages += commit.messages
         self.changelog.update(commit.changes)
         self.store.apply([*commit.changes, *commit.recalled])
         assert not {key for key, _ in commit.changes} & {key for key, _ in commit.recalled}
@@ -148,7 +145,7 @@ class Losing(Driver):
         self.positions.update(commit.offsets)
 
     def crash(self) -> None:
-        self.task = new_task(self.stage, partition=0, store=self.store, recalls=self.recalls)
+        self.task = self.new_task(recalls=self.recalls)
         self.read = dict(self.positions)
 
     def lose(self, chance: random.Random, *, all_of_it: bool) -> None:
@@ -221,19 +218,6 @@ def hold(stage: Stage, logs: Logs, seed: int, *, columnar: bool) -> int:
     assert losing.said == keeping.said
     assert entries(losing.store) == entries(keeping.store)
     return losses
-
-
-class LosingBehind(Losing):
-    """The same of a stage behind a rekey: of that topic its log holds messages, and what closes ticks in it."""
-
-    def take(self, topic: str, size: int) -> None:
-        if next(entry for entry in self.stage.inputs if entry.topic == topic).kind != "exchange":
-            super().take(topic, size)
-            return
-        first = self.read[topic]
-        for offset, (_, one) in list(enumerate(self.logs[topic]))[first : first + size]:
-            self.task.exchange(topic, offset, one.key, one.value, one.headers)
-            self.read[topic] = offset + 1
 
 
 def logs_of(stage: Stage, left: Log, right: Log, others: Log) -> Logs:
@@ -326,23 +310,25 @@ def behind(rows: Stream, grades: Stream) -> Stream:
     return rows.join_as_of(grades, on={"note": "k"}, take={"grade": "grade", "at": "at"})
 
 
+@pytest.mark.usefixtures("columns_for_few")
+@pytest.mark.parametrize("columnar", [True, False], ids=["columns", "rows"])
 @pytest.mark.parametrize("seed", range(3))
-def test_facts_beside_rows_that_were_handed_over_come_back(seed: int) -> None:
+def test_facts_beside_rows_that_were_handed_over_come_back(seed: int, columnar: bool) -> None:
     events, grades, joined = (replace(one, partitions=1) for one in (EVENTS, FACTS, JOINED))
     first, second = plan_of(behind, [events, grades], joined, tick=TICK).stages[:2]
     logs = busy(STAGES["joined, corrected"])
     for number, (key, record) in enumerate(logs[LEFT][:-1]):
         record["note"] = None if number % 7 == 0 else f"k{number % 4}"
         assert key is not None
-    feeding = Losing(first, {LEFT: logs[LEFT]}, columnar=False)
+    feeding = Losing(first, {LEFT: logs[LEFT]}, columnar=columnar)
     chance = random.Random(seed)
     while feeding.read[LEFT] < len(logs[LEFT]):
         feeding.take(LEFT, 9)
         feeding.commit()
-    handed: Log = [(b"", one) for one in feeding.handed]
-    assert second.recalled_from == (RIGHT,) and len(handed) > 50
+    handed: Log = [(b"", one) for one in feeding.messages]
+    assert second.recalled_from == (RIGHT,) and len(handed) > 20
     whole_logs = {second.inputs[0].topic: handed, RIGHT: logs[RIGHT]}
-    losing, keeping = (LosingBehind(second, whole_logs, columnar=False, recalls=which) for which in (True, False))
+    losing, keeping = (Losing(second, whole_logs, columnar=columnar, recalls=which) for which in (True, False))
     while any(losing.read[topic] < len(log) for topic, log in whole_logs.items()):
         topic, size, loses = chance.choice(list(whole_logs)), chance.randrange(1, 30), chance.random() < 0.3
         for driver in (losing, keeping):
@@ -377,16 +363,8 @@ def _reads_one_tick_too_far(patch: pytest.MonkeyPatch) -> None:
 
 
 def _keeps_the_row_that_goes(patch: pytest.MonkeyPatch) -> None:
-    whole = column_join.JoinRoad.remember
-
-    def remember(self: Any, topic: str, parts: Any) -> None:
-        kept, self._join.remember = self._join.remember, lambda changes, versions: None
-        try:
-            whole(self, topic, parts)
-        finally:
-            self._join.remember = kept
-
-    patch.setattr(column_join.JoinRoad, "remember", remember)
+    whole = column_join.ColumnJoin.remember
+    patch.setattr(column_join.ColumnJoin, "remember", lambda self, delta: whole(self, delta._replace(changes={})))
 
 
 def _believes_an_older_revision(patch: pytest.MonkeyPatch) -> None:

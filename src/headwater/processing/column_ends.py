@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changes import NewRows
-from headwater.processing.column_state import joined_keys, ordered_integers, sized_keys
+from headwater.processing.column_state import joined_keys, rest_columns, sized_keys
 from headwater.processing.column_steps import column_steps
 from headwater.processing.compiler import Operation
 from headwater.processing.graph import Map
@@ -27,6 +27,7 @@ from headwater.processing.steps import Stage
 from headwater.processing.work import ExchangeMessage, OutputRecord
 from headwater.schemas.unsure import Unsure
 
+_IDENTITY = frozenset({"event_id", "valid_from", "valid_to"})
 NO_ROWS = NewRows(np.zeros(0, np.int64), pa.array([], pa.binary()), {})
 
 
@@ -72,8 +73,8 @@ Kernel = Callable[[Delta], Ended]
 
 
 def steppable(operation: Operation) -> bool:
-    """Whether the row steps behind an operation can be made over columns, and leave events their identity."""
-    if any("event_id" in dict(step.fields) for step in operation.rows if isinstance(step, Map)):
+    """Whether the row steps behind an operation can be made over columns, and leave rows their identity."""
+    if any(not _IDENTITY.isdisjoint(dict(step.fields)) for step in operation.rows if isinstance(step, Map)):
         return False
     return operation.picks or column_steps(operation.rows, operation.given, operation.wanted) is not None
 
@@ -213,10 +214,4 @@ class ColumnPublish:
             raise two_values()
 
     def _identities(self, new: NewRows) -> list[bytes]:
-        columns = new.columns
-        if self._event:
-            rest = [columns["event_id"].cast(pa.binary())]
-        else:
-            until = columns["valid_to"].fill_null(OPEN)
-            rest = [ordered_integers(columns["valid_from"].to_numpy()), ordered_integers(until.to_numpy())]
-        return joined_keys([sized_keys(new.keys), *rest])
+        return joined_keys([sized_keys(new.keys), *rest_columns(self._spec.shape, new.columns)])

@@ -1,207 +1,145 @@
 """`join_as_of` over columns: rows that are new are joined many at once; what facts of a tick change goes by rows.
 
-`join_as_of` is the rule, and both keep the same state: a batch may go either way. What is corrected or taken back on
-the left goes by rows beside what is new. `tests/simulation/test_column_join.py` holds both together.
+`join_as_of` is the rule, and both keep the same state: a batch may go either way. By rows go, beside what is new, what
+is corrected or taken back on the left, what may have been said before, and what columns cannot hold. Nothing raises
+`Unsure` but `remember`, so that a join may stand behind another. `tests/simulation/test_column_join.py` holds both
+together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from headwater.processing.blocks import Block, Part
-from headwater.processing.chain import Chain
-from headwater.processing.column_changes import ColumnChanges, NewRows
-from headwater.processing.column_ends import ColumnPublish, Delta, Ended, RowSteps, publishable, steppable
-from headwater.processing.column_intake import EventsIntake, FactsBlocks, Folded, enough, fields_of, takes_events
+from headwater.processing.column_changes import NewRows
+from headwater.processing.column_ends import NO_ROWS, Delta
+from headwater.processing.column_keys import key_column
 from headwater.processing.column_state import (
     arrow_type,
     joined_keys,
     ordered_integers,
     packable,
     packed_rows,
+    rest_columns,
     sized_keys,
 )
 from headwater.processing.column_timelines import held_at
 from headwater.processing.compiler import Operation
-from headwater.processing.expressions import Column
-from headwater.processing.graph import Map
-from headwater.processing.lanes import Lane
-from headwater.processing.operators.changes import ChangesSpec
-from headwater.processing.operators.core import Change, key_function
-from headwater.processing.operators.join_as_of import FactsSpec, FactVersion, JoinSpec
-from headwater.processing.operators.publish import Publish
-from headwater.processing.packing import sized
-from headwater.processing.steps import Stage
+from headwater.processing.operators.core import Change
+from headwater.processing.operators.join_as_of import FactVersion, Join, JoinSpec
 from headwater.schemas.unsure import Unsure
 
 
-def joinable(stage: Stage) -> bool:
-    """Whether a stage is one join of events and what columns can do to joined rows, of what columns can hold."""
-    if len(stage.inputs) != 2:
+def joinable(operation: Operation, columns: Sequence[str]) -> bool:
+    """Whether an operation is a join that can be made over columns, of rows of these columns."""
+    spec = operation.spec
+    if type(spec) is not JoinSpec or spec.columns != tuple(columns):
         return False
-    changes, facts = (entry.logic for entry in stage.inputs)
-    operations, publish = stage.logic.operations, stage.output.logic
-    if not takes_events(changes) or not isinstance(facts, FactsSpec) or len(operations) != 1:
+    types = dict(zip(spec.columns, spec.types, strict=True))
+    identity = ("event_id",) if spec.shape == "event" else ("valid_from",)
+    if any(types[name].nullable for name in (spec.instant, *identity)):
         return False
-    join = operations[0].spec
-    if type(join) is not JoinSpec or join.right is not facts or not steppable(operations[0]):
-        return False
-    if not publishable(stage) or publish.shape != "event":
-        return False
-    if join.columns != changes.gives or not set(publish.columns) <= operations[0].wanted.keys():
-        return False
-    types = dict(zip(join.columns, join.types, strict=True))
-    if any(types[name].nullable for name in (*join.on, join.instant, "event_id")):
-        return False
-    # What is computed of facts may not fit into 64 bits, and is not looked at before it is joined.
-    whole = not _computes(facts) or all(type_.kind != "integer" for type_ in facts.types)
-    return whole and packable(join.types) and packable(facts.types)
-
-
-def _computes(facts: FactsSpec) -> bool:
-    made = [value for step in facts.rows if isinstance(step, Map) for _, value in step.fields]
-    return not all(isinstance(value, Column) for value in made)
+    return packable(spec.types) and packable(spec.right.types)
 
 
 class _Rows(NamedTuple):
-    """The new rows of some ticks, in the order in which they came; each has the code of its message's key."""
+    """New rows in the order in which they came: each has the code of its key, and its place in the state."""
 
     ticks: Any
     keys: Any
     codes: Any
     columns: Mapping[str, Any]
-    identities: list[bytes]
     places: list[bytes]
 
 
-class JoinRoad:
-    """The road of a stage that joins its first input to its second."""
+class ColumnJoin:
+    """A join of a stage, over the state that the row road's keeps.
 
-    def __init__(self, stage: Stage, chain: Chain) -> None:
-        self._left, self._right = (entry.topic for entry in stage.inputs)
-        self._tick = stage.tick
-        changes: ChangesSpec = stage.inputs[0].logic
-        self._kept = changes.kept
-        self._events = EventsIntake(changes, stage.tick)
-        self._changes = ColumnChanges(changes, chain.changes[self._left], fields_of(changes))
-        self._facts = FactsBlocks(stage.inputs[1].logic, stage.tick)
-        operation: Operation = stage.logic.operations[0]
-        self._spec: JoinSpec = operation.spec
-        self._steps = RowSteps(operation)
-        self._join = chain.operators[0]
-        assert isinstance(chain.publish, Publish)
-        self._revisions = chain.publish.revisions
-        self._publish = ColumnPublish(stage.output.logic, chain.publish, stage.tick)
-        self._key = key_function(range(len(self._spec.key)))
+    `promised` is false where what comes as new may have been said before.
+    """
 
-    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
-        """Let a block wait for its ticks, or not."""
-        return (self._events if topic == self._left else self._facts).take(lane, closed, block)
+    def __init__(self, spec: JoinSpec, join: Join, *, promised: bool) -> None:
+        self._spec, self._join = spec, join
+        self._promised = promised
 
-    def rows(self, topic: str, items: Sequence[Any]) -> list[Any]:
-        """What waits for a tick, as the row road has it."""
-        return (self._events if topic == self._left else self._facts).rows(items)
+    def __call__(self, delta: Delta, facts: Mapping[int, Sequence[FactVersion]]) -> tuple[Delta, dict[str, int]]:
+        """What the join gives, and what became of the facts: where there are some, all is of one tick."""
+        rows, changes = self._apart(delta)
+        again: dict[int, list[Change]] = {}
+        counts: dict[str, int] = {}
+        for tick in sorted({*changes, *facts}):
+            again[tick], became = self._join.tick(changes.get(tick, ()), facts.get(tick, ()))
+            for name, number in became.items():
+                counts[name] = counts.get(name, 0) + number
+        if rows is None:
+            return Delta(NO_ROWS, again), counts
+        keys = rows.keys.take(rows.codes)
+        try:
+            given = self._given(rows, self._taken(rows))
+        except (OverflowError, pa.ArrowInvalid):  # what was computed of facts is beyond 64 bits
+            new = NewRows(rows.ticks, keys, rows.columns)
+            for tick, some in Delta(new, {}).by_rows(self._spec.columns).changes.items():
+                again[tick] = [*self._join.tick(some, ())[0], *again.get(tick, ())]
+            return Delta(NO_ROWS, dict(sorted(again.items()))), counts
+        self._put(rows)
+        return Delta(NewRows(rows.ticks, keys, given), again), counts
 
-    def remember(self, topic: str, parts: Sequence[Part]) -> None:
-        """Keep the versions and the rows of these, joined to nothing."""
-        split = self._changes.split(parts)
-        rows = self._placed(split.rows)
-        self._changes.write(split)
-        for changes in split.changes.values():
+    def remember(self, delta: Delta) -> None:
+        """Keep rows, joined to nothing; raises `Unsure`, with nothing kept, where columns cannot hold them."""
+        rows = self._placed(delta.new)
+        for changes in delta.changes.values():
             self._join.remember(changes, ())
         self._put(rows)
 
-    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
-        """Close these ticks: one that brings facts by itself, those between them together."""
-        [left], [right] = lanes[self._left], lanes[self._right]
-
-        def way(tick: int) -> tuple[bool, int | None]:
-            _, items = left.waiting.get(tick, (0, ()))
-            return all(type(item) is Part for item in items), tick if tick in right.waiting else None
-
-        for (whole, _), run in groupby(ticks, way):
-            some = list(run)
-            folded = self._folded(left, right, some) if whole else None
-            if folded is None:
-                yield from some
-            else:
-                yield folded
-
-    def _folded(self, left: Lane, right: Lane, ticks: Sequence[int]) -> Folded | None:
-        waiting: list[Part] = [part for tick in ticks for part in left.waiting.get(tick, (0, ()))[1]]
-        if not waiting or not enough(sum(part.end - part.start for part in waiting)):
-            return None
+    def _apart(self, delta: Delta) -> tuple[_Rows | None, Mapping[int, Sequence[Change]]]:
+        """The rows that are new for sure, if any, and all else as changes."""
+        new, changes = delta.new, delta.changes
+        if not len(new):
+            return None, changes
         try:
-            split = self._changes.split(waiting)
-            rows = self._new_rows(split.rows)
+            rows = self._placed(new)
+            sure = self._surely_new(rows, changes)
         except Unsure:
-            return None
-        self._changes.write(split)
-        for tick in ticks:
-            left.waiting.pop(tick, None)
-        facts: list[FactVersion] = [fact for tick in ticks for fact in right.waiting.pop(tick, (0, ()))[1]]
-        changes = {tick: split.changes.get(tick, []) for tick in ticks}
-        ended, counts = self._joined(rows, changes, facts)
-        for name, number in split.counts.items():
-            counts[name] = counts.get(name, 0) + number
-        return Folded(ended.block, split.records, counts, ended.said)
+            return None, delta.by_rows(self._spec.columns).changes
+        if sure.all():
+            return rows, changes
+        changes = Delta(new.filter(~sure), changes).by_rows(self._spec.columns).changes
+        return self._placed(new.filter(sure)) if sure.any() else None, changes
 
-    def _new_rows(self, new: NewRows) -> _Rows:
-        """These rows with their places; raises `Unsure`, with nothing changed, where one of them may not be new."""
-        rows = self._placed(new)
-        if not self._kept:
-            # Events of one identity, and those that were said and corrected, are left to what can tell them apart.
-            if len(set(rows.identities)) < len(rows.identities) or any(self._join.rows.has_many(rows.places)):
-                raise Unsure
-            if any(self._revisions.has_many(rows.identities)):
-                raise Unsure
-        return rows
+    def _surely_new(self, rows: _Rows, changes: Mapping[int, Sequence[Change]]) -> Any:
+        """Of each row, whether nothing else lies in its place, neither before nor by these ticks."""
+        if self._promised:
+            return np.ones(len(rows.places), bool)
+        coded = pa.array(rows.places, pa.binary()).dictionary_encode()
+        codes = coded.indices.to_numpy()
+        known = np.array(self._join.rows.has_many(rows.places)) | (np.bincount(codes)[codes] > 1)
+        touched = {
+            self._join.place(key, row)
+            for some in changes.values()
+            for key, before, after in some
+            for row in (before, after)
+            if row is not None
+        }
+        if touched:
+            found = pc.is_in(coded.dictionary, pa.array(list(touched), pa.binary()))
+            known |= found.to_numpy(zero_copy_only=False)[codes]
+        return ~known
 
     def _placed(self, new: NewRows) -> _Rows:
         """Rows with their places; raises `Unsure` where columns cannot hold them."""
-        coded, columns = new.keys.dictionary_encode(), new.columns
-        for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
+        spec, columns = self._spec, new.columns
+        for name, type_ in zip(spec.columns, spec.types, strict=True):
             if columns[name].type != arrow_type(type_):
                 raise Unsure
-        prefixes = sized_keys(new.keys)
-        events = columns["event_id"].cast(pa.binary())
-        return _Rows(
-            new.ticks,
-            coded.dictionary,
-            coded.indices,
-            columns,
-            joined_keys([prefixes, events]),
-            joined_keys([prefixes, self._instants(columns), self._own(columns), events]),
-        )
-
-    def _instants(self, columns: Mapping[str, Any]) -> Any:
-        return ordered_integers(columns[self._spec.instant].to_numpy())
-
-    def _own(self, columns: Mapping[str, Any]) -> Any:
-        """The left's own key of each row, sized."""
-        first = columns[self._spec.key[0]]
-        if len(self._spec.key) == 1 and first.type == pa.string() and not first.null_count:
-            return sized_keys(first.cast(pa.binary()))
-        values = list(zip(*[columns[name].to_pylist() for name in self._spec.key], strict=True))
-        sizes = {row: sized(self._key(row)) for row in set(values)}
-        return pa.array([sizes[row] for row in values], pa.binary())
-
-    def _joined(
-        self, rows: _Rows, changes: Mapping[int, list[Change]], facts: Sequence[FactVersion]
-    ) -> tuple[Ended, dict[str, int]]:
-        """Join; what the changes of each tick and the facts of an only one give goes on beside the new rows."""
-        again: dict[int, list[Change]] = {}
-        counts: dict[str, int] = {}
-        if facts or any(changes.values()):
-            for tick, some in changes.items():
-                again[tick], counts = self._join.tick(some, facts)  # where there are facts there is one tick
-        self._put(rows)
-        new = NewRows(rows.ticks, rows.keys.take(rows.codes), self._given(rows, self._taken(rows)))
-        return self._publish(self._steps(Delta(new, again))), counts
+        coded = new.keys.dictionary_encode()
+        own = sized_keys(key_column([columns[name] for name in spec.key]))
+        instants = ordered_integers(columns[spec.instant].to_numpy())
+        places = joined_keys([sized_keys(new.keys), instants, own, *rest_columns(spec.shape, columns)])
+        return _Rows(new.ticks, coded.dictionary, coded.indices, columns, places)
 
     def _put(self, rows: _Rows) -> None:
         """Keep new rows."""
@@ -213,7 +151,11 @@ class JoinRoad:
         """The columns that the right gives to each row; none of them where nothing holds."""
         instants = rows.columns[self._spec.instant].to_numpy()
         held, which = held_at(self._join.facts, rows.keys.to_pylist(), rows.codes.to_numpy(), instants)
-        chosen = pa.array(which, mask=which < 0)
+        nothing = which < 0
+        for name in self._spec.on:
+            if rows.columns[name].null_count:
+                nothing |= pc.is_null(rows.columns[name]).to_numpy(zero_copy_only=False)
+        chosen = pa.array(which, mask=nothing)
         return [
             pa.array([row and row[place] for row in held], arrow_type(type_)).take(chosen)
             for place, type_ in enumerate(self._spec.right.types)

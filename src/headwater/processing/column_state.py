@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.processing.field_types import FieldType
+from headwater.processing.operators.core import OPEN
 from headwater.schemas.unsure import Unsure
 
 _ARROW = {"string": pa.string(), "integer": pa.int64(), "instant": pa.int64(), "boolean": pa.bool_()}
@@ -136,6 +137,18 @@ def sized_keys(parts: Any) -> Any:
     if len(lengths) and int(lengths.max()) >= _LENGTHS:
         raise Unsure
     return pc.binary_join_element_wise(_fixed(lengths.astype(">u2"), 2), parts, _NOTHING)
+
+
+def rest_columns(shape: str, columns: Mapping[str, Any]) -> list[Any]:
+    """What `rest_function` makes of each row, as parts of a key.
+
+    >>> joined_keys(rest_columns("event", {"event_id": pa.array(["e1", "e2"])}))
+    [b'e1', b'e2']
+    """
+    if shape == "event":
+        return [columns["event_id"].cast(pa.binary())]
+    until = columns["valid_to"].fill_null(OPEN)
+    return [ordered_integers(columns["valid_from"].to_numpy()), ordered_integers(until.to_numpy())]
 
 
 def ordered_integers(values: Any) -> Any:

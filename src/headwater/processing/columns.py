@@ -26,7 +26,7 @@ from headwater.processing.column_exchange import (
 from headwater.processing.column_explode import ColumnExplode, explodes, exploding
 from headwater.processing.column_fold import ColumnFold, foldable
 from headwater.processing.column_intake import Folded
-from headwater.processing.column_join import JoinRoad, joinable
+from headwater.processing.column_join_road import JoinRoad, joins
 from headwater.processing.column_latest import ColumnLatest, settable
 from headwater.processing.column_pairs import PairsRoad, pairable
 from headwater.processing.column_pass import ColumnPass, passable
@@ -144,7 +144,7 @@ def _saying(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
 
 _WAYS = (
     Way(pairable, PairsRoad),
-    Way(joinable, lambda stage, chain, lane: JoinRoad(stage, chain)),
+    Way(joins, JoinRoad),
     Way(hands_over, _handing_over),
     Way(_keeps, _keeping),
     Way(says_alone, _saying),

@@ -134,6 +134,10 @@ class Join:
         )
         self._revisions = Table(kept, f"{spec.name}.revisions", pack_integer, int)
 
+    def place(self, key: bytes, row: Row) -> bytes:
+        """Where a left row lies under its key."""
+        return sized(key) + ordered_integer(row[self.instant]) + self._identity(row)
+
     def tick(self, changes: Sequence[Change], versions: Sequence[FactVersion]) -> tuple[list[Change], dict[str, int]]:
         """Join a tick's changes with a tick's facts; the changes of the results, and what became of the facts."""
         facts, counts = self._news(versions)
@@ -169,7 +173,7 @@ class Join:
         return lefts
 
     def _left(self, lefts: dict[bytes, _Left], key: bytes, row: Row) -> _Left:
-        place = sized(key) + ordered_integer(row[self.instant]) + self._identity(row)
+        place = self.place(key, row)
         left = lefts.get(place)
         if left is None:
             known = self.rows.get(place)

@@ -1,0 +1,143 @@
+"""The columnar road of a stage that joins: what its left brings, each join after the other, and the end.
+
+The left is of events, those of a union too, or what another stage has handed over; the end is the product or a rekey
+topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from headwater.processing.blocks import Block, Part
+from headwater.processing.chain import Chain
+from headwater.processing.column_ends import ColumnPublish, Kernel, RowSteps, publishable, steppable
+from headwater.processing.column_events import EventsSide
+from headwater.processing.column_exchange import HandOver, MovedSide
+from headwater.processing.column_intake import FactsBlocks, Folded, enough, takes_events
+from headwater.processing.column_join import ColumnJoin, joinable
+from headwater.processing.column_rekey import movable
+from headwater.processing.lanes import Lane
+from headwater.processing.operators.join_as_of import FactsSpec
+from headwater.processing.operators.publish import Publish
+from headwater.processing.packing import RowForm
+from headwater.processing.steps import Stage, StageInput
+from headwater.schemas.unsure import Unsure
+
+
+def joins(stage: Stage) -> bool:
+    """Whether a stage only joins, once or more, and columns can make all of it."""
+    lefts, rights = _sides(stage)
+    operations = stage.logic.operations
+    if not operations or len(rights) != len(operations):
+        return False
+    given = _brings(lefts, operations[0].spec)
+    for operation in operations:
+        if given is None or not joinable(operation, given) or not steppable(operation):
+            return False
+        given = tuple(operation.wanted)
+    end = stage.output.logic
+    return end.columns == given and (movable(end.types) if stage.output.kind == "exchange" else publishable(stage))
+
+
+def _sides(stage: Stage) -> tuple[list[StageInput], list[StageInput]]:
+    lefts = [entry for entry in stage.inputs if not isinstance(entry.logic, FactsSpec)]
+    return lefts, [entry for entry in stage.inputs if isinstance(entry.logic, FactsSpec)]
+
+
+def _brings(lefts: Sequence[StageInput], join: Any) -> tuple[str, ...] | None:
+    """The columns of what these inputs bring to a join; None where columns cannot."""
+    logic = lefts[0].logic
+    if isinstance(logic, RowForm):
+        columns: tuple[str, ...] | None = getattr(join, "columns", None)
+        return columns if len(lefts) == 1 and movable(logic.types) else None
+    if not all(takes_events(entry.logic) and entry.logic.gives == logic.gives for entry in lefts):
+        return None
+    return tuple(logic.gives)
+
+
+class _Joining(NamedTuple):
+    """A join, the topic of its facts, and the row steps behind it."""
+
+    facts: str
+    join: ColumnJoin
+    steps: RowSteps
+
+
+class JoinRoad:
+    """The road of a stage that `joins`."""
+
+    def __init__(self, stage: Stage, chain: Chain, lane: int) -> None:
+        lefts, rights = _sides(stage)
+        operations = stage.logic.operations
+        moved = isinstance(lefts[0].logic, RowForm)
+        self._left: EventsSide | MovedSide
+        if moved:
+            self._left = MovedSide(lefts[0].topic, operations[0].spec.columns)
+        else:
+            self._left = EventsSide(stage, [entry.topic for entry in lefts], chain)
+        # What never is corrected is not remembered, and of what was handed over as new the same batch may say more.
+        promised = not moved and all(entry.logic.kept for entry in lefts)
+        self._facts = {entry.topic: FactsBlocks(entry.logic, stage.tick) for entry in rights}
+        self._joins: list[_Joining] = []
+        for operation, operator in zip(operations, chain.operators, strict=True):
+            topic = next(entry.topic for entry in rights if entry.logic is operation.spec.right)
+            join = ColumnJoin(operation.spec, operator, promised=promised or bool(self._joins))
+            self._joins.append(_Joining(topic, join, RowSteps(operation)))
+        self._end = _end(stage, chain, lane, promised=promised)
+
+    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks, or not."""
+        facts = self._facts.get(topic)
+        return self._left.take(topic, lane, closed, block) if facts is None else facts.take(lane, closed, block)
+
+    def rows(self, topic: str, items: Sequence[Any]) -> list[Any]:
+        """What waits for a tick, as the row road has it."""
+        facts = self._facts.get(topic)
+        return self._left.rows(topic, items) if facts is None else facts.rows(items)
+
+    def remember(self, topic: str, parts: Sequence[Part]) -> None:
+        """Keep the versions of these, and the rows that the first join keeps, joined to nothing."""
+        self._left.remember(topic, parts, self._joins[0].join.remember)
+
+    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
+        """Close these ticks: one that brings facts by itself, those between them together."""
+        rights = [lane for topic in self._facts for lane in lanes[topic]]
+
+        def way(tick: int) -> tuple[bool, int | None]:
+            return self._left.whole(lanes, tick), tick if any(tick in lane.waiting for lane in rights) else None
+
+        for (whole, _), run in groupby(ticks, way):
+            some = list(run)
+            folded = self._folded(lanes, some) if whole else None
+            if folded is None:
+                yield from some
+            else:
+                yield folded
+
+    def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
+        if not enough(self._left.columnar(lanes, ticks)):
+            return None
+        try:
+            brought = self._left.brought(lanes, ticks)
+        except Unsure:
+            return None
+        brought.taken()
+        delta, counts = brought.delta, dict(brought.counts)
+        for topic, join, steps in self._joins:
+            [right] = lanes[topic]
+            facts = {tick: right.waiting.pop(tick)[1] for tick in ticks if tick in right.waiting}
+            delta, became = join(delta, facts)
+            delta = steps(delta)
+            for name, number in became.items():
+                counts[name] = counts.get(name, 0) + number
+        ended = self._end(delta)
+        return Folded(ended.block, brought.records, counts, ended.said, ended.messages)
+
+
+def _end(stage: Stage, chain: Chain, lane: int, *, promised: bool) -> Kernel:
+    if stage.output.kind == "exchange":
+        return HandOver(stage.output.logic, lane, stage.tick)
+    assert isinstance(chain.publish, Publish)
+    return ColumnPublish(stage.output.logic, chain.publish, stage.tick, promised=promised)
