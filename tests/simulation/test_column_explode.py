@@ -295,6 +295,24 @@ def test_what_is_handed_over_and_published_goes_as_columns(case: Case) -> None:
         assert takes_columns(last) and runner.columnar[last.name] > 300
 
 
+@pytest.mark.parametrize("name", ["tags, never corrected", "sums", "carried", "both, one never corrected"])
+def test_records_that_lie_otherwise_than_those_before_them_go_by_rows(name: str) -> None:
+    """Two writers whose schemas name the members of a record in another order."""
+    members = [SCHEMA.field("lines").type.value_type.field(place) for place in (2, 0, 1)]
+    place = SCHEMA.get_field_index("lines")
+    other = SCHEMA.set(place, pa.field("lines", pa.list_(pa.struct(members))))
+    logs = busy(name)
+    drivers = [Driver(STAGES[name], logs, SCHEMAS, columnar=columnar) for columnar in (True, False)]
+    with every_batch():
+        for driver in drivers:
+            for topic, log in logs.items():
+                driver.take(topic, 100)
+                driver.schemas = dict.fromkeys(logs, other)
+                driver.take(topic, len(log))
+            driver.commit()
+    assert drivers[0].said == drivers[1].said
+
+
 @pytest.mark.parametrize("columnar", [True, False])
 def test_an_event_that_comes_twice_in_a_tick_against_its_contract_is_a_fault(columnar: bool) -> None:
     log = [entry for entry in once(busy("tags, never corrected")[LEFT]) if entry[0] is not None][:60]

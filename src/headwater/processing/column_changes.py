@@ -102,7 +102,7 @@ class ColumnChanges:
             np.repeat([part.tick for part in parts], [part.last - part.first for part in parts]),
             pa.chunked_array([part.keys() for part in parts], pa.binary()).combine_chunks(),
             {
-                name: _joined([part.column(name) for part in parts])  # a record may have got fields since
+                name: _joined([part.column(name) for part in parts])  # writers may order members otherwise
                 for name in self._spec.gives
             },
         )
