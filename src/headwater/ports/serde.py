@@ -9,6 +9,7 @@ from headwater.errors import CallerFault, Misfit
 from headwater.schemas.avro import Schema
 from headwater.schemas.codec import FRAME_LENGTH, RowCodec, unframe
 from headwater.schemas.defaults import default_value
+from headwater.schemas.nested import Fit, Lacking, nested_fit
 from headwater.schemas.registry import Registry
 from headwater.schemas.unsure import Unsure
 
@@ -61,7 +62,8 @@ class RecordReader:
         from headwater.schemas.column_bodies import BodyColumns, readable
 
         whole = {field.name for field in self._schema.fields} <= {field.name for field in schema.fields}
-        read = BodyColumns(schema).read if whole and readable(schema.type) else None
+        alike = whole and readable(schema.type) and not self._fits(schema)
+        read = BodyColumns(schema).read if alike else None
         self._columns[value[:FRAME_LENGTH]] = read
         return read
 
@@ -81,9 +83,32 @@ class RecordReader:
                 raise _foreign(self._subject, f"the writer has no field '{field.name}', and it has no default")
         # What an older writer did not have yet takes the default of the schema that is read by.
         defaults = {field.name: default_value(field.type, field.default) for field in unwritten}
-        if not defaults:
+        fits = self._fits(registered.schema)
+        if not defaults and not fits:
             return decode
-        return lambda body: {**defaults, **decode(body)}
+
+        def whole(body: bytes) -> dict[str, Any]:
+            record = {**defaults, **decode(body)}
+            for name, fit in fits.items():
+                record[name] = fit(record[name])
+            return record
+
+        return whole
+
+    def _fits(self, written: Schema) -> dict[str, Fit]:
+        """By their names the fields within which records have other fields than those that are read by."""
+        theirs = {field.name: field.type for field in written.fields}
+        try:
+            made = {
+                field.name: nested_fit(theirs[field.name], field.type)
+                for field in self._schema.fields
+                if field.name in theirs
+            }
+        except Lacking as lacking:
+            raise _foreign(
+                self._subject, f"the writer has no field '{lacking.name}' within another, and it has no default"
+            ) from None
+        return {name: fit for name, fit in made.items() if fit is not None}
 
 
 def _foreign(subject: str, why: str) -> Misfit:
