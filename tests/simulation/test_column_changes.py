@@ -49,15 +49,21 @@ def totals(rows: Stream) -> Stream:
     return rows.aggregate(by=["k"], window=whole(), n=total("n"))
 
 
+def renamed(rows: Stream) -> Stream:
+    """To rows there is nothing to do: a name is no part of them."""
+    return rows.map(m=col("n")).aggregate(by=["k"], window=whole(), n=total("m"))
+
+
 STAGES = [
     plan_of(sums, [EVENTS], SUMS, tick=TICK).stages[0],
     plan_of(late, [EVENTS], SUMS, tick=TICK).stages[0],
     plan_of(totals, [EVENTS], TOTALS, tick=TICK).stages[0],
+    plan_of(renamed, [EVENTS], TOTALS, tick=TICK).stages[0],
     plan_of(plain, [EVENTS, GRADES], JOINED, tick=TICK).stages[0],
     plan_of(chosen, [EVENTS, GRADES], SOME, tick=TICK).stages[0],
     plan_of(stepped, [EVENTS, GRADES], SOME, tick=TICK).stages[0],
 ]
-NAMES = ["sums", "late", "totals", "joined", "chosen", "stepped"]
+NAMES = ["sums", "late", "totals", "renamed", "joined", "chosen", "stepped"]
 KEYS = st.sampled_from(["a", "b", "ä", ""])
 
 

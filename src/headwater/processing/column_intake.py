@@ -54,7 +54,7 @@ class EventsIntake:
         self._intake = Intake(changes)
         self._kept = changes.kept
         self._accept_late = changes.accept_late
-        self._steps = None if changes.step is None else _steps(changes)
+        self._steps = None if _as_they_are(changes) else _steps(changes)
 
     def take(self, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks; False, with nothing taken, where the row road must look at its records."""
@@ -137,7 +137,12 @@ def takes_events(changes: Any) -> bool:
         return False
     if changes.kept and not keepable(changes.types):
         return False
-    return changes.step is None or _steps(changes) is not None
+    return _as_they_are(changes) or _steps(changes) is not None
+
+
+def _as_they_are(changes: ChangesSpec) -> bool:
+    """Whether rows are the fields of a record, under their names: of a row that is a tuple names do not count."""
+    return changes.step is None and changes.fields == changes.gives
 
 
 def _ticks(lane: Lane, closed: int, block: Block, tick: int) -> Any:
