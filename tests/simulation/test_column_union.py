@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,6 @@ from headwater.processing.columns import reads_columns
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, total
 from headwater.processing.named_ids import OfInput
-from headwater.processing.steps import Stage
 from headwater.processing.windows import tumbling
 from headwater.testing.harness import plan_of
 
@@ -104,8 +104,7 @@ def _forgets_the_changes_of_the_second(patch: pytest.MonkeyPatch) -> None:
     whole = column_events.united
 
     def made(splits: Sequence[Split]) -> Split:
-        found = whole(splits)
-        return Split(found.rows, found.records, splits[0].changes, found.counts, found.pending)
+        return replace(whole(splits), changes=splits[0].changes, gone=splits[0].gone)
 
     patch.setattr(column_events, "united", made)
 
@@ -113,8 +112,8 @@ def _forgets_the_changes_of_the_second(patch: pytest.MonkeyPatch) -> None:
 def _keeps_versions_of_the_first_alone(patch: pytest.MonkeyPatch) -> None:
     whole = EventsSide.__init__
 
-    def made(self: Any, stage: Stage, *more: Any) -> None:
-        whole(self, stage, *more)
+    def made(self: Any, *more: Any, **options: Any) -> None:
+        whole(self, *more, **options)
         self._inputs[OTHERS].write = lambda split: None
 
     patch.setattr(EventsSide, "__init__", made)
@@ -125,6 +124,7 @@ def _keeps_versions_of_the_first_alone(patch: pytest.MonkeyPatch) -> None:
     [
         ("state", _leaves_ids_as_they_are),
         ("folded", _forgets_the_changes_of_the_second),
+        ("state", _forgets_the_changes_of_the_second),
         ("folded", _keeps_versions_of_the_first_alone),
     ],
 )

@@ -350,7 +350,7 @@ def test_ticks_without_a_row_left_pass_in_silence_on_both_roads() -> None:
 
 
 def test_a_fold_that_is_never_sure_only_costs_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsure(self: ColumnFold, new: Any, changes: Any) -> Any:
+    def unsure(self: ColumnFold, new: Any, changes: Any, gone: Any) -> Any:
         raise Unsure
 
     monkeypatch.setattr(ColumnFold, "fold", unsure)

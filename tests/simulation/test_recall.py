@@ -95,6 +95,14 @@ def united_joined(rows: Stream, payments: Stream, grades: Stream) -> Stream:
     return joined.select("k", "n", "grade")
 
 
+def of_facts(facts: Stream) -> Stream:
+    return facts.filter(col("grade") != "x").aggregate(by=["k"], window=whole(), n=total("at"))
+
+
+def moved_facts(facts: Stream) -> Stream:
+    return facts.map(n=col("at")).aggregate(by=["n"], window=whole(), seen=count())
+
+
 def stage_of(flow: Any, inputs: Sequence[Any], output: Any) -> Stage:
     return plan_of(flow, inputs, output, tick=TICK).stages[0]
 
@@ -113,6 +121,8 @@ STAGES = {
     "united, state": stage_of(united_state, [EVENTS, PAYMENTS], STATE),
     "united, joined": stage_of(united_joined, [EVENTS, PAYMENTS, FACTS], GRADED),
     "handed over": stage_of(moved, [EVENTS], BY_NUMBER),
+    "facts": stage_of(of_facts, [replace(FACTS, grid=True)], STATE),
+    "facts, handed over": stage_of(moved_facts, [replace(FACTS, grid=True)], BY_NUMBER),
     "joined": stage_of(plain, [ORDERS, FACTS], JOINED),
     "joined, corrected": stage_of(plain, [EVENTS, FACTS], JOINED),
     "chosen": stage_of(chosen, [EVENTS, FACTS], SOME),
@@ -298,6 +308,8 @@ REMEMBERED = {
     "united, state": {"orders", "payments", "latest", "newest"},
     "united, joined": {"orders", "payments", "rows", "facts", "revisions"},
     "handed over": {"orders"},
+    "facts": {"facts"},
+    "facts, handed over": {"facts"},
     "joined": {"rows", "facts", "revisions"},
     "joined, corrected": {"orders", "rows", "facts", "revisions"},
     "chosen": {"orders", "rows", "facts", "revisions"},

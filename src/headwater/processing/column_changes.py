@@ -1,8 +1,9 @@
 """`changes` over columns: records that say something new as rows of columns, all others as changes, by rows.
 
-`changes` is the rule, with the same table: of each identity the last version. New is what asserts or corrects an
-identity that is not known and comes once; of the others the operator itself says what changes. Nothing is written
-before `write`, so that whoever is not sure may still go by rows.
+`changes` is the rule, with the same table: of each identity the last version. New is what is said of an identity that
+is not known and comes once; of the others the operator itself says what changes. For whoever only weighs rows all goes
+as columns: `column_versions` says what comes and what goes. Nothing is written before `write`, so that whoever is not
+sure may still go by rows.
 """
 
 from __future__ import annotations
@@ -13,15 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headwater.processing.blocks import Part
-from headwater.processing.column_state import arrow_type, joined_keys, packed_rows, sized_keys
+from headwater.processing.column_state import arrow_type, packed_rows
+from headwater.processing.column_versions import Records, followed, records_of
 from headwater.processing.operators.changes import Changes, ChangesSpec, Intake, Known, Version
-from headwater.processing.operators.core import Change
+from headwater.processing.operators.core import Change, Row
 from headwater.schemas.unsure import Unsure
-
-_RETRACT = pa.scalar("retract")
 
 
 class NewRows(NamedTuple):
@@ -41,11 +40,15 @@ class NewRows(NamedTuple):
         return NewRows(self.ticks[stays], self.keys.filter(mask), columns)
 
 
+NO_ROWS = NewRows(np.zeros(0, np.int64), pa.array([], pa.binary()), {})
+
+
 @dataclass(frozen=True)
 class Split:
     """What some parts say: rows that are new, the changes of each tick beside them, and what is kept of both.
 
-    `records` went as columns, `counts` are of the others.
+    `records` went as columns, `counts` are of the others. `gone` are rows that go, where those that come in their place
+    are among the new ones.
     """
 
     rows: NewRows
@@ -53,7 +56,8 @@ class Split:
     changes: Mapping[int, list[Change]]
     counts: dict[str, int]
     pending: Mapping[bytes, Known]
-    packed: Sequence[tuple[list[bytes], list[bytes]]] = ()
+    packed: tuple[Sequence[bytes], Sequence[bytes]] = ((), ())
+    gone: NewRows = NO_ROWS
 
 
 def united(splits: Sequence[Split]) -> Split:
@@ -63,13 +67,6 @@ def united(splits: Sequence[Split]) -> Split:
     """
     if len(splits) == 1:
         return splits[0]
-    ticks = np.concatenate([split.rows.ticks for split in splits])
-    order = np.argsort(ticks, kind="stable")
-    which = pa.array(order)
-    columns = {}
-    for name in splits[0].rows.columns:
-        columns[name] = _joined([split.rows.columns[name] for split in splits]).take(which)
-    keys = _joined([split.rows.keys for split in splits]).take(which)
     changes: dict[int, list[Change]] = {}
     counts: dict[str, int] = {}
     for split in splits:
@@ -78,7 +75,19 @@ def united(splits: Sequence[Split]) -> Split:
         for name, number in split.counts.items():
             counts[name] = counts.get(name, 0) + number
     records = sum(split.records for split in splits)
-    return Split(NewRows(ticks[order], keys, columns), records, dict(sorted(changes.items())), counts, {})
+    rows = _together([split.rows for split in splits])
+    gone = [split.gone for split in splits if len(split.gone)]
+    changes = dict(sorted(changes.items()))
+    return Split(rows, records, changes, counts, {}, gone=_together(gone) if gone else NO_ROWS)
+
+
+def _together(some: Sequence[NewRows]) -> NewRows:
+    """Rows of several, oldest tick first."""
+    ticks = np.concatenate([rows.ticks for rows in some])
+    order = np.argsort(ticks, kind="stable")
+    which = pa.array(order)
+    columns = {name: _joined([rows.columns[name] for rows in some]).take(which) for name in some[0].columns}
+    return NewRows(ticks[order], _joined([rows.keys for rows in some]).take(which), columns)
 
 
 def _joined(columns: Sequence[Any]) -> Any:
@@ -88,10 +97,13 @@ def _joined(columns: Sequence[Any]) -> Any:
 
 
 class ColumnChanges:
-    """Splits what waits for some ticks; `fields` are those that a version is made of."""
+    """Splits what waits for some ticks; `fields` are those that a version is made of. With `weighs` all that is said
+    goes as columns, for whoever only weighs what comes and what goes.
+    """
 
-    def __init__(self, spec: ChangesSpec, changes: Changes, fields: Sequence[str]) -> None:
+    def __init__(self, spec: ChangesSpec, changes: Changes, fields: Sequence[str], *, weighs: bool = False) -> None:
         self._spec = spec
+        self._weighs = weighs
         self._changes = changes
         self._fields = fields
         self._intake = Intake(spec)
@@ -112,37 +124,65 @@ class ColumnChanges:
         for name, type_ in zip(self._spec.gives, self._spec.types, strict=True):
             if rows.columns[name].type != arrow_type(type_):
                 raise Unsure
-        return self._kept(parts, rows, records)
+        return self._weighed(parts, rows) if self._weighs else self._kept(parts, rows)
 
     def write(self, split: Split) -> None:
         """Keep the versions."""
-        for keys, bodies in split.packed:
-            self._changes.table.put_packed(keys, bodies)
+        self._changes.table.put_packed(*split.packed)
         self._changes.write(split.pending)
 
-    def _kept(self, parts: Sequence[Part], rows: NewRows, records: int) -> Split:
-        kinds = pa.chunked_array([_of_records(part, "kind") for part in parts]).combine_chunks()
-        revisions = np.concatenate([_of_records(part, "revision").to_numpy() for part in parts])
-        identities = _identities(parts)
-        codes = pa.array(identities, pa.binary()).dictionary_encode().indices.to_numpy()
-        known = np.array(self._changes.table.has_many(identities))
-        alone = np.bincount(codes)[codes] == 1
-        new = alone & ~known & ~pc.equal(kinds, _RETRACT).to_numpy(zero_copy_only=False)
-        of_row = _records_of_rows(parts)
-        stays = new[of_row]
-        left = rows.filter(stays)
-        held = of_row[stays]
-        nothing = new.copy()
-        nothing[held] = False
-        bodies = packed_rows([left.columns[name] for name in self._spec.gives]) if len(held) else []
-        made = [b"[%d,%s]" % pair for pair in zip(revisions[held].tolist(), bodies, strict=True)]
-        none = [b"[%d,null]" % revision for revision in revisions[nothing].tolist()]
-        packed = [
-            ([identities[place] for place in held.tolist()], made),
-            ([identities[place] for place in np.flatnonzero(nothing).tolist()], none),
-        ]
+    def _kept(self, parts: Sequence[Part], rows: NewRows) -> Split:
+        records = records_of(parts, self._spec.shape)
+        known = np.array(self._changes.table.has_many(records.names))
+        new = ((np.bincount(records.codes) == 1) & ~known)[records.codes]
+        which = np.flatnonzero(new)
         changes, counts, pending = self._judged(parts, ~new)
-        return Split(left, int(new.sum()), changes, counts, pending, packed)
+        left = _taken(rows, records.rows[which])
+        return Split(left, len(which), changes, counts, pending, self._packed(records, rows, which))
+
+    def _weighed(self, parts: Sequence[Part], rows: NewRows) -> Split:
+        """All as columns; raises `Unsure` where they do not hold what was known before."""
+        records = records_of(parts, self._spec.shape)
+        bodies = self._changes.table.packed_many(records.names)
+        versions = iter(self._changes.read_many([body for body in bodies if body is not None]))
+        before: list[Known] = [(0, None) if body is None else next(versions) for body in bodies]
+        known = np.array([revision for revision, _ in before], np.int64)
+        now, then, newest, folded, repeats, superseded = followed(records, known)
+        had = np.array([row is not None for _, row in before])
+        old = np.where(had, np.cumsum(had) - 1 + len(rows), -1)  # they come after the rows of these parts
+        went = np.where(then < 0, old[records.codes[now]], records.rows[then])
+        goes = np.flatnonzero(went >= 0)
+        all_, of_row = self._with(rows, [row for _, row in before if row is not None]), pa.array(went[goes])
+        gone = NewRows(
+            records.ticks[now[goes]],
+            records.keys.take(pa.array(now[goes])),
+            {name: column.take(of_row) for name, column in all_.items()},
+        )
+        come = _taken(rows, np.sort(records.rows[now]))
+        counts = {"repeats": repeats, "superseded": superseded}
+        return Split(come, folded, {}, counts, {}, self._packed(records, rows, now[newest]), gone)
+
+    def _with(self, rows: NewRows, old: Sequence[Row]) -> dict[str, Any]:
+        """Columns of these rows and, after them, of rows that were kept; raises `Unsure` where they do not hold one."""
+        if not old:
+            return dict(rows.columns)
+        values = dict(zip(self._spec.gives, zip(*old, strict=True), strict=True))
+        try:
+            return {
+                name: pa.concat_arrays([column, pa.array(values[name], column.type)])
+                for name, column in rows.columns.items()
+            }
+        except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
+            raise Unsure from None
+
+    def _packed(self, records: Records, rows: NewRows, which: Any) -> tuple[list[bytes], list[bytes]]:
+        """The identities and the versions of these records, each with the row that it has, or without one."""
+        places = records.rows[which]
+        columns = _taken(rows, places).columns
+        bodies = iter(packed_rows([columns[name] for name in self._spec.gives]) if (places >= 0).any() else ())
+        some = zip(records.revisions[which].tolist(), (places >= 0).tolist(), strict=True)
+        made = [b"[%d,%s]" % (revision, next(bodies) if held else b"null") for revision, held in some]
+        return [records.names[code] for code in records.codes[which].tolist()], made
 
     def _judged(
         self, parts: Sequence[Part], by_rows: Any
@@ -175,22 +215,9 @@ class ColumnChanges:
         return found
 
 
-def _of_records(part: Part, name: str) -> Any:
-    return part.block.columns.column(name).slice(part.start, part.end - part.start)
-
-
-def _identities(parts: Sequence[Part]) -> list[bytes]:
-    keys = pa.chunked_array([part.block.keys.slice(part.start, part.end - part.start) for part in parts])
-    events = pa.chunked_array([_of_records(part, "event_id") for part in parts]).combine_chunks()
-    return joined_keys([sized_keys(keys.combine_chunks()), events.cast(pa.binary())])
-
-
-def _records_of_rows(parts: Sequence[Part]) -> Any:
-    """Of which record each row is, among those of all parts."""
-    found, start = [], 0
-    for part in parts:
-        size = part.end - part.start
-        kept = part.made.kept
-        found.append(np.arange(size) + start if kept is None else kept[part.first : part.last] - part.start + start)
-        start += size
-    return np.concatenate(found)
+def _taken(rows: NewRows, places: Any) -> NewRows:
+    """The rows at these places, those that are below zero left out."""
+    places = places[places >= 0]
+    which = pa.array(places)
+    columns = {name: column.take(which) for name, column in rows.columns.items()}
+    return NewRows(rows.ticks[places], rows.keys.take(which), columns)

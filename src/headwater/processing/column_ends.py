@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
-from headwater.processing.column_changes import NewRows
+from headwater.processing.column_changes import NO_ROWS, NewRows
 from headwater.processing.column_state import joined_keys, rest_columns, sized_keys
 from headwater.processing.column_steps import column_steps
 from headwater.processing.compiler import Operation
@@ -28,18 +28,27 @@ from headwater.processing.work import ExchangeMessage, OutputRecord
 from headwater.schemas.unsure import Unsure
 
 _IDENTITY = frozenset({"event_id", "valid_from", "valid_to"})
-NO_ROWS = NewRows(np.zeros(0, np.int64), pa.array([], pa.binary()), {})
 
 
 class Delta(NamedTuple):
-    """What some ticks say: rows that are new, oldest tick first, and the changes of each tick beside them."""
+    """What some ticks say: rows that are new, oldest tick first, and the changes of each tick beside them.
+
+    Whoever only weighs rows is given `gone` too: rows that go, and among the new ones what comes in their place.
+    """
 
     new: NewRows
     changes: Mapping[int, Sequence[Change]]
+    gone: NewRows = NO_ROWS
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing comes, goes or changes."""
+        return not (len(self.new) or len(self.gone) or self.changes)
 
     def by_rows(self, names: Sequence[str]) -> Delta:
         """The same as changes alone, of rows of these columns: of each tick the new ones first."""
-        new, changes = self
+        new, changes, gone = self
+        assert not len(gone), "whoever asks for rows does not weigh"
         found: dict[int, list[Change]] = {tick: [] for tick in sorted({*new.ticks.tolist(), *changes})}
         values = zip(*(new.columns[name].to_pylist() for name in names), strict=True) if len(new) else ()
         for tick, key, row in zip(new.ticks.tolist(), new.keys.to_pylist(), values, strict=True):
@@ -188,7 +197,7 @@ class ColumnPublish:
         """As new the rows of identities that come once, and of which nothing else is said or was; the others as
         changes.
         """
-        new, changes = delta
+        new, changes = delta.new, delta.changes
         try:
             identities = self._identities(new)
         except Unsure:

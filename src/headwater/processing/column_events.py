@@ -1,4 +1,6 @@
-"""The columnar road of a stage whose inputs are of events: their versions split, and what is new handed to a kernel."""
+"""The columnar road of a stage whose inputs are of events, or of facts on a grid: their versions split, and what is new
+handed to a kernel.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from typing import Any
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
-from headwater.processing.column_changes import ColumnChanges, united
-from headwater.processing.column_ends import NO_ROWS, Brought, Delta, Ended, Kernel
+from headwater.processing.column_changes import NO_ROWS, ColumnChanges, united
+from headwater.processing.column_ends import Brought, Delta, Ended, Kernel
 from headwater.processing.column_intake import EventsIntake, Folded, enough, fields_of
 from headwater.processing.column_latest import ColumnLatest
 from headwater.processing.lanes import Lane
@@ -22,11 +24,11 @@ from headwater.schemas.unsure import Unsure
 class VersionsRoad:
     """The road of what is remembered of one input where a stage has no other: versions alone."""
 
-    def __init__(self, stage: Stage, topic: str, chain: Chain) -> None:
+    def __init__(self, stage: Stage, topic: str, chain: Chain, *, weighs: bool = True) -> None:
         logic = next(entry.logic for entry in stage.inputs if entry.topic == topic)
         spec: ChangesSpec = logic.changes if isinstance(logic, OthersSpec) else logic
         self._events = EventsIntake(spec, stage.tick)
-        changes = ColumnChanges(spec, chain.told(topic), fields_of(spec))
+        changes = ColumnChanges(spec, chain.told(topic), fields_of(spec), weighs=weighs)
         self.split, self.write = changes.split, changes.write
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
@@ -43,10 +45,12 @@ class VersionsRoad:
 
 
 class EventsSide:
-    """Inputs of events, one or those of a union, as they wait for their ticks."""
+    """Inputs of events or facts, one or those of a union, as they wait for their ticks; with `weighs` it is told which
+    rows go.
+    """
 
-    def __init__(self, stage: Stage, topics: Sequence[str], chain: Chain) -> None:
-        self._inputs = {topic: VersionsRoad(stage, topic, chain) for topic in topics}
+    def __init__(self, stage: Stage, topics: Sequence[str], chain: Chain, *, weighs: bool = False) -> None:
+        self._inputs = {topic: VersionsRoad(stage, topic, chain, weighs=weighs) for topic in topics}
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks, or not."""
@@ -59,8 +63,9 @@ class EventsSide:
     def remember(self, topic: str, parts: Sequence[Part], kept: Callable[[Delta], None]) -> None:
         """Keep the versions of these, once `kept` has kept what else is; raises `Unsure`, with nothing kept."""
         split = self._inputs[topic].split(parts)
-        if len(split.rows) or split.changes:
-            kept(Delta(split.rows, split.changes))
+        delta = Delta(split.rows, split.changes, split.gone)
+        if not delta.nothing:
+            kept(delta)
         self._inputs[topic].write(split)
 
     def whole(self, lanes: Mapping[str, Sequence[Lane]], tick: int) -> bool:
@@ -88,19 +93,21 @@ class EventsSide:
                 for tick in ticks:
                     some.pop(tick, None)
 
-        return Brought(Delta(all_.rows, all_.changes), all_.records, all_.counts, taken)
+        return Brought(Delta(all_.rows, all_.changes, all_.gone), all_.records, all_.counts, taken)
 
     def _waiting(self, lanes: Mapping[str, Sequence[Lane]]) -> list[dict[int, tuple[int, list[Any]]]]:
         return [lane.waiting for topic in self._inputs for lane in lanes[topic]]
 
 
 class EventsRoad:
-    """The road of a stage whose inputs are of events: `kernel` says what becomes of those of some ticks. What `latest`
-    keeps is remembered with them.
+    """The road of a stage whose inputs are of events or facts: `kernel` says what becomes of those of some ticks. What
+    `latest` keeps is remembered with them. A kernel that only `weighs` rows is told which ones go.
     """
 
-    def __init__(self, stage: Stage, chain: Chain, kernel: Kernel, latest: ColumnLatest | None = None) -> None:
-        self._side = EventsSide(stage, [entry.topic for entry in stage.inputs], chain)
+    def __init__(
+        self, stage: Stage, chain: Chain, kernel: Kernel, latest: ColumnLatest | None = None, *, weighs: bool = False
+    ) -> None:
+        self._side = EventsSide(stage, [entry.topic for entry in stage.inputs], chain, weighs=weighs)
         self.take, self.rows = self._side.take, self._side.rows
         self._kernel = kernel
         self._latest = latest
@@ -108,7 +115,9 @@ class EventsRoad:
     def remember(self, topic: str, parts: Sequence[Part]) -> None:
         """Keep the versions of these, and the rows of `latest`; raises `Unsure`, with nothing kept."""
         latest = self._latest
-        self._side.remember(topic, parts, lambda delta: None if latest is None else latest.remember(*delta))
+        self._side.remember(
+            topic, parts, lambda delta: None if latest is None else latest.remember(delta.new, delta.changes)
+        )
 
     def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks."""
@@ -126,8 +135,7 @@ class EventsRoad:
         try:
             brought = self._side.brought(lanes, ticks)
             delta = brought.delta
-            nothing = not (len(delta.new) or delta.changes)
-            ended = Ended() if nothing else self._kernel(delta)
+            ended = Ended() if delta.nothing else self._kernel(delta)
         except Unsure:
             return None
         brought.taken()

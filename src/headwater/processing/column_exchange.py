@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from headwater.processing.blocks import Block, Part
-from headwater.processing.column_changes import NewRows
-from headwater.processing.column_ends import NO_ROWS, Brought, Delta, Ended, Kernel, publishable
+from headwater.processing.column_changes import NO_ROWS, NewRows
+from headwater.processing.column_ends import Brought, Delta, Ended, Kernel, publishable
 from headwater.processing.column_explode import explodes
-from headwater.processing.column_intake import Folded, enough, takes_events
+from headwater.processing.column_intake import Folded, enough, takes_versions
 from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.core import Change
@@ -28,23 +28,23 @@ from headwater.schemas.unsure import Unsure
 
 
 def hands_over(stage: Stage) -> bool:
-    """Whether a stage does nothing but hand over events or their elements, of what columns can hold."""
+    """Whether a stage does nothing but hand over its inputs' rows or their elements, of what columns can hold."""
     if not stage.ticks or stage.output.kind != "exchange" or len(explodes(stage)) < len(stage.logic.operations):
         return False
-    return gives_events(stage) and movable(stage.output.logic.types)
+    return gives_versions(stage) and movable(stage.output.logic.types)
 
 
 def says_alone(stage: Stage) -> bool:
-    """Whether a stage only publishes what it is given, events, their elements or rows of a rekey topic."""
+    """Whether a stage only publishes what it is given: its inputs' rows, their elements, or rows of a rekey topic."""
     if not publishable(stage) or len(explodes(stage)) < len(stage.logic.operations):
         return False
-    return takes_moved(stage) or gives_events(stage)
+    return takes_moved(stage) or gives_versions(stage)
 
 
-def gives_events(stage: Stage) -> bool:
-    """Whether all inputs are of events that can wait as columns, as what comes first in the stage takes them."""
+def gives_versions(stage: Stage) -> bool:
+    """Whether records of all inputs can wait as columns, as what comes first in the stage takes them."""
     taken = first_columns(stage)
-    return all(takes_events(entry.logic) and entry.logic.gives == taken for entry in stage.inputs)
+    return all(takes_versions(entry.logic) and entry.logic.gives == taken for entry in stage.inputs)
 
 
 def first_columns(stage: Stage) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.processing.column_changes import NewRows
-from headwater.processing.column_ends import NO_ROWS, Delta, Ended, Kernel, RowSteps, steppable
+from headwater.processing.column_changes import NO_ROWS, NewRows
+from headwater.processing.column_ends import Delta, Ended, Kernel, RowSteps, steppable
 from headwater.processing.column_state import list_sizes
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.explode import Explode, ExplodeSpec

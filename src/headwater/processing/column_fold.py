@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
-from headwater.processing.column_changes import NewRows
+from headwater.processing.column_changes import NO_ROWS, NewRows
 from headwater.processing.column_measures import (
     Amounts,
+    Sums,
     Weighed,
     column_measure,
     integers,
@@ -66,11 +67,16 @@ class ColumnFold:
         starting = [one.starting for _, one in self._measures if one is not None]
         self._starting = (0, *(value for some in starting for value in some), 0)
 
-    def fold(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> OutputBlock:
-        """New rows, oldest tick first, and changes of ticks; raises `Unsure`, before anything is changed, where rows
-        must be looked at.
+    @property
+    def weighs(self) -> bool:
+        """Whether all that it asks of a row is whether it comes or goes."""
+        return all(one is None or type(one) is Sums for _, one in self._measures)
+
+    def fold(self, new: NewRows, changes: Mapping[int, Sequence[Change]], gone: NewRows = NO_ROWS) -> OutputBlock:
+        """New rows, oldest tick first, rows that go, and changes of ticks; raises `Unsure`, before anything is changed,
+        where rows must be looked at.
         """
-        rows = self._weighed(new, changes)
+        rows = self._weighed(new, changes).without(gone)
         if len(self._spec.by) == 1 and _alike(rows.columns[self._spec.by[0]]):
             raise Unsure
         cells = cells_of(self._spec.window, rows.keys, rows.numbers(self._spec.instant))

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from headwater.errors import Misfit
 from headwater.processing.blocks import Block, Made, OutputBlock, Part, parts
-from headwater.processing.column_state import keepable
+from headwater.processing.column_state import ends_of, keepable
 from headwater.processing.column_steps import ColumnSteps, column_steps
+from headwater.processing.graph import FACT_TIMES
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec, Intake, Version
 from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
@@ -46,12 +47,13 @@ class Folded(NamedTuple):
 
 
 class EventsIntake:
-    """Events as parts of blocks, with what the flow's row steps make of them."""
+    """Events, or facts on a grid, as parts of blocks, with what the flow's row steps make of them."""
 
     def __init__(self, changes: ChangesSpec, tick: int) -> None:
         self._tick = tick
         self._fields = fields_of(changes)
         self._intake = Intake(changes)
+        self._fact = changes.shape == "fact"
         self._kept = changes.kept
         self._accept_late = changes.accept_late
         self._steps = None if _as_they_are(changes) else _steps(changes)
@@ -62,7 +64,10 @@ class EventsIntake:
         ticks = _ticks(lane, closed, block, self._tick)
         if ticks is None or not self._sayable(block):
             return False
-        if self._accept_late is not None and (recorded - block.integers("occurred_at") > self._accept_late).any():
+        at = block.integers("valid_from" if self._fact else "occurred_at")
+        if self._accept_late is not None and (recorded - at > self._accept_late).any():
+            return False
+        if self._fact and (at >= ends_of(block.columns.column("valid_to"))).any():
             return False
         try:
             made = self._made(block)
@@ -127,13 +132,19 @@ class FactsBlocks:
 
 
 def fields_of(changes: ChangesSpec) -> tuple[str, ...]:
-    """The fields of a record that events' versions are made of."""
-    return tuple(dict.fromkeys([*changes.fields, "event_id", "occurred_at", "recorded_at", "kind", "revision"]))
+    """The fields of a record that versions are made of."""
+    times = FACT_TIMES if changes.shape == "fact" else ("event_id", "occurred_at")
+    return tuple(dict.fromkeys([*changes.fields, *times, "recorded_at", "kind", "revision"]))
 
 
 def takes_events(changes: Any) -> bool:
-    """Whether records of this input can wait as columns: events, of steps and types that columns can have."""
-    if not isinstance(changes, ChangesSpec) or changes.shape != "event":
+    """Whether this input is of events that can wait as columns."""
+    return takes_versions(changes) and changes.shape == "event"
+
+
+def takes_versions(changes: Any) -> bool:
+    """Whether records of this input can wait as columns: events or facts, of steps and types that columns can have."""
+    if not isinstance(changes, ChangesSpec):
         return False
     if changes.kept and not keepable(changes.types):
         return False

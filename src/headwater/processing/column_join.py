@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.processing.column_changes import NewRows
-from headwater.processing.column_ends import NO_ROWS, Delta
+from headwater.processing.column_changes import NO_ROWS, NewRows
+from headwater.processing.column_ends import Delta
 from headwater.processing.column_keys import key_column
 from headwater.processing.column_state import (
     arrow_type,

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headwater.processing.column_changes import NewRows
 from headwater.processing.column_windows import Groups
 from headwater.processing.field_types import FieldType
 from headwater.processing.graph import Measure
@@ -39,6 +40,18 @@ class Weighed(NamedTuple):
         """A column of integers, zero where there is none."""
         column = self.columns[name]
         return (column.fill_null(0) if column.null_count else column).to_numpy()
+
+    def without(self, gone: NewRows) -> Weighed:
+        """These, and beside them rows that go."""
+        if not len(gone):
+            return self
+        weights = np.ones(len(self.ticks), np.int64) if self.weights is None else self.weights
+        return Weighed(
+            np.concatenate([self.ticks, gone.ticks]),
+            pa.concat_arrays([self.keys, gone.keys]),
+            {name: pa.concat_arrays([column, gone.columns[name]]) for name, column in self.columns.items()},
+            np.concatenate([weights, np.full(len(gone), -1)]),
+        )
 
 
 class Amounts(NamedTuple):

@@ -8,7 +8,8 @@ from typing import Any
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
-from headwater.processing.column_ends import NO_ROWS, ColumnPublish, Delta, Ended, RowSteps, publishable, steppable
+from headwater.processing.column_changes import NO_ROWS
+from headwater.processing.column_ends import ColumnPublish, Delta, Ended, RowSteps, publishable, steppable
 from headwater.processing.column_events import EventsSide
 from headwater.processing.column_exchange import HandOver, MovedSide
 from headwater.processing.column_intake import Folded, enough, takes_events

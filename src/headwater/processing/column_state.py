@@ -147,8 +147,16 @@ def rest_columns(shape: str, columns: Mapping[str, Any]) -> list[Any]:
     """
     if shape == "event":
         return [columns["event_id"].cast(pa.binary())]
-    until = columns["valid_to"].fill_null(OPEN)
-    return [ordered_integers(columns["valid_from"].to_numpy()), ordered_integers(until.to_numpy())]
+    return [ordered_integers(columns["valid_from"].to_numpy()), ordered_integers(ends_of(columns["valid_to"]))]
+
+
+def ends_of(valid_to: Any) -> Any:
+    """Where intervals end: open ones above every instant.
+
+    >>> ends_of(pa.array([7, None])).tolist() == [7, OPEN]
+    True
+    """
+    return valid_to.fill_null(OPEN).to_numpy()
 
 
 def ordered_integers(values: Any) -> Any:

@@ -18,7 +18,7 @@ from headwater.processing.column_exchange import (
     HandOver,
     MovedRoad,
     first_columns,
-    gives_events,
+    gives_versions,
     hands_over,
     says_alone,
     takes_moved,
@@ -98,7 +98,7 @@ def _keeps(stage: Stage) -> bool:
         return False
     [operation] = operations
     spec = operation.spec
-    if type(spec) not in (LatestSpec, FoldSpec) or not (takes_moved(stage) or gives_events(stage)):
+    if type(spec) not in (LatestSpec, FoldSpec) or not (takes_moved(stage) or gives_versions(stage)):
         return False
     if type(spec) is LatestSpec:
         return settable(operation, publish)
@@ -106,30 +106,34 @@ def _keeps(stage: Stage) -> bool:
 
 
 def _keeping(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
-    latest, kernel = _kernel(stage, chain)
-    return _road(stage, chain, kernel, None if explodes(stage) else latest)
+    latest, kernel, weighs = _kernel(stage, chain)
+    if explodes(stage):
+        return _road(stage, chain, kernel)
+    return _road(stage, chain, kernel, latest, weighs=weighs)
 
 
-def _road(stage: Stage, chain: Chain, kernel: Kernel, latest: ColumnLatest | None = None) -> ColumnRoad:
-    """Of a stage whose inputs are of events, or that takes moved rows: its explodes, and then the kernel."""
+def _road(
+    stage: Stage, chain: Chain, kernel: Kernel, latest: ColumnLatest | None = None, *, weighs: bool = False
+) -> ColumnRoad:
+    """Of a stage whose inputs are of events or facts, or that takes moved rows: its explodes, and then the kernel."""
     pairs = zip(explodes(stage), chain.operators, strict=False)
     made = [ColumnExplode(operation, operator) for operation, operator in pairs]
     kernel = exploding(made, kernel, of_changes=len(made) == len(chain.operators))
     if takes_moved(stage):
         return MovedRoad(stage, first_columns(stage), kernel)
-    return EventsRoad(stage, chain, kernel, latest)
+    return EventsRoad(stage, chain, kernel, latest, weighs=weighs)
 
 
-def _kernel(stage: Stage, chain: Chain) -> tuple[ColumnLatest | None, Kernel]:
-    """What folds columns; where that keeps rows, it by itself too."""
+def _kernel(stage: Stage, chain: Chain) -> tuple[ColumnLatest | None, Kernel, bool]:
+    """What folds columns, and whether it only weighs rows; where it keeps rows, it by itself too."""
     operator, operation, publish = chain.operators[-1], stage.logic.operations[-1], stage.output.logic
     if isinstance(operator, Latest):
         assert isinstance(chain.publish, Publish)
         latest = ColumnLatest(operation, operator, chain.publish, stage.tick)
-        return latest, lambda delta: Ended(*latest.fold(*delta))
+        return latest, lambda delta: Ended(*latest.fold(delta.new, delta.changes)), False
     assert isinstance(operator, Fold)
     fold = ColumnFold(operation.spec, publish, operator.cells, stage.tick)
-    return None, lambda delta: Ended(fold.fold(*delta))
+    return None, lambda delta: Ended(fold.fold(*delta)), fold.weighs
 
 
 def _handing_over(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:

@@ -18,7 +18,7 @@ from headwater.processing.field_types import FieldType
 
 Row = tuple[Any, ...]
 _EXACT = Context(prec=100)
-_AT_ONCE = 256  # bodies unpacked in one call: of more, the collector looks at all their lists again and again
+AT_ONCE = 256  # bodies unpacked in one call: of more, the collector looks at all their lists again and again
 _DECODE = json.JSONDecoder().decode
 Form = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 _FORMS: dict[str, Form] = {
@@ -116,8 +116,8 @@ class RowForm:
         """
         read = self.read if self._special else tuple
         rows: list[Row | None] = []
-        for start in range(0, len(bodies), _AT_ONCE):
-            rows += map(read, unpack_many(bodies[start : start + _AT_ONCE]))
+        for start in range(0, len(bodies), AT_ONCE):
+            rows += map(read, unpack_many(bodies[start : start + AT_ONCE]))
         return rows
 
 

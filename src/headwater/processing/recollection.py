@@ -126,10 +126,10 @@ class Recollection:
         """The columnar road of this stage, if it has one; looked for where it is first asked for."""
         if not self._asked_columns:
             from headwater.processing.column_events import VersionsRoad
-            from headwater.processing.column_intake import takes_events
+            from headwater.processing.column_intake import takes_versions
             from headwater.processing.columns import column_road
 
             self._columns, self._asked_columns = column_road(self._stage, self._chain, self._partition), True
-            if self._columns is None and not self._keeps_rows and takes_events(self._logic):
+            if self._columns is None and not self._keeps_rows and takes_versions(self._logic):
                 self._columns = VersionsRoad(self._stage, self._topic, self._chain)
         return self._columns

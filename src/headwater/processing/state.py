@@ -211,10 +211,13 @@ class Table:
 
     def has_many(self, keys: Sequence[bytes]) -> list[bool]:
         """Whether each of these keys has a value; what the store has is asked in one step, and not kept."""
-        fulls = [self._prefix + key for key in keys]
-        dirty = self._dirty
-        stored = iter(self._store.get_many([full for full in fulls if full not in dirty]))
-        return [(next(stored) if (entry := dirty.get(full)) is None else entry[0]) is not None for full in fulls]
+        return [value is not None for value, _ in self._held(keys)]
+
+    def packed_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each of these keys as it is packed, or None; what the store has is asked in one step, and not
+        kept.
+        """
+        return [None if value is None else pack(value) for value, pack in self._held(keys)]
 
     def put(self, key: bytes, value: Any) -> None:
         """Set a value; None deletes."""
@@ -247,6 +250,13 @@ class Table:
             if found or dirty:
                 for entry in self._entries(_merged(dirty, found, False)):
                     yield place, *entry
+
+    def _held(self, keys: Sequence[bytes]) -> list[tuple[Any, Callable[[Any], bytes]]]:
+        """The value of each key, or None, and how it is packed."""
+        fulls = [self._prefix + key for key in keys]
+        dirty = self._dirty
+        stored = iter(self._store.get_many([full for full in fulls if full not in dirty]))
+        return [dirty[full] if full in dirty else (next(stored), _AS_IT_IS) for full in fulls]
 
     def _entries(self, found: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, Any]]:
         width = len(self._prefix)

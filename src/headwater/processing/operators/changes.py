@@ -6,7 +6,7 @@ above the known one is a repeat or superseded, and dropped. In a tick only what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -23,7 +23,7 @@ from headwater.processing.operators.core import (
     picked,
     row_of,
 )
-from headwater.processing.packing import RowForm, pack, sized, unpack
+from headwater.processing.packing import AT_ONCE, RowForm, pack, sized, unpack, unpack_many
 from headwater.processing.state import Overlay, Table
 
 
@@ -88,7 +88,7 @@ class Changes:
     """The last version of each identity, as a table."""
 
     def __init__(self, spec: ChangesSpec, overlay: Overlay) -> None:
-        form = RowForm(spec.types)
+        form = self._form = RowForm(spec.types)
         self._kept = spec.kept
         self.table = Table(
             overlay,
@@ -129,6 +129,13 @@ class Changes:
                 changes.append((entry.key, entry.before, entry.after))
         folded = len(versions) - repeats - superseded
         return changes, {"folded": folded, "repeats": repeats, "superseded": superseded}
+
+    def read_many(self, bodies: Sequence[bytes]) -> list[Known]:
+        """Versions as the table has them, unpacked together."""
+        read, found = self._form.read, list[Known]()
+        for start in range(0, len(bodies), AT_ONCE):
+            found += [(revision, read(row)) for revision, row in unpack_many(bodies[start : start + AT_ONCE])]
+        return found
 
     def write(self, pending: Mapping[bytes, Known]) -> None:
         """Keep these."""
