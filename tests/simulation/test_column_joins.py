@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.simulation import test_recall
 from tests.simulation.column_runner import columned, every_batch
 from tests.simulation.roads import Driver, Log, Logs, compared
 from tests.simulation.test_column_changes import EVENTS, amended
+from tests.simulation.test_column_explode import ORDERS as CARTS
+from tests.simulation.test_column_explode import SCHEMA as OF_CARTS
+from tests.simulation.test_column_explode import busy as busy_carts
+from tests.simulation.test_column_explode import histories
 from tests.simulation.test_column_join import FACTS, JOINED, ORDERS, RIGHT, TICK, facts, plain
 from tests.simulation.test_recall import GRADED, LEFT, OTHERS, PAYMENTS, SCHEMAS, united_joined
 from tests.simulation.test_time_rules import PROFILE, RUNS
 
 from headwater.errors import Fault
-from headwater.processing import column_join
+from headwater.processing import column_join, recollection
 from headwater.processing.column_ends import Delta
 from headwater.processing.column_exchange import HandOver
 from headwater.processing.column_join import ColumnJoin
@@ -28,6 +33,7 @@ from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, total
 from headwater.processing.steps import Stage
 from headwater.processing.windows import whole
+from headwater.testing.conformance.explode_cases import JOINED as ELEMENTS
 from headwater.testing.conformance.runner_cases import (
     FACT_JOIN,
     JOIN,
@@ -95,6 +101,40 @@ PLANS = {
     "by its own key, never corrected": of(plain, [ORDERS, FACTS], JOINED, 3),
 }
 """Plans of which the second stage joins what the first hands over."""
+
+
+PARTS = product(
+    "a.parts",
+    shape="event",
+    key=["k"],
+    fields={"k": "string", "article": "string", "n": "long", "grade": ["null", "string"]},
+)
+
+
+def elements(carts: Stream, grades: Stream) -> Stream:
+    joined = carts.explode("lines").join_as_of(grades, on={"k": "k"}, take={"grade": "grade"})
+    return joined.select("k", "article", "n", "grade")
+
+
+EXPLODED = of(elements, [CARTS, FACTS], PARTS)[0]
+
+
+@settings(max_examples=15, deadline=None)
+@given(carts=histories(), right=facts(), seed=st.integers(0, 1 << 30))
+def test_elements_are_joined_alike(carts: Log, right: Log, seed: int) -> None:
+    logs = {CARTS.topic: carts, RIGHT: right}
+    with every_batch():
+        compared(EXPLODED, logs, {**ALL, CARTS.topic: OF_CARTS}, seed)
+
+
+def test_most_elements_go_as_columns_and_versions_alone_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(test_recall.SCHEMAS, CARTS.topic, OF_CARTS)
+    monkeypatch.setattr(recollection, "LEAST_ROWS", 4)
+    logs = {CARTS.topic: busy_carts("parts")[CARTS.topic], RIGHT: busy()[RIGHT]}
+    assert joins(EXPLODED)
+    with every_batch(4):
+        assert compared(EXPLODED, logs, test_recall.SCHEMAS, 5) > 300
+        assert test_recall.hold(EXPLODED, logs, 7, columnar=True) > 2
 
 
 def never_corrected(log: Log) -> Log:
@@ -218,7 +258,7 @@ def test_what_is_beyond_64_bits_goes_by_rows() -> None:
         compared(stage, logs_of("doubled", stage, logs[LEFT], logs[RIGHT], (), ()), ALL, 5)
 
 
-WHOLE = (JOIN, JOIN_AND_FOLD, FACT_JOIN, UNITED)
+WHOLE = (JOIN, JOIN_AND_FOLD, FACT_JOIN, UNITED, ELEMENTS)
 
 
 @pytest.mark.parametrize("case", WHOLE, ids=lambda case: case.name)

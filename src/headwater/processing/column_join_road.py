@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
-from headwater.processing.column_ends import ColumnPublish, Kernel, RowSteps, publishable, steppable
+from headwater.processing.column_ends import ColumnPublish, Delta, Kernel, RowSteps, publishable, steppable
 from headwater.processing.column_events import EventsSide
-from headwater.processing.column_exchange import HandOver, MovedSide
+from headwater.processing.column_exchange import HandOver, MovedSide, first_columns
+from headwater.processing.column_explode import ColumnExplode, explodes
 from headwater.processing.column_intake import FactsBlocks, Folded, enough, takes_events
 from headwater.processing.column_join import ColumnJoin, joinable
 from headwater.processing.column_rekey import movable
@@ -27,14 +28,15 @@ from headwater.schemas.unsure import Unsure
 
 
 def joins(stage: Stage) -> bool:
-    """Whether a stage only joins, once or more, and columns can make all of it."""
+    """Whether a stage only joins, once or more, what it may explode before, and columns can make all of it."""
     lefts, rights = _sides(stage)
-    operations = stage.logic.operations
-    if not operations or len(rights) != len(operations):
+    exploded = explodes(stage)
+    operations = stage.logic.operations[len(exploded) :]
+    if not operations or len(rights) != len(operations) or not _brings(lefts, first_columns(stage)):
         return False
-    given = _brings(lefts, operations[0].spec)
+    given = tuple(exploded[-1].wanted) if exploded else first_columns(stage)
     for operation in operations:
-        if given is None or not joinable(operation, given) or not steppable(operation):
+        if not joinable(operation, given) or not steppable(operation):
             return False
         given = tuple(operation.wanted)
     end = stage.output.logic
@@ -46,15 +48,12 @@ def _sides(stage: Stage) -> tuple[list[StageInput], list[StageInput]]:
     return lefts, [entry for entry in stage.inputs if isinstance(entry.logic, FactsSpec)]
 
 
-def _brings(lefts: Sequence[StageInput], join: Any) -> tuple[str, ...] | None:
-    """The columns of what these inputs bring to a join; None where columns cannot."""
+def _brings(lefts: Sequence[StageInput], columns: tuple[str, ...]) -> bool:
+    """Whether what these inputs bring, rows of these columns, can wait as columns."""
     logic = lefts[0].logic
     if isinstance(logic, RowForm):
-        columns: tuple[str, ...] | None = getattr(join, "columns", None)
-        return columns if len(lefts) == 1 and movable(logic.types) else None
-    if not all(takes_events(entry.logic) and entry.logic.gives == logic.gives for entry in lefts):
-        return None
-    return tuple(logic.gives)
+        return len(lefts) == 1 and movable(logic.types)
+    return all(takes_events(entry.logic) and entry.logic.gives == columns for entry in lefts)
 
 
 class _Joining(NamedTuple):
@@ -70,18 +69,19 @@ class JoinRoad:
 
     def __init__(self, stage: Stage, chain: Chain, lane: int) -> None:
         lefts, rights = _sides(stage)
-        operations = stage.logic.operations
+        exploded = explodes(stage)
+        self._explodes = [ColumnExplode(*one) for one in zip(exploded, chain.operators, strict=False)]
         moved = isinstance(lefts[0].logic, RowForm)
         self._left: EventsSide | MovedSide
         if moved:
-            self._left = MovedSide(lefts[0].topic, operations[0].spec.columns)
+            self._left = MovedSide(lefts[0].topic, first_columns(stage))
         else:
             self._left = EventsSide(stage, [entry.topic for entry in lefts], chain)
         # What never is corrected is not remembered, and of what was handed over as new the same batch may say more.
         promised = not moved and all(entry.logic.kept for entry in lefts)
         self._facts = {entry.topic: FactsBlocks(entry.logic, stage.tick) for entry in rights}
         self._joins: list[_Joining] = []
-        for operation, operator in zip(operations, chain.operators, strict=True):
+        for operation, operator in list(zip(stage.logic.operations, chain.operators, strict=True))[len(exploded) :]:
             topic = next(entry.topic for entry in rights if entry.logic is operation.spec.right)
             join = ColumnJoin(operation.spec, operator, promised=promised or bool(self._joins))
             self._joins.append(_Joining(topic, join, RowSteps(operation)))
@@ -98,8 +98,8 @@ class JoinRoad:
         return self._left.rows(topic, items) if facts is None else facts.rows(items)
 
     def remember(self, topic: str, parts: Sequence[Part]) -> None:
-        """Keep the versions of these, and the rows that the first join keeps, joined to nothing."""
-        self._left.remember(topic, parts, self._joins[0].join.remember)
+        """Keep the versions of these, and the rows that a join keeps which comes first, joined to nothing."""
+        self._left.remember(topic, parts, _nothing if self._explodes else self._joins[0].join.remember)
 
     def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks: one that brings facts by itself, those between them together."""
@@ -121,10 +121,13 @@ class JoinRoad:
             return None
         try:
             brought = self._left.brought(lanes, ticks)
+            delta = brought.delta
+            for explode in self._explodes:
+                delta = explode(delta)
         except Unsure:
             return None
         brought.taken()
-        delta, counts = brought.delta, dict(brought.counts)
+        counts = dict(brought.counts)
         for topic, join, steps in self._joins:
             [right] = lanes[topic]
             facts = {tick: right.waiting.pop(tick)[1] for tick in ticks if tick in right.waiting}
@@ -134,6 +137,10 @@ class JoinRoad:
                 counts[name] = counts.get(name, 0) + number
         ended = self._end(delta)
         return Folded(ended.block, brought.records, counts, ended.said, ended.messages)
+
+
+def _nothing(delta: Delta) -> None:
+    """Of rows that are exploded first nothing follows from one input's records alone but their versions."""
 
 
 def _end(stage: Stage, chain: Chain, lane: int, *, promised: bool) -> Kernel:
