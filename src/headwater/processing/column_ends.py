@@ -8,7 +8,7 @@ ever said of their identities, or else says that nobody promises it. `chain` and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +79,13 @@ class Ended(NamedTuple):
 
 Kernel = Callable[[Delta], Ended]
 """What an operator that keeps something makes of some ticks, to its end; raises `Unsure`, with nothing changed."""
+
+
+class KeepsRows(Protocol):
+    """An operator that keeps the rows that it is given."""
+
+    def remember(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> None:
+        """Keep what it would of these, and nothing else; raises `Unsure`, with nothing kept."""
 
 
 def steppable(operation: Operation) -> bool:

@@ -11,9 +11,8 @@ from typing import Any
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import NO_ROWS, ColumnChanges, united
-from headwater.processing.column_ends import Brought, Delta, Ended, Kernel
+from headwater.processing.column_ends import Brought, Delta, Ended, KeepsRows, Kernel
 from headwater.processing.column_intake import EventsIntake, Folded, enough, fields_of
-from headwater.processing.column_latest import ColumnLatest
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec, Version
 from headwater.processing.operators.join_interval import OthersSpec
@@ -101,22 +100,22 @@ class EventsSide:
 
 class EventsRoad:
     """The road of a stage whose inputs are of events or facts: `kernel` says what becomes of those of some ticks. What
-    `latest` keeps is remembered with them. A kernel that only `weighs` rows is told which ones go.
+    it `keeps` of them is remembered with them. A kernel that only `weighs` rows is told which ones go.
     """
 
     def __init__(
-        self, stage: Stage, chain: Chain, kernel: Kernel, latest: ColumnLatest | None = None, *, weighs: bool = False
+        self, stage: Stage, chain: Chain, kernel: Kernel, keeps: KeepsRows | None = None, *, weighs: bool = False
     ) -> None:
         self._side = EventsSide(stage, [entry.topic for entry in stage.inputs], chain, weighs=weighs)
         self.take, self.rows = self._side.take, self._side.rows
         self._kernel = kernel
-        self._latest = latest
+        self._keeps = keeps
 
     def remember(self, topic: str, parts: Sequence[Part]) -> None:
-        """Keep the versions of these, and the rows of `latest`; raises `Unsure`, with nothing kept."""
-        latest = self._latest
+        """Keep the versions of these, and the rows that are kept; raises `Unsure`, with nothing kept."""
+        keeps = self._keeps
         self._side.remember(
-            topic, parts, lambda delta: None if latest is None else latest.remember(delta.new, delta.changes)
+            topic, parts, lambda delta: None if keeps is None else keeps.remember(delta.new, delta.changes)
         )
 
     def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:

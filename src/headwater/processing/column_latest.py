@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changes import NewRows
+from headwater.processing.column_ends import Delta, Ended
 from headwater.processing.column_keys import key_column
+from headwater.processing.column_order import in_order, known_numbers
 from headwater.processing.column_state import (
     arrow_type,
     joined_keys,
@@ -35,7 +37,6 @@ from headwater.processing.work import OutputRecord
 from headwater.schemas.unsure import Unsure
 
 _KINDS = pa.array(["assert", "correct"])
-_ORDER = [(name, "ascending") for name in ("recorded_at", "key", "from", "to")]
 
 
 def settable(operation: Operation, publish: PublishSpec) -> bool:
@@ -88,17 +89,15 @@ class ColumnLatest:
         self._latest, self._publish = latest, publish
         self._tick = tick
 
-    def fold(
-        self, new: NewRows, changes: Mapping[int, Sequence[Change]]
-    ) -> tuple[OutputBlock | None, list[OutputRecord]]:
-        """What new rows, oldest tick first, and changes of ticks make: a block, or records where columns cannot hold
-        all of it. Raises `Unsure`, with nothing changed, where rows must be looked at.
-        """
-        arranged = self._arranged(new, changes)
+    def fold(self, delta: Delta) -> Ended:
+        """What some ticks make; raises `Unsure`, with nothing changed, where rows must be looked at."""
+        arranged = self._arranged(delta.new, delta.changes)
         rows, sizes = arranged.rows, sized_keys(arranged.keys)
         told = self._told(rows)
         identities = _identities(sizes, rows, told)
-        revisions, known = self._revisions(identities)
+        # Below one where nothing is said to hold.
+        known = known_numbers(self._publish.revisions, identities)
+        revisions = np.abs(known) + 1
         older = self._older(rows, sizes)
         said = self._by_rows(arranged)
         self._write(arranged, older)
@@ -110,10 +109,7 @@ class ColumnLatest:
         made = OutputBlock(
             arranged.keys.take(pa.array(rows.codes[told])).to_pylist(), columns["recorded_at"].to_numpy(), columns
         )
-        try:
-            return _in_order(made, said), []
-        except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
-            return None, sorted([*made.records(), *said], key=_place)
+        return in_order(made, said)
 
     def remember(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> None:
         """Keep what `fold` would of these; raises `Unsure`, with nothing kept."""
@@ -200,15 +196,6 @@ class ColumnLatest:
                 differs |= other.to_numpy(zero_copy_only=False)
         return np.flatnonzero(differs)
 
-    def _revisions(self, identities: list[bytes]) -> tuple[Any, Any]:
-        """The next number of each of these pieces, and the last one, below one where nothing is said to hold."""
-        table = self._publish.revisions
-        known = np.zeros(len(identities), np.int64)
-        some = np.flatnonzero(table.has_many(identities)).tolist()
-        if some:
-            known[some] = table.get_many([identities[place] for place in some])
-        return np.abs(known) + 1, known
-
     def _older(self, rows: _Rows, sizes: Any) -> tuple[list[bytes], Any]:
         """The places of those of these rows that are not the newest of their key any more, and which they are."""
         which = np.flatnonzero(~rows.last)
@@ -230,18 +217,10 @@ class ColumnLatest:
             said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
         return said
 
-    def _more_said(self, arranged: _Arranged) -> dict[int, list[Change]]:
+    def _more_said(self, arranged: _Arranged) -> Mapping[int, Sequence[Change]]:
         """What each tick, oldest first, says of keys that go by rows."""
-        new, changes, _, names, codes, by_rows, _ = arranged
-        some = np.flatnonzero(by_rows[codes])
-        which = pa.array(some)
-        columns = [new.columns[name].take(which).to_pylist() for name in self._spec.columns]
-        ticks: dict[int, list[Change]] = {tick: [] for tick in sorted({*new.ticks[some].tolist(), *changes})}
-        for tick, code, row in zip(
-            new.ticks[some].tolist(), codes[some].tolist(), zip(*columns, strict=True), strict=True
-        ):
-            ticks[tick].append((names[code], None, row))
-        return {tick: [*more, *changes.get(tick, ())] for tick, more in ticks.items()}
+        some = arranged.new.filter(arranged.by_rows[arranged.codes])
+        return Delta(some, arranged.changes).by_rows(self._spec.columns).changes
 
     def _write(self, arranged: _Arranged, older: tuple[list[bytes], Any]) -> None:
         rows = arranged.rows
@@ -278,25 +257,3 @@ def _column(values: Sequence[Any], type_: Any) -> Any:
 def _identities(sizes: Any, rows: _Rows, told: Any) -> list[bytes]:
     prefixes = sizes.take(pa.array(rows.codes[told]))
     return joined_keys([prefixes, ordered_integers(rows.starts[told]), ordered_integers(rows.ends[told])])
-
-
-def _in_order(made: OutputBlock, said: Sequence[OutputRecord]) -> OutputBlock | None:
-    """Both together in the order of `publish`."""
-    keys = pa.array([*made.keys, *(one.key for one in said)], pa.binary())
-    recorded = np.concatenate([made.recorded, np.array([one.recorded_at for one in said], np.int64)])
-    if not len(keys):
-        return None
-    columns = {
-        name: pa.concat_arrays([column, pa.array([one.record[name] for one in said], column.type)])
-        for name, column in made.columns.items()
-    }
-    until = columns["valid_to"].fill_null(OPEN)
-    told = pa.table({"recorded_at": recorded, "key": keys, "from": columns["valid_from"], "to": until})
-    order = pc.sort_indices(told, _ORDER)
-    columns = {name: column.take(order) for name, column in columns.items()}
-    return OutputBlock(keys.take(order).to_pylist(), recorded[order.to_numpy()], columns)
-
-
-def _place(one: OutputRecord) -> tuple[int, bytes, int, int]:
-    until = one.record["valid_to"]
-    return one.recorded_at, one.key, one.record["valid_from"], OPEN if until is None else until

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from headwater.processing.blocks import Block, Part
 from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
-from headwater.processing.column_ends import ColumnPublish, Ended, Kernel
+from headwater.processing.column_ends import ColumnPublish, Ended, KeepsRows, Kernel
 from headwater.processing.column_events import EventsRoad
 from headwater.processing.column_exchange import (
     HandOver,
@@ -106,14 +106,14 @@ def _keeps(stage: Stage) -> bool:
 
 
 def _keeping(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
-    latest, kernel, weighs = _kernel(stage, chain)
+    keeps, kernel, weighs = _kernel(stage, chain)
     if explodes(stage):
         return _road(stage, chain, kernel)
-    return _road(stage, chain, kernel, latest, weighs=weighs)
+    return _road(stage, chain, kernel, keeps, weighs=weighs)
 
 
 def _road(
-    stage: Stage, chain: Chain, kernel: Kernel, latest: ColumnLatest | None = None, *, weighs: bool = False
+    stage: Stage, chain: Chain, kernel: Kernel, keeps: KeepsRows | None = None, *, weighs: bool = False
 ) -> ColumnRoad:
     """Of a stage whose inputs are of events or facts, or that takes moved rows: its explodes, and then the kernel."""
     pairs = zip(explodes(stage), chain.operators, strict=False)
@@ -121,16 +121,16 @@ def _road(
     kernel = exploding(made, kernel, of_changes=len(made) == len(chain.operators))
     if takes_moved(stage):
         return MovedRoad(stage, first_columns(stage), kernel)
-    return EventsRoad(stage, chain, kernel, latest, weighs=weighs)
+    return EventsRoad(stage, chain, kernel, keeps, weighs=weighs)
 
 
-def _kernel(stage: Stage, chain: Chain) -> tuple[ColumnLatest | None, Kernel, bool]:
+def _kernel(stage: Stage, chain: Chain) -> tuple[KeepsRows | None, Kernel, bool]:
     """What folds columns, and whether it only weighs rows; where it keeps rows, it by itself too."""
     operator, operation, publish = chain.operators[-1], stage.logic.operations[-1], stage.output.logic
     if isinstance(operator, Latest):
         assert isinstance(chain.publish, Publish)
         latest = ColumnLatest(operation, operator, chain.publish, stage.tick)
-        return latest, lambda delta: Ended(*latest.fold(delta.new, delta.changes)), False
+        return latest, latest.fold, False
     assert isinstance(operator, Fold)
     fold = ColumnFold(operation.spec, publish, operator.cells, stage.tick)
     return None, lambda delta: Ended(fold.fold(*delta)), fold.weighs
