@@ -7,7 +7,9 @@ it. Of each key the last session's anchor is kept: what comes behind that, as mo
 A session that grows keeps its cell. Where two merge, or one parts, rows move: they are taken out of one cell and
 put into another, as each measure knows how to.
 
-What is published of a session that is no more is taken back in the tick that says what took its place.
+What a tick brings is taken in the order of instants, whichever way it came: so what is kept follows from what each
+tick says alone. What is published of a session that is no more is taken back in the tick that says what took its place.
+`column_sessions` does the same over columns.
 """
 
 from __future__ import annotations
@@ -30,6 +32,11 @@ class SessionSpec:
 
     fold: FoldSpec
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the rows it takes."""
+        return self.fold.columns
+
 
 class _Alike(NamedTuple):
     """Rows of one key and instant that are alike in all that is kept of them."""
@@ -48,23 +55,24 @@ class Sessions:
         self._gap = fold.window.gap
         self._cells = Cells(fold, overlay, tail=2, scanned=True)
         self._form, self._same = RowForm(fold.types), one_form(fold.types)
-        self._rows = Table(overlay if rows is None else rows, f"{fold.name}.rows", pack_integer, int, scanned=True)
+        self.cells = self._cells.table
+        self.rows = Table(overlay if rows is None else rows, f"{fold.name}.rows", pack_integer, int, scanned=True)
         # By key, the anchor of its last session.
-        self._newest = Table(overlay, f"{fold.name}.newest", pack_integer, int)
+        self.newest = Table(overlay, f"{fold.name}.newest", pack_integer, int)
         # The cells that the tick at hand changes, by their places.
         self._touched: dict[bytes, Cell] = {}
 
     def tick(self, changes: Sequence[Change]) -> list[Change]:
-        """The changes of sessions that a tick's changes make, in the order of first touch."""
+        """The changes of sessions that a tick's changes make, whatever the order of those."""
         self._touched = {}
-        self._newest.get_many(list({key: None for key, _, _ in changes}))  # in one step; each is then at hand
-        moved = self._moved(changes)
+        self.newest.get_many(list({key: None for key, _, _ in changes}))  # in one step; each is then at hand
+        moved = sorted(self._moved(changes).items())
         # What comes is put in before what goes is taken out: a row that is corrected neither parts its session nor
         # makes one of two for a moment.
-        for alike, number in moved.items():
+        for alike, number in moved:
             if number > 0:
                 self._come(alike, number)
-        for alike, number in moved.items():
+        for alike, number in moved:
             if number < 0:
                 self._go(alike, -number)
         return self._said()
@@ -141,8 +149,8 @@ class Sessions:
         for cell in self._touched.values():
             self._cells.settle(cell)
             now = tuple(cell.values) if cell.values[self._cells.members] else None
-            if now != self._cells.table.get(cell.place):
-                self._cells.table.put(cell.place, now)
+            if now != self.cells.get(cell.place):
+                self.cells.put(cell.place, now)
             for side, values in enumerate((cell.known, now)):
                 if values is not None:
                     start, end = values[_FIRST], values[_LAST] + self._gap
@@ -152,10 +160,10 @@ class Sessions:
 
     def _count(self, alike: _Alike, more: int) -> None:
         place = _at(alike.key, alike.instant) + alike.body
-        number = (self._rows.get(place) or 0) + more
+        number = (self.rows.get(place) or 0) + more
         if number < 0:
             raise fewer_than_none()
-        self._rows.put(place, number or None)
+        self.rows.put(place, number or None)
 
     def _row(self, body: bytes) -> Row:
         row = self._form.read(unpack(body))
@@ -165,30 +173,30 @@ class Sessions:
     def _between(self, key: bytes, first: int, last: int, *, reverse: bool = False) -> Iterator[tuple[int, Row, int]]:
         """The rows of a key from an instant to another, both included: their instants, and how many are alike."""
         start = len(sized(key))
-        for place, number in self._rows.scan(_at(key, first), _at(key, last + 1), reverse=reverse):
+        for place, number in self.rows.scan(_at(key, first), _at(key, last + 1), reverse=reverse):
             yield _instant(place[start : start + 8]), self._row(place[start + 8 :]), number
 
     def _left(self, key: bytes, at: int) -> Cell | None:
         """The last session whose anchor is not behind an instant."""
-        newest = self._newest.get(key)
+        newest = self.newest.get(key)
         if newest is None:
             return None
         if newest <= at:
             place = _at(key, newest)
-            values = self._cells.table.get(place)
+            values = self.cells.get(place)
             assert values is not None, "the last session of a key is there"
             return self._opened(key, place, values)
         return self._next(key, sized(key), _at(key, at + 1), reverse=True)
 
     def _right(self, key: bytes, at: int) -> Cell | None:
         """The first session whose anchor is behind an instant; it may begin before that."""
-        newest = self._newest.get(key)
+        newest = self.newest.get(key)
         if newest is None or newest <= at:
             return None
         return self._next(key, _at(key, at + 1), after(sized(key)), reverse=False)
 
     def _next(self, key: bytes, start: bytes, end: bytes, *, reverse: bool) -> Cell | None:
-        for place, values in self._cells.table.scan(start, end, reverse=reverse):
+        for place, values in self.cells.scan(start, end, reverse=reverse):
             return self._opened(key, place, values)
         return None
 
@@ -209,26 +217,26 @@ class Sessions:
         place = _at(key, first)
         cell = self._touched.get(place) or self._cells.cell(place, key, row)
         assert not cell.values[self._cells.members], "a session has an anchor of its own"
-        newest = self._newest.get(key)
+        newest = self.newest.get(key)
         if newest is None or newest < first:
-            self._newest.put(key, first)
+            self.newest.put(key, first)
         return self._reach(cell, first, last)
 
     def _reach(self, cell: Cell, first: int, last: int) -> Cell:
         """A session is from here to there now; seen at once by what is asked next in the same tick."""
         cell.values[_FIRST], cell.values[_LAST] = first, last
         self._touched[cell.place] = cell
-        self._cells.table.put(cell.place, tuple(cell.values))
+        self.cells.put(cell.place, tuple(cell.values))
         return cell
 
     def _end(self, cell: Cell) -> None:
         """A session is no more."""
         self._touched[cell.place] = cell
-        self._cells.table.put(cell.place, None)
+        self.cells.put(cell.place, None)
         start = sized(cell.key)
-        if cell.place == _at(cell.key, self._newest.get(cell.key)):
-            last = next(self._cells.table.scan(start, after(start), reverse=True), None)
-            self._newest.put(cell.key, None if last is None else _instant(last[0][len(start) :]))
+        if cell.place == _at(cell.key, self.newest.get(cell.key)):
+            last = next(self.cells.scan(start, after(start), reverse=True), None)
+            self.newest.put(cell.key, None if last is None else _instant(last[0][len(start) :]))
 
     def _move(self, source: Cell, target: Cell, first: int, last: int) -> None:
         """Rows from an instant to another belong to another session from here on."""
