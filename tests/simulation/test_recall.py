@@ -22,7 +22,7 @@ from tests.simulation.test_column_join import COLUMNS, FACTS, JOINED, ORDERS, SO
 
 from headwater.errors import Fault
 from headwater.ports.record import Fetched, Message
-from headwater.processing import column_intake, column_join, column_latest, recollection
+from headwater.processing import column_intake, column_join, column_latest, column_sessions, recollection
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, count_distinct, total
 from headwater.processing.operators.join_as_of import Join
@@ -57,6 +57,11 @@ def moved(rows: Stream) -> Stream:
 def sessions(rows: Stream) -> Stream:
     """Versions and rows come back from the input, sessions from the changelog."""
     return rows.aggregate(by=["k"], window=session("7us"), events=count(), n=total("n"), seen=count_distinct("n"))
+
+
+def summed_sessions(rows: Stream) -> Stream:
+    """Of which rows are kept as columns."""
+    return rows.aggregate(by=["k"], window=session("7us"), events=count(), n=total("n"), seen=count("ok"))
 
 
 def alike(rows: Stream) -> Stream:
@@ -111,7 +116,8 @@ STAGES = {
     "folded": stage_of(sums, [EVENTS], SUMS),
     "windows": stage_of(late, [EVENTS], SUMS),
     "sessions": stage_of(sessions, [EVENTS], SUMS),
-    "sessions, never corrected": stage_of(sessions, [ORDERS], SUMS),
+    "sessions, summed": stage_of(summed_sessions, [EVENTS], SUMS),
+    "sessions, never corrected": stage_of(summed_sessions, [ORDERS], SUMS),
     "sessions, alike": stage_of(alike, [EVENTS], COUNTS),
     "state": stage_of(state, [EVENTS], STATE),
     "state, never corrected": stage_of(state, [ORDERS], STATE),
@@ -298,6 +304,7 @@ REMEMBERED = {
     "folded": {"orders"},
     "windows": {"orders"},
     "sessions": {"orders", "rows"},
+    "sessions, summed": {"orders", "rows"},
     "sessions, never corrected": {"rows"},
     "sessions, alike": {"orders", "rows"},
     "state": {"orders", "latest", "newest"},
@@ -396,6 +403,10 @@ def _keeps_no_row_as_columns(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(column_latest.ColumnLatest, "remember", lambda self, new, changes: None)
 
 
+def _keeps_no_row_of_a_session_as_columns(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(column_sessions.ColumnSessions, "remember", lambda self, new, changes: None)
+
+
 def _takes_no_row_out_of_a_session(patch: pytest.MonkeyPatch) -> None:
     whole = Sessions.remember
     patch.setattr(
@@ -420,6 +431,7 @@ def _takes_no_row_out_of_a_session(patch: pytest.MonkeyPatch) -> None:
         ("sessions", False, _forgets_one),
         ("united, sessions", False, _reads_one_tick_too_far),
         ("united, state", False, _reads_one_tick_too_far),
+        ("sessions, summed", True, _keeps_no_row_of_a_session_as_columns),
         ("sessions", False, _takes_no_row_out_of_a_session),
     ],
 )

@@ -30,10 +30,12 @@ from headwater.processing.column_join_road import JoinRoad, joins
 from headwater.processing.column_latest import ColumnLatest, settable
 from headwater.processing.column_pairs import PairsRoad, pairable
 from headwater.processing.column_pass import ColumnPass, passable
+from headwater.processing.column_sessions import ColumnSessions, gathered
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.aggregate import Fold
 from headwater.processing.operators.latest import Latest, LatestSpec
 from headwater.processing.operators.publish import Publish, PublishSpec
+from headwater.processing.operators.sessions import Sessions, SessionSpec
 from headwater.processing.steps import Stage
 
 
@@ -98,11 +100,11 @@ def _keeps(stage: Stage) -> bool:
         return False
     [operation] = operations
     spec = operation.spec
-    if type(spec) not in (LatestSpec, FoldSpec) or not (takes_moved(stage) or gives_versions(stage)):
+    if type(spec) not in (LatestSpec, FoldSpec, SessionSpec) or not (takes_moved(stage) or gives_versions(stage)):
         return False
     if type(spec) is LatestSpec:
         return settable(operation, publish)
-    return foldable(spec, publish)
+    return gathered(spec.fold, publish) if type(spec) is SessionSpec else foldable(spec, publish)
 
 
 def _keeping(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
@@ -131,6 +133,10 @@ def _kernel(stage: Stage, chain: Chain) -> tuple[KeepsRows | None, Kernel, bool]
         assert isinstance(chain.publish, Publish)
         latest = ColumnLatest(operation, operator, chain.publish, stage.tick)
         return latest, latest.fold, False
+    if isinstance(operator, Sessions):
+        assert isinstance(chain.publish, Publish)
+        sessions = ColumnSessions(operation, operator, chain.publish, publish, stage.tick)
+        return sessions, sessions.fold, False
     assert isinstance(operator, Fold)
     fold = ColumnFold(operation.spec, publish, operator.cells, stage.tick)
     return None, lambda delta: Ended(fold.fold(*delta)), fold.weighs

@@ -1,0 +1,168 @@
+"""Which rows of some ticks lie in which session, where a key's sessions only go on: see `column_sessions`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.processing.cells import FoldSpec
+from headwater.processing.column_changes import NewRows
+from headwater.processing.column_order import known_numbers
+from headwater.processing.column_state import arrow_type, joined_keys, ordered_integers, packed_column, sized_keys
+from headwater.processing.operators.core import Change, Row
+from headwater.processing.operators.sessions import Sessions
+from headwater.processing.packing import ordered_integer, sized
+from headwater.schemas.unsure import Unsure
+
+FAR = 1 << 61  # instants are nearer, so that 64 bits hold what lies between two
+_NEVER = -(1 << 62)
+
+
+class Keys(NamedTuple):
+    """The keys of new rows, and the last session of each: its anchor and cell, and where it begins and ends."""
+
+    names: list[bytes]
+    sizes: Any
+    codes: Any  # of each row
+    anchors: list[int | None]
+    cells: list[Row | None]
+    firsts: Any  # long ago where there is no session
+    lasts: Any
+
+
+class Rows(NamedTuple):
+    """Rows of keys that go as columns, by key, tick and instant, and the sessions that they lie in."""
+
+    which: Any  # of the new rows
+    codes: Any
+    ticks: Any
+    instants: Any
+    last: Any  # the last instant of the row's session, with it
+    session: Any
+    begins: Any  # the first row of each session
+    of_key: Any  # the key of each session
+    fresh: Any  # whether its first row here began it
+    first: Any  # where it begins
+
+
+class SessionRows:
+    """Sorts rows into the sessions of a `Sessions`."""
+
+    def __init__(self, fold: FoldSpec, sessions: Sessions) -> None:
+        self._fold, self._gap = fold, fold.window.gap
+        self._sessions = sessions
+
+    def keys(self, new: NewRows) -> Keys:
+        """The keys of rows; raises `Unsure` where columns cannot hold these."""
+        self._require_types(new)
+        coded = new.keys.dictionary_encode()
+        names: list[bytes] = coded.dictionary.to_pylist()
+        anchors = self._sessions.newest.get_many(names)
+        some = [place for place, anchor in enumerate(anchors) if anchor is not None]
+        places = [sized(names[place]) + ordered_integer(anchors[place]) for place in some]
+        cells: list[Row | None] = [None] * len(names)
+        bounds = np.full((len(names), 2), _NEVER, np.int64)
+        for place, cell in zip(some, self._sessions.cells.get_many(places), strict=True):
+            cells[place] = cell
+            bounds[place] = cell[-2:]
+        codes = coded.indices.to_numpy().astype(np.int64)
+        return Keys(names, sized_keys(coded.dictionary), codes, anchors, cells, bounds[:, 0], bounds[:, 1])
+
+    def going_on(self, new: NewRows, keys: Keys, changes: Mapping[int, Sequence[Change]]) -> tuple[Rows, Any]:
+        """The rows of keys that only go on, in their order; and of each key whether it goes by rows."""
+        codes, instants = keys.codes, new.columns[self._fold.instant].to_numpy()
+        by_rows = np.abs(keys.lasts.astype(np.float64)) > -_NEVER
+        by_rows[codes[(instants >= FAR) | (instants <= -FAR)]] = True
+        first = pa.array(np.unique(codes, return_index=True)[1][codes])
+        for name in self._fold.by:  # which the key tells, if it is as it should be
+            by_rows[codes[_differ(new.columns[name], new.columns[name].take(first))]] = True
+        place = {name: code for code, name in enumerate(keys.names)}
+        by_rows[[place[key] for some in changes.values() for key, _, _ in some if key in place]] = True
+        order = np.lexsort((instants, new.ticks, codes))
+        rows = self._rows(new, keys, order[~by_rows[codes[order]]])
+        early = rows.instants < rows.first[rows.session]
+        if early.any():
+            by_rows[rows.codes[early]] = True
+            rows = self._rows(new, keys, rows.which[~by_rows[rows.codes]])
+        return rows, by_rows
+
+    def counted(self, new: NewRows, which: Any, older: Any) -> tuple[list[bytes], list[bytes]]:
+        """The places of rows, and how many there are then of each; `older` are those that there may be some of. Raises
+        `Unsure` where columns cannot hold them.
+        """
+        self._require_types(new)
+        some = pa.array(which)
+        columns = {name: new.columns[name].take(some) for name in self._fold.columns}
+        instants = ordered_integers(columns[self._fold.instant].to_numpy())
+        bodies = packed_column(list(columns.values()))
+        places = joined_keys([sized_keys(new.keys.take(some)), instants, bodies])
+        counts = Counter(places)
+        asked = list({places[place]: None for place in np.flatnonzero(older).tolist()})
+        for place, number in zip(asked, known_numbers(self._sessions.rows, asked).tolist(), strict=True):
+            counts[place] += number
+        return list(counts), [b"%d" % number for number in counts.values()]
+
+    def grouped(self, new: NewRows, keys: Keys, rows: Rows) -> dict[str, Any]:
+        """What each session is grouped by: as its cell has it, or its first row."""
+        known = np.flatnonzero(~rows.fresh)
+        cells = [cell for code in rows.of_key[known].tolist() if (cell := keys.cells[code]) is not None]
+        which = rows.which[rows.begins]
+        which[known] = len(new) + np.arange(len(known))
+        places, found = pa.array(which), {}
+        for place, name in enumerate(self._fold.by):
+            column = new.columns[name]
+            held = pa.array([cell[place] for cell in cells], column.type)
+            found[name] = pa.concat_arrays([column, held]).take(places)
+        return found
+
+    def _require_types(self, new: NewRows) -> None:
+        for name, type_ in zip(self._fold.columns, self._fold.types, strict=True):
+            if new.columns[name].type != arrow_type(type_):
+                raise Unsure
+
+    def _rows(self, new: NewRows, keys: Keys, which: Any) -> Rows:
+        codes, ticks = keys.codes[which], new.ticks[which]
+        instants = new.columns[self._fold.instant].to_numpy()[which]
+        reached = keys.lasts[codes]
+        values, rank = np.unique(instants, return_inverse=True)
+        # A later key is above all before it, so that what is reached is each key's own.
+        top = np.maximum.accumulate(codes * len(values) + rank) - codes * len(values)
+        last = np.maximum(values[top], reached)
+        key_begins = changed(codes)
+        apart = instants - np.where(key_begins, reached, shifted(last)) >= self._gap
+        session_begins = key_begins | apart
+        begins = np.flatnonzero(session_begins)
+        of_key, fresh = codes[begins], apart[begins]
+        first = np.where(fresh, instants[begins], keys.firsts[of_key])
+        session = np.cumsum(session_begins) - 1
+        return Rows(which, codes, ticks, instants, last, session, begins, of_key, fresh, first)
+
+
+def _differ(one: Any, other: Any) -> Any:
+    differ = pc.or_(pc.fill_null(pc.not_equal(one, other), False), pc.xor(pc.is_null(one), pc.is_null(other)))
+    return differ.to_numpy(zero_copy_only=False)
+
+
+def changed(values: Any) -> Any:
+    """Where a value is another than the one before it.
+
+    >>> changed(np.array([3, 3, 1])).tolist()
+    [True, False, True]
+    """
+    found = np.ones(len(values), bool)
+    found[1:] = values[1:] != values[:-1]
+    return found
+
+
+def shifted(values: Any) -> Any:
+    """Each value's predecessor; the first one's is itself.
+
+    >>> shifted(np.array([3, 4, 1])).tolist()
+    [3, 3, 4]
+    """
+    return np.concatenate((values[:1], values[:-1]))

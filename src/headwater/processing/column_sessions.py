@@ -1,0 +1,243 @@
+"""`aggregate` over sessions as columns: many ticks in one step, of keys whose last sessions only grow or are followed.
+
+`sessions` is the rule, over the same tables and forms, so that each batch may take either way. Keys do not touch each
+other: one of which ticks say new rows alone, none before its last session of then, goes as columns, since each of them
+lies in that session, makes it longer, or begins another behind it; any other goes by rows, with all that the ticks say
+of it. `tests/simulation/test_column_sessions.py` holds both together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.processing.blocks import OutputBlock
+from headwater.processing.cells import FoldSpec
+from headwater.processing.column_changes import NewRows
+from headwater.processing.column_ends import Delta, Ended
+from headwater.processing.column_measures import Amounts, Weighed, column_measure, measurable, members, of_numbers
+from headwater.processing.column_order import in_order, known_numbers
+from headwater.processing.column_session_rows import FAR, Keys, Rows, SessionRows, changed, shifted
+from headwater.processing.column_state import joined_keys, ordered_integers, packable, packed_rows
+from headwater.processing.column_windows import Groups
+from headwater.processing.compiler import Operation
+from headwater.processing.field_types import FieldType
+from headwater.processing.graph import Measure
+from headwater.processing.operators.core import Change, stepped
+from headwater.processing.operators.publish import Publish, PublishSpec
+from headwater.processing.operators.sessions import Sessions
+from headwater.processing.work import OutputRecord
+
+_KINDS = pa.array(["assert", "correct", "retract"])
+_ASSERT, _CORRECT, _RETRACT = range(3)
+_Packed = tuple[list[bytes], list[bytes]]
+
+
+def gathered(fold: FoldSpec, publish: PublishSpec) -> bool:
+    """Whether these sessions and what they are published as can be made over columns."""
+    types = dict(zip(fold.columns, fold.types, strict=True))
+    if publish.conversions or publish.shape != "fact" or not set(publish.columns) <= set(fold.gives):
+        return False
+    if not packable(fold.types) or types[fold.instant].nullable:
+        return False
+    return fold.window.gap < FAR and all(_summed(measure, types) for _, measure in fold.measures)
+
+
+def _summed(measure: Measure, types: Mapping[str, FieldType]) -> bool:
+    """Whether a measure is such as needs no more than its slots where a row goes."""
+    return measure.function in ("count", "total", "average") and measurable(measure, types, False)
+
+
+class _Steps(NamedTuple):
+    """What each tick makes of each session that it touches, by session and tick."""
+
+    tick: Any
+    session: Any
+    fresh: Any  # whether there was no such session before it
+    last: Any  # the session's last instant
+    was_last: Any
+    ends: Any  # the last step of each session
+    kept: list[Amounts]  # how many rows there are, then the measures, in the order of the cell's slots
+    shown: Mapping[str, Amounts]  # what is published of these
+
+
+class _Said(NamedTuple):
+    """Records, by key and session: the step that each is of, what it is called, and its interval and revision."""
+
+    step: Any
+    kind: Any
+    session: Any
+    first: Any
+    until: Any
+    revision: Any
+
+
+class ColumnSessions:
+    """Rows to the cells of a `Sessions`, and to the records that publish them."""
+
+    def __init__(
+        self, operation: Operation, sessions: Sessions, publish: Publish, published: PublishSpec, tick: int
+    ) -> None:
+        self._fold: FoldSpec = operation.spec.fold
+        self._step = operation.step
+        self._sessions, self._publish = sessions, publish
+        self._published = published.columns
+        self._tick = tick
+        self._rows = SessionRows(self._fold, sessions)
+        self._measures = [(name, column_measure(measure)) for name, measure in self._fold.measures]
+
+    def fold(self, delta: Delta) -> Ended:
+        """What some ticks make; raises `Unsure`, with nothing changed, where rows must be looked at."""
+        new = delta.new
+        if not len(new):
+            return Ended(None, self._by_rows(delta))
+        keys = self._rows.keys(new)
+        rows, by_rows = self._rows.going_on(new, keys, delta.changes)
+        others = Delta(new.filter(by_rows[keys.codes]), delta.changes)
+        if not len(rows.which):
+            return Ended(None, self._by_rows(others))
+        counted = self._rows.counted(new, rows.which, rows.instants <= keys.lasts[rows.codes])
+        grouped = self._rows.grouped(new, keys, rows)
+        steps = self._steps(new, keys, rows)
+        said, revisions = self._said(keys, rows, steps)
+        made = self._block(keys, rows, grouped, steps, said)
+        also = self._by_rows(others)
+        self._sessions.rows.put_packed(*counted)
+        self._sessions.cells.put_packed(*_cells(keys, rows, grouped, steps))
+        self._sessions.newest.put_many(*_newest(keys, rows))
+        self._publish.revisions.put_packed(*revisions)
+        return in_order(made, also, moving=True)
+
+    def remember(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> None:
+        """Keep the rows that `fold` would of these; raises `Unsure`, with nothing kept."""
+        known = pa.array([key for some in changes.values() for key, _, _ in some], pa.binary())
+        by_rows = pc.is_in(new.keys, known).to_numpy(zero_copy_only=False)
+        which = np.flatnonzero(~by_rows)
+        counted = self._rows.counted(new, which, np.ones(len(which), bool))
+        for some in self._changes(Delta(new.filter(by_rows), changes)).values():
+            self._sessions.remember(some, ())
+        self._sessions.rows.put_packed(*counted)
+
+    def _steps(self, new: NewRows, keys: Keys, rows: Rows) -> _Steps:
+        """Raises `Unsure` where 64 bits might not hold a sum."""
+        begins = np.flatnonzero(changed(rows.session) | changed(rows.ticks))
+        session = rows.session[begins]
+        first = np.flatnonzero(changed(session))
+        fresh = np.zeros(len(begins), bool)
+        fresh[first] = rows.fresh
+        last = rows.last[_ends(begins, len(rows.which))]
+        was_last = shifted(last)
+        was_last[first] = keys.lasts[rows.of_key]
+        groups = Groups(
+            rows.which,
+            begins,
+            np.diff(begins, append=len(rows.which)),
+            session,
+            rows.ticks[begins],
+            first,
+            np.diff(first, append=len(begins)),
+        )
+        kept, shown = self._amounts(Weighed(*new), groups, self._held(keys, rows))
+        return _Steps(rows.ticks[begins], session, fresh, last, was_last, _ends(first, len(begins)), kept, shown)
+
+    def _held(self, keys: Keys, rows: Rows) -> list[tuple[Any, ...]]:
+        """What the cells of sessions held at first, slot by slot."""
+        starting = [value for _, one in self._measures if one is not None for value in one.starting]
+        nothing, start = (0, *starting), len(self._fold.by)
+        cells = [
+            nothing if own or (cell := keys.cells[code]) is None else cell[start : start + len(nothing)]
+            for code, own in zip(rows.of_key.tolist(), rows.fresh.tolist(), strict=True)
+        ]
+        return list(zip(*cells, strict=True))
+
+    def _amounts(
+        self, rows: Weighed, groups: Groups, held: Sequence[Sequence[Any]]
+    ) -> tuple[list[Amounts], dict[str, Amounts]]:
+        before, after = members(rows, groups, held[0])
+        kept, shown, at = [of_numbers(before, after, before != after, [after])], dict[str, Amounts](), 1
+        for name, measure in self._measures:
+            if measure is not None:
+                end = at + len(measure.starting)
+                kept.append(measure.amounts(rows, groups, held[at:end]))
+                at = end
+            shown[name] = kept[-1 if measure is not None else 0]
+        return kept, {name: one for name, one in shown.items() if name in self._published}
+
+    def _said(self, keys: Keys, rows: Rows, steps: _Steps) -> tuple[_Said, _Packed]:
+        """What is said, and the revisions that are to be kept."""
+        moved = ~steps.fresh & (steps.last != steps.was_last)
+        corrected = np.zeros(len(moved), bool)
+        for one in steps.shown.values():
+            corrected |= one.differs
+        corrected &= ~steps.fresh & ~moved
+        # A session that is longer is taken back as it was, and said anew.
+        step = np.repeat(np.arange(len(moved)), np.where(moved, 2, steps.fresh | corrected))
+        goes = moved[step] & changed(step)
+        kind = np.where(goes, _RETRACT, np.where(corrected[step], _CORRECT, _ASSERT))
+        session = steps.session[step]
+        first = rows.first[session]
+        until = np.where(goes, steps.was_last[step], steps.last[step]) + self._fold.window.gap
+        # Records of one interval follow each other, from where it is asserted, or from one said before.
+        another = (kind == _ASSERT) | changed(session)
+        begins, own = np.flatnonzero(another), np.cumsum(another) - 1
+        sizes = keys.sizes.take(pa.array(rows.of_key[session[begins]]))
+        identities = joined_keys([sizes, ordered_integers(first[begins]), ordered_integers(until[begins])])
+        known = known_numbers(self._publish.revisions, identities)
+        base = np.where(known > 0, known, kind[begins] != _ASSERT)  # of what holds the first number is not kept
+        revision = base[own] + np.arange(len(kind)) - begins[own] + 1
+        newest = revision[_ends(begins, len(kind))]
+        kept = np.flatnonzero(newest > 1).tolist()
+        numbers = [identities[place] for place in kept], [b"%d" % newest[place] for place in kept]
+        return _Said(step, kind, session, first, until, revision), numbers
+
+    def _block(self, keys: Keys, rows: Rows, grouped: Mapping[str, Any], steps: _Steps, said: _Said) -> OutputBlock:
+        """The records of what is said."""
+        step, session = said.step, pa.array(said.session)
+        columns = {name: column.take(session) for name, column in grouped.items()}
+        columns |= {"valid_from": pa.array(said.first), "valid_to": pa.array(said.until)}
+        columns |= {name: one.shown(step, said.kind != _RETRACT) for name, one in steps.shown.items()}
+        columns = {name: columns[name] for name in self._published}
+        recorded = (steps.tick[step] + 1) * self._tick - 1
+        columns["recorded_at"] = pa.array(recorded)
+        columns["kind"] = _KINDS.take(pa.array(said.kind))
+        columns["revision"] = pa.array(said.revision)
+        return OutputBlock([keys.names[code] for code in rows.of_key[said.session].tolist()], recorded, columns)
+
+    def _changes(self, delta: Delta) -> Mapping[int, Sequence[Change]]:
+        return delta.by_rows(self._fold.columns).changes
+
+    def _by_rows(self, delta: Delta) -> list[OutputRecord]:
+        """What is published of keys of which more is said than that they go on."""
+        said: list[OutputRecord] = []
+        for tick, some in self._changes(delta).items():
+            end = (tick + 1) * self._tick - 1
+            made = self._sessions.tick(some)
+            if self._step is not None:
+                made = stepped(made, self._step)
+            said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
+        return said
+
+
+def _cells(keys: Keys, rows: Rows, grouped: Mapping[str, Any], steps: _Steps) -> _Packed:
+    """The places of sessions, and their cells as they are after all ticks."""
+    sessions = zip(rows.fresh.tolist(), rows.first.tolist(), rows.of_key.tolist(), strict=True)
+    anchors = [first if own else keys.anchors[code] for own, first, code in sessions]
+    sizes = keys.sizes.take(pa.array(rows.of_key))
+    slots = [slot for one in steps.kept for slot in one.slots(steps.ends)]
+    places = joined_keys([sizes, ordered_integers(np.array(anchors, np.int64))])
+    return places, packed_rows([*grouped.values(), *map(pa.array, [*slots, rows.first, steps.last[steps.ends]])])
+
+
+def _newest(keys: Keys, rows: Rows) -> tuple[list[bytes], list[int]]:
+    """The keys whose last session is another now, and its anchor."""
+    last = np.flatnonzero(changed(rows.of_key[::-1])[::-1] & rows.fresh)
+    return [keys.names[code] for code in rows.of_key[last].tolist()], rows.first[last].tolist()
+
+
+def _ends(begins: Any, size: int) -> Any:
+    """Where each run ends, which reaches to the next one's beginning."""
+    return np.append(begins, size)[1:] - 1
