@@ -19,6 +19,9 @@ from tests.simulation.test_column_explode import ORDERS as CARTS
 from tests.simulation.test_column_explode import SCHEMA as OF_CARTS
 from tests.simulation.test_column_explode import busy as busy_carts
 from tests.simulation.test_column_explode import histories
+from tests.simulation.test_column_facts import FACTS as GRID
+from tests.simulation.test_column_facts import HOURS, hours
+from tests.simulation.test_column_facts import SCHEMAS as HOURLY
 from tests.simulation.test_column_join import FACTS, JOINED, ORDERS, RIGHT, TICK, facts, plain
 from tests.simulation.test_recall import GRADED, LEFT, OTHERS, PAYMENTS, SCHEMAS, united_joined
 from tests.simulation.test_time_rules import PROFILE, RUNS
@@ -137,6 +140,95 @@ def test_most_elements_go_as_columns_and_versions_alone_come_back(monkeypatch: p
         assert test_recall.hold(EXPLODED, logs, 7, columnar=True) > 2
 
 
+WINDY = product(
+    "a.windy",
+    shape="fact",
+    key=["k"],
+    fields={"k": "string", "n": "long", "note": ["null", "string"], "grade": ["null", "string"]},
+)
+
+
+def graded(hours: Stream, grades: Stream) -> Stream:
+    joined = hours.join_as_of(grades, on={"k": "k"}, take={"grade": "grade"})
+    return joined.filter((col("grade") != "y") | (col("n") > 0)).select("k", "n", "note", "grade")
+
+
+def graded_by_note(hours: Stream, grades: Stream) -> Stream:
+    return hours.join_as_of(grades, on={"note": "k"}, take={"grade": "grade"}).select("k", "n", "note", "grade")
+
+
+GRADED_HOURS = of(graded, [GRID, FACTS], WINDY)
+GRADED_BY_NOTE = of(graded_by_note, [GRID, FACTS], WINDY, 2)
+OF_HOURS = {**ALL, HOURS: HOURLY[HOURS]}
+
+
+@settings(max_examples=20, deadline=None)
+@given(left=hours(), right=facts(), seed=st.integers(0, 1 << 30))
+def test_facts_are_joined_to_facts_alike(left: Log, right: Log, seed: int) -> None:
+    with every_batch():
+        compared(GRADED_HOURS[0], {HOURS: left, RIGHT: right}, OF_HOURS, seed)
+
+
+@settings(max_examples=20, deadline=None)
+@given(left=hours(), right=facts(), seed=st.integers(0, 1 << 30))
+def test_facts_that_were_handed_over_are_joined_alike(left: Log, right: Log, seed: int) -> None:
+    with every_batch():
+        compared(GRADED_BY_NOTE[1], moved(GRADED_BY_NOTE, left, seed, right), OF_HOURS, seed)
+
+
+def busy_hours() -> Log:
+    """Facts of a grid, of which one in twenty is corrected or taken back soon after."""
+    chance = random.Random(3)
+    log: list[tuple[bytes | None, Any]] = []
+    for number in range(400):
+        start = number // 5 * 20
+        said = {"valid_from": start, "valid_to": start + 20, "k": f"k{number % 5}", "n": number % 7, "ok": True}
+        said |= {"note": f"k{chance.randrange(6)}" if number % 7 else None, "recorded_at": number // 4}
+        said |= {"kind": "assert", "revision": 1}
+        if number > 9 and not number % 19:
+            before = log[-chance.randrange(1, 9)][1]
+            kind = chance.choice(["correct", "retract"])
+            said = {
+                **before,
+                "recorded_at": number // 4,
+                "kind": kind,
+                "revision": before["revision"] + 1,
+                "n": -number,
+            }
+        log.append((said["k"].encode(), said))
+    return [*log, (None, 10_000)]
+
+
+def test_facts_that_are_joined_come_back_with_the_facts_they_are_joined_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(test_recall.SCHEMAS, HOURS, HOURLY[HOURS])
+    monkeypatch.setattr(recollection, "LEAST_ROWS", 4)
+    [stage] = GRADED_HOURS
+    assert stage.recalled_from == (HOURS, RIGHT)
+
+    @settings(max_examples=6, deadline=None)
+    @given(left=hours(), right=facts(), seed=st.integers(0, 1 << 30))
+    def holds(left: Log, right: Log, seed: int) -> None:
+        test_recall.hold(stage, {HOURS: left, RIGHT: right}, seed, columnar=True)
+
+    with every_batch(4):
+        holds()
+        assert test_recall.hold(stage, {HOURS: busy_hours(), RIGHT: busy()[RIGHT]}, 7, columnar=True) > 2
+
+
+@pytest.mark.parametrize("stages", [GRADED_HOURS, GRADED_BY_NOTE], ids=["by their own key", "by another key"])
+def test_most_facts_of_a_busy_history_go_as_columns(stages: list[Stage]) -> None:
+    with every_batch():
+        right = busy()[RIGHT]
+        own = stages is GRADED_HOURS
+        stage, logs = (
+            (stages[0], {HOURS: busy_hours(), RIGHT: right})
+            if own
+            else (stages[1], moved(stages, busy_hours(), 5, right))
+        )
+        assert joins(stage)
+        assert compared(stage, logs, OF_HOURS, 5) > 300
+
+
 def never_corrected(log: Log) -> Log:
     """The same events, each said once."""
     return [
@@ -154,13 +246,13 @@ def logs_of(name: str, stage: Stage, left: Log, right: Log, others: Log, more: L
 def moved(stages: Sequence[Stage], left: Log, seed: int, right: Log) -> Logs:
     """What the first stage hands over, as columns and as rows, and the facts that the second joins it to."""
     chance = random.Random(seed)
-    lanes = stages[0].partitions
+    lanes, topic = stages[0].partitions, stages[0].inputs[0].topic
     messages: list[list[Any]] = []
     for lane in range(lanes):
         own = [one for one in left if one[0] is None or len(one[0]) % lanes == lane]
-        feeding = Driver(stages[0], {LEFT: own}, SCHEMAS, columnar=True, partition=lane)
-        while feeding.read[LEFT] < len(own):
-            feeding.take(LEFT, chance.randrange(1, 30))
+        feeding = Driver(stages[0], {topic: own}, OF_HOURS, columnar=True, partition=lane)
+        while feeding.read[topic] < len(own):
+            feeding.take(topic, chance.randrange(1, 30))
             if chance.random() < 0.5:
                 feeding.commit()
         feeding.commit()

@@ -1,7 +1,7 @@
 """The columnar road of a stage that joins: what its left brings, each join after the other, and the end.
 
-The left is of events, those of a union too, or what another stage has handed over; the end is the product or a rekey
-topic.
+The left is of events or of facts, those of a union too, or what another stage has handed over; the end is the product
+or a rekey topic.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from headwater.processing.column_ends import ColumnPublish, Delta, Kernel, RowSt
 from headwater.processing.column_events import EventsSide
 from headwater.processing.column_exchange import HandOver, MovedSide, first_columns
 from headwater.processing.column_explode import ColumnExplode, explodes
-from headwater.processing.column_intake import FactsBlocks, Folded, enough, takes_events
+from headwater.processing.column_intake import FactsBlocks, Folded, enough, takes_versions
 from headwater.processing.column_join import ColumnJoin, joinable
 from headwater.processing.column_rekey import movable
 from headwater.processing.lanes import Lane
@@ -53,7 +53,7 @@ def _brings(lefts: Sequence[StageInput], columns: tuple[str, ...]) -> bool:
     logic = lefts[0].logic
     if isinstance(logic, RowForm):
         return len(lefts) == 1 and movable(logic.types)
-    return all(takes_events(entry.logic) and entry.logic.gives == columns for entry in lefts)
+    return all(takes_versions(entry.logic) and entry.logic.gives == columns for entry in lefts)
 
 
 class _Joining(NamedTuple):
