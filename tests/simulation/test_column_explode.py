@@ -26,7 +26,7 @@ from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, total
 from headwater.processing.steps import Plan
 from headwater.processing.windows import tumbling
-from headwater.testing.conformance.explode_cases import FOLDED, SCALARS
+from headwater.testing.conformance.explode_cases import FOLDED, JOINED, SCALARS
 from headwater.testing.conformance.runner_cases import Case, Histories, Run, log_of
 from headwater.testing.conformance.union_cases import UNITED
 from headwater.testing.harness import plan_of, product
@@ -215,7 +215,7 @@ EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 SHARES = st.sampled_from([1.0, 1.0, 0.5])
 
 
-@EVERY_CASE
+@pytest.mark.parametrize("case", (*CASES, JOINED), ids=lambda case: case.name)
 def test_the_log_is_what_the_whole_input_says(case: Case) -> None:
     """Late, corrected, moved, retracted, repeated and superseded; cut anyhow, with crashes; all or some as blocks."""
 
@@ -291,8 +291,7 @@ def test_what_is_handed_over_and_published_goes_as_columns(case: Case) -> None:
     assert log_of(case, runner) == case.expected(histories)
     first, last = runner.plan.stages
     assert takes_columns(first) and runner.columnar[first.name] > 300 * len(case.inputs) and runner.many > 5
-    if case is not FOLDED:  # whose measure may be null
-        assert takes_columns(last) and runner.columnar[last.name] > 300
+    assert takes_columns(last) and runner.columnar[last.name] > 300
 
 
 @pytest.mark.parametrize("name", ["tags, never corrected", "sums", "carried", "both, one never corrected"])
