@@ -30,6 +30,7 @@ except ImportError:  # a platform that it is not built for: everything takes the
 
 _PLAIN = ("boolean", "int", "long", "double", "string")
 _ARROW = {"boolean": pa.bool_(), "int": pa.int64(), "long": pa.int64(), "string": pa.string()}
+_UNWRITTEN = frozenset({"array", "record", "double"})
 _BYTES_OF_DOUBLE = 8
 _INT = 1 << 31
 _ENUM_SYMBOLS = 64  # their indexes take one byte
@@ -50,11 +51,13 @@ def readable(avro_type: AvroType, above: tuple[AvroType, ...] = ()) -> bool:
         within = (*above, avro_type)
         return all(readable(field.type, within) or (not above and _short(field.type)) for field in avro_type.fields)
     if isinstance(avro_type, Array):
-        # An array within an array, or one that may be null, is rare enough to be left to the row road.
-        return not above[1:] and not isinstance(avro_type.items, Array | Union) and readable(avro_type.items, above)
+        # An array within an array, or of records that may be null, is rare enough to be left to the row road.
+        return not above[1:] and "array" not in _kinds(avro_type.items) and readable(avro_type.items, above)
     if isinstance(avro_type, Union):
         other = [branch for branch in avro_type.branches if branch.kind != "null"]
-        return len(avro_type.branches) == 2 and len(other) == 1 and _scalar(other[0])
+        if len(avro_type.branches) != 2 or len(other) != 1:
+            return False
+        return readable(other[0], above) if isinstance(other[0], Array) else _scalar(other[0])
     return _scalar(avro_type)
 
 
@@ -103,7 +106,7 @@ def writable(avro_type: AvroType) -> bool:
     types = [field.type for field in avro_type.fields]
     if not all(readable(type_) or _decimal(type_) is not None for type_ in types):
         return False
-    return not any(isinstance(type_, Array | Record) or "double" in _kinds(type_) for type_ in types)
+    return all(_UNWRITTEN.isdisjoint(_kinds(type_)) for type_ in types)
 
 
 class RecordColumns:

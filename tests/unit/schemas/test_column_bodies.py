@@ -28,6 +28,9 @@ WIDE = parse(
         {{"name": "at", "type": {INSTANT}}},
         {{"name": "kind", "type": {{"type": "enum", "name": "Kind", "symbols": ["assert", "correct", "retract"]}}}},
         {{"name": "lines", "type": {{"type": "array", "items": {LINE}}}}},
+        {{"name": "tags", "type": ["null", {{"type": "array", "items": "string"}}]}},
+        {{"name": "more", "type": [{{"type": "array", "items": "Line"}}, "null"]}},
+        {{"name": "codes", "type": ["null", {{"type": "array", "items": ["null", "long"]}}]}},
         {{"name": "maybe", "type": ["null", "long"]}}, {{"name": "perhaps", "type": ["string", "null"]}},
         {{"name": "price", "type": {PRICE}}}, {{"name": "rate", "type": ["null", {RATE}]}}]}}"""
 )
@@ -49,7 +52,9 @@ SUMS = LONGS.map(lambda cents: Decimal(cents).scaleb(-2))
 WIDES = st.fixed_dictionaries(
     {
         "text": st.text(max_size=70), "small": INTS, "large": LONGS, "real": st.floats(allow_nan=False),
-        "truth": st.booleans(), "at": LONGS, "kind": KINDS, "lines": LINES, "maybe": st.none() | LONGS,
+        "truth": st.booleans(), "at": LONGS, "kind": KINDS, "lines": LINES, "more": st.none() | LINES,
+        "tags": st.none() | st.lists(st.text(max_size=3), max_size=3),
+        "codes": st.none() | st.lists(st.none() | LONGS, max_size=3), "maybe": st.none() | LONGS,
         "perhaps": st.none() | st.text(max_size=3), "price": PRICES, "rate": st.none() | RATES,
     }
 )  # fmt: skip
@@ -68,6 +73,7 @@ def test_what_is_read_as_columns_is_what_is_read_row_by_row(records: list[dict[s
         found = rows(BodyColumns(WIDE).read(bodies))
     except Unsure:
         numbers = [record[name] for record in records for name in ("large", "at", "maybe")]
+        numbers += [code for record in records for code in record["codes"] or ()]
         assert any(number is not None and not -(1 << 62) <= number < 1 << 62 for number in numbers)
     else:
         assert found == [codec.decode(body) for body in bodies]
@@ -177,13 +183,21 @@ def test_columns_of_another_type_or_with_nulls_are_not_written() -> None:
         '["string", "long"]',
         '{"type": "map", "values": "long"}',
         '{"type": "array", "items": {"type": "array", "items": "long"}}',
-        '["null", {"type": "array", "items": "long"}]',
+        '["null", {"type": "array", "items": ["null", {"type": "array", "items": "long"}]}]',
+        f'{{"type": "array", "items": ["null", {LINE}]}}',
     ],
 )
 def test_what_is_not_listed_is_left_to_the_row_road(type_: str) -> None:
     schema = parse(f'{{"type": "record", "name": "R", "fields": [{{"name": "x", "type": {type_}}}]}}')
     assert not readable(schema.type)
     assert not writable(schema.type)
+
+
+@pytest.mark.parametrize("items", ['"long"', '["null", "string"]', LINE])
+def test_arrays_that_may_be_null_are_read_and_not_written(items: str) -> None:
+    array = f'["null", {{"type": "array", "items": {items}}}]'
+    schema = parse(f'{{"type": "record", "name": "R", "fields": [{{"name": "x", "type": {array}}}]}}')
+    assert readable(schema.type) and not writable(schema.type)
 
 
 def test_decimals_beyond_64_bits_are_left_to_the_row_road() -> None:
