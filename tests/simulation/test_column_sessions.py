@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.simulation import test_column_explode
 from tests.simulation.column_runner import columned
 from tests.simulation.roads import Log, Logs, compared
 from tests.simulation.test_column_changes import EVENTS, KEYS, SUMS, TICK, amended, every_batch
@@ -113,6 +114,20 @@ def test_both_roads_say_the_same_bytes_under_any_cut_and_crash(name: str, left: 
     logs = {LEFT: left, OTHERS: right} if name == "united" else {LEFT: left}
     with every_batch():
         compared(STAGES[name], logs, SCHEMAS, seed)
+
+
+def of_lines(orders: Stream) -> Stream:
+    lines = orders.explode("lines").filter(col("n") != 1)
+    return lines.aggregate(by=["k"], window=session("7us"), lines=count(), n=total("n"))
+
+
+@settings(max_examples=20, deadline=None)
+@given(log=test_column_explode.histories(), seed=st.integers(0, 1 << 30))
+def test_sessions_of_the_elements_of_arrays_are_those_of_the_row_road(log: Log, seed: int) -> None:
+    stage = plan_of(of_lines, [test_column_explode.ORDERS], test_column_explode.SUMS, tick=TICK).stages[0]
+    assert takes_columns(stage)
+    with every_batch():
+        compared(stage, {test_column_explode.LEFT: log}, test_column_explode.SCHEMAS, seed)
 
 
 def busy(name: str, events: int = 600) -> Logs:
