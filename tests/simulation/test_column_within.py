@@ -112,10 +112,7 @@ def test_most_of_a_busy_history_goes_as_columns(name: str) -> None:
     stage, logs = STAGES[name], busy(name)
     assert reads_columns(stage) == tuple(logs)
     with every_batch():
-        columnar = compared(stage, logs, SCHEMAS_, 5)
-
-    if name != "left never corrected":  # of which one correction sends its batch by rows
-        assert columnar > 350 * len(logs)
+        assert compared(stage, logs, SCHEMAS_, 5) > 350 * len(logs)
 
 
 def test_few_pairs_of_a_busy_history_are_made_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +194,9 @@ def test_what_is_paired_by_another_key_is_what_the_whole_input_says(case: Case) 
     holds()
 
 
+BUSY = Run(partitions=2, batch=150, seed=3)
+
+
 def busy_case() -> Histories:
     """Calls and boardings of few gates, some late, corrected or taken back."""
     chance = random.Random(7)
@@ -218,7 +218,7 @@ def busy_case() -> Histories:
 
 def test_most_of_what_is_paired_by_another_key_goes_as_columns() -> None:
     histories = busy_case()
-    runner = columned(PAIRED, histories, Run(partitions=2, batch=150, seed=3), 1.0)
+    runner = columned(PAIRED, histories, BUSY, 1.0)
     assert log_of(PAIRED, runner) == PAIRED.expected(histories)
     pairing = runner.plan.stages[1]
     assert pairable(pairing) and runner.columnar[pairing.name] > 900
@@ -272,6 +272,18 @@ def _gives_a_pair_the_tick_of_its_left(patch: pytest.MonkeyPatch) -> None:
 
 def _leaves_ids_as_they_are(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(column_within, "_escaped", lambda ids: ids)
+
+
+def _forgets_what_changed_of_its_own(patch: pytest.MonkeyPatch) -> None:
+    whole = column_within.beside
+    patch.setattr(column_within, "beside", lambda left, right, distance: whole(left, right, distance) & (distance > 0))
+
+
+def test_a_broken_pairing_of_what_was_handed_over_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    _forgets_what_changed_of_its_own(monkeypatch)
+    histories = busy_case()
+    with pytest.raises((AssertionError, Fault)):
+        assert log_of(PAIRED, columned(PAIRED, histories, BUSY, 1.0)) == PAIRED.expected(histories)
 
 
 def _keeps_rows_of_nobody(patch: pytest.MonkeyPatch) -> None:

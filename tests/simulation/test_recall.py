@@ -22,7 +22,7 @@ from tests.simulation.test_column_join import COLUMNS, FACTS, JOINED, ORDERS, SO
 
 from headwater.errors import Fault
 from headwater.ports.record import Fetched, Message
-from headwater.processing import column_intake, column_join, column_latest, column_sessions, recollection
+from headwater.processing import column_intake, column_join, column_latest, column_sessions, column_within, recollection
 from headwater.processing.expressions import col
 from headwater.processing.flow import Stream, count, count_distinct, total
 from headwater.processing.operators.join_as_of import Join
@@ -407,6 +407,10 @@ def _keeps_no_row_of_a_session_as_columns(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(column_sessions.ColumnSessions, "remember", lambda self, new, changes: None)
 
 
+def _keeps_no_row_to_pair(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(column_within.ColumnWithin, "remember", lambda self, left, right: None)
+
+
 def _takes_no_row_out_of_a_session(patch: pytest.MonkeyPatch) -> None:
     whole = Sessions.remember
     patch.setattr(
@@ -428,6 +432,7 @@ def _takes_no_row_out_of_a_session(patch: pytest.MonkeyPatch) -> None:
         ("joined, corrected", True, _keeps_the_row_that_goes),
         ("joined", False, _believes_an_older_revision),
         ("state", True, _keeps_no_row_as_columns),
+        ("paired", True, _keeps_no_row_to_pair),
         ("sessions", False, _forgets_one),
         ("united, sessions", False, _reads_one_tick_too_far),
         ("united, state", False, _reads_one_tick_too_far),

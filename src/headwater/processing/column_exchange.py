@@ -13,13 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from headwater.processing.blocks import Block, Part
+from headwater.processing.chain import Chain
 from headwater.processing.column_changes import NO_ROWS, NewRows
-from headwater.processing.column_ends import Brought, Delta, Ended, Kernel, publishable
+from headwater.processing.column_ends import Brought, ColumnPublish, Delta, Ended, Kernel, publishable
 from headwater.processing.column_explode import explodes
 from headwater.processing.column_intake import Folded, enough, takes_versions
 from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.core import Change
+from headwater.processing.operators.publish import Publish
 from headwater.processing.operators.rekey import Moved, Rekey, RekeySpec
 from headwater.processing.packing import RowForm
 from headwater.processing.steps import Stage
@@ -58,6 +60,22 @@ def takes_moved(stage: Stage) -> bool:
     """Whether a stage takes one rekey topic, of rows that columns can hold."""
     entry = stage.inputs[0]
     return len(stage.inputs) == 1 and isinstance(entry.logic, RowForm) and movable(entry.logic.types)
+
+
+def endable(stage: Stage, columns: Sequence[str]) -> bool:
+    """Whether rows of these columns can be published or handed over as columns, as a stage does with them."""
+    output = stage.output.logic
+    if stage.output.kind == "exchange":
+        return bool(output.columns == tuple(columns) and movable(output.types))
+    return publishable(stage) and output.columns == tuple(columns)
+
+
+def end_of(stage: Stage, chain: Chain, lane: int, *, promised: bool) -> Kernel:
+    """What publishes or hands over; `promised` as `ColumnPublish` has it."""
+    if stage.output.kind == "exchange":
+        return HandOver(stage.output.logic, lane, stage.tick)
+    assert isinstance(chain.publish, Publish)
+    return ColumnPublish(stage.output.logic, chain.publish, stage.tick, promised=promised)
 
 
 class HandOver:

@@ -12,16 +12,15 @@ from typing import Any, NamedTuple
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
-from headwater.processing.column_ends import ColumnPublish, Delta, Kernel, RowSteps, publishable, steppable
+from headwater.processing.column_ends import Delta, RowSteps, steppable
 from headwater.processing.column_events import EventsSide
-from headwater.processing.column_exchange import HandOver, MovedSide, first_columns
+from headwater.processing.column_exchange import MovedSide, end_of, endable, first_columns
 from headwater.processing.column_explode import ColumnExplode, explodes
 from headwater.processing.column_intake import FactsBlocks, Folded, enough, takes_versions
 from headwater.processing.column_join import ColumnJoin, joinable
 from headwater.processing.column_rekey import movable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.join_as_of import FactsSpec
-from headwater.processing.operators.publish import Publish
 from headwater.processing.packing import RowForm
 from headwater.processing.steps import Stage, StageInput
 from headwater.schemas.unsure import Unsure
@@ -39,8 +38,7 @@ def joins(stage: Stage) -> bool:
         if not joinable(operation, given) or not steppable(operation):
             return False
         given = tuple(operation.wanted)
-    end = stage.output.logic
-    return end.columns == given and (movable(end.types) if stage.output.kind == "exchange" else publishable(stage))
+    return endable(stage, given)
 
 
 def _sides(stage: Stage) -> tuple[list[StageInput], list[StageInput]]:
@@ -85,7 +83,7 @@ class JoinRoad:
             topic = next(entry.topic for entry in rights if entry.logic is operation.spec.right)
             join = ColumnJoin(operation.spec, operator, promised=promised or bool(self._joins))
             self._joins.append(_Joining(topic, join, RowSteps(operation)))
-        self._end = _end(stage, chain, lane, promised=promised)
+        self._end = end_of(stage, chain, lane, promised=promised)
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks, or not."""
@@ -141,10 +139,3 @@ class JoinRoad:
 
 def _nothing(delta: Delta) -> None:
     """Of rows that are exploded first nothing follows from one input's records alone but their versions."""
-
-
-def _end(stage: Stage, chain: Chain, lane: int, *, promised: bool) -> Kernel:
-    if stage.output.kind == "exchange":
-        return HandOver(stage.output.logic, lane, stage.tick)
-    assert isinstance(chain.publish, Publish)
-    return ColumnPublish(stage.output.logic, chain.publish, stage.tick, promised=promised)

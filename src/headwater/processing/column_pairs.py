@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import NO_ROWS
-from headwater.processing.column_ends import ColumnPublish, Delta, Ended, RowSteps, publishable, steppable
+from headwater.processing.column_ends import Delta, RowSteps, steppable
 from headwater.processing.column_events import EventsSide
-from headwater.processing.column_exchange import HandOver, MovedSide
+from headwater.processing.column_exchange import MovedSide, end_of, endable
 from headwater.processing.column_intake import Folded, enough, takes_events
-from headwater.processing.column_rekey import movable
 from headwater.processing.column_state import packable
 from headwater.processing.column_within import ColumnWithin
-from headwater.processing.compiler import Operation
 from headwater.processing.field_types import FieldType
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec
 from headwater.processing.operators.join_interval import IntervalSpec, OthersSpec
-from headwater.processing.operators.publish import Publish
 from headwater.processing.packing import RowForm
 from headwater.processing.steps import Stage
 from headwater.schemas.unsure import Unsure
@@ -41,19 +38,16 @@ def pairable(stage: Stage) -> bool:
         return False
     if not all(isinstance(one, RowForm) or (takes_events(one) and one.gives == spec.columns) for one in lefts):
         return False
-    return _holds(spec.columns, spec.types) and _holds(right.columns, right.types) and _ends(stage, operation)
+    return (
+        _holds(spec.columns, spec.types)
+        and _holds(right.columns, right.types)
+        and endable(stage, list(operation.wanted))
+    )
 
 
 def _holds(columns: Sequence[str], types: Sequence[FieldType]) -> bool:
     given = dict(zip(columns, types, strict=True))
     return packable(types) and not any(given[name].nullable for name in ("event_id", "occurred_at"))
-
-
-def _ends(stage: Stage, operation: Operation) -> bool:
-    output = stage.output.logic
-    if stage.output.kind == "exchange":
-        return output.columns == tuple(operation.wanted) and movable(output.types)
-    return publishable(stage) and output.shape == "event" and set(output.columns) <= operation.wanted.keys()
 
 
 class PairsRoad:
@@ -71,16 +65,11 @@ class PairsRoad:
         else:
             self._left = EventsSide(stage, [entry.topic for entry in lefts], chain)
         told: list[ChangesSpec] = [right.logic.changes, *(entry.logic for entry in lefts if not moved)]
-        publish, output = chain.publish, stage.output.logic
-        revisions = None
-        self._end: Callable[[Delta], Ended]
-        if isinstance(publish, Publish):
-            revisions, self._end = publish.revisions, ColumnPublish(output, publish, stage.tick)
-        else:
-            self._end = HandOver(output, lane, stage.tick)
-        sure = not moved and all(one.kept for one in told)
-        self._within = ColumnWithin(operation, chain.operators[0], revisions, sure=sure)
+        # What never is corrected is not remembered, and of what was handed over as new the same batch may say more.
+        promised = not moved and all(one.kept for one in told)
+        self._within = ColumnWithin(operation, chain.operators[0], promised=promised)
         self._steps = RowSteps(operation)
+        self._end = end_of(stage, chain, lane, promised=promised)
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks, or not."""

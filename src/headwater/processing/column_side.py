@@ -57,7 +57,7 @@ class ColumnSide:
         mask = np.ones(len(new), bool)
         for name in self._on:
             mask &= new.columns[name].is_valid().to_numpy(zero_copy_only=False)
-        return new if mask.all() else chosen(new, mask)
+        return new if mask.all() else new.filter(mask)
 
     def rows(self, new: NewRows, codes: Any) -> SideRows:
         """New rows, of keys of these codes."""
@@ -117,10 +117,3 @@ def coded(news: Sequence[NewRows]) -> tuple[Any, Any, list[Any]]:
     codes = ranks[found.indices.to_numpy()]
     first = len(news[0])
     return found.dictionary.take(order), prefixes.take(order), [codes[:first], codes[first:]]
-
-
-def chosen(new: NewRows, mask: Any) -> NewRows:
-    """Those of which this, an array of numpy, is true."""
-    which = pa.array(mask)
-    columns = {name: column.filter(which) for name, column in new.columns.items()}
-    return NewRows(new.ticks[mask], new.keys.filter(which), columns)

@@ -8,7 +8,6 @@ columns. `tests/simulation/test_column_within.py` holds both together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,30 +17,28 @@ import pyarrow.compute as pc
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
 from headwater.processing.column_near import beside, near, require_countable, spans_around
-from headwater.processing.column_side import Changes, ColumnSide, SideRows, chosen, coded
-from headwater.processing.column_state import joined_keys, sized_keys
+from headwater.processing.column_side import Changes, ColumnSide, SideRows, coded
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.join_interval import IntervalJoin, IntervalSpec
-from headwater.processing.state import Table
 from headwater.schemas.unsure import Unsure
 
 
 class ColumnWithin:
     """New rows and changes of both sides to those of pairs.
 
-    `sure` says that new rows are told apart by their identities before they come here; else it is looked whether
-    a row is new. `revisions` are those of the product that pairs are published to, if they are.
+    `promised` says that new rows are told apart by their identities before they come here; else it is looked whether
+    their places are free.
     """
 
-    def __init__(self, operation: Operation, join: IntervalJoin, revisions: Table | None, *, sure: bool) -> None:
+    def __init__(self, operation: Operation, join: IntervalJoin, *, promised: bool) -> None:
         spec: IntervalSpec = operation.spec
         self._join, self._distance, self._gives = join, spec.distance, spec.gives
         self._names = list(operation.given)
         self.left = ColumnSide(join.lefts, spec.columns, spec.types, spec.key, spec.on)
         self.right = ColumnSide(join.rights, spec.right.columns, spec.right.types, (), ())
         self._ids = spec.columns.index("event_id"), spec.right.columns.index("event_id")
-        self._revisions, self._sure = revisions, sure
+        self._promised = promised
 
     def __call__(self, left: Delta, right: Delta) -> Delta:
         """The pairs that some ticks make, alter or take back; raises `Unsure`, with nothing changed."""
@@ -60,8 +57,6 @@ class ColumnWithin:
             side.put(rows)
 
     def _paired(self, left: Delta, right: Delta) -> Delta:
-        if not self._sure and self._revisions is not None and (left.changes or right.changes):
-            raise Unsure  # a pair of a row that is not as its contract says might be said again
         news = self.left.meeting(left.new), self.right.meeting(right.new)
         keys, prefixes, codes = coded(news)
         lefts, rights = (side.rows(*one) for side, *one in zip((self.left, self.right), news, codes, strict=True))
@@ -69,14 +64,15 @@ class ColumnWithin:
         all_ = self._with_kept(lefts, rights, plain, prefixes)
         made = self._made(*all_, plain, keys)
         packed = [
-            side.packed(chosen(new, which))
+            side.packed(new.filter(which))
             for side, new, which in zip((self.left, self.right), news, plain, strict=True)
         ]
-        if not self._sure:
-            self._require_new(packed, made)
+        if not self._promised:
+            self.left.require_new(packed[0][0])
+            self.right.require_new(packed[1][0])
         # Nothing is unsure from here on.
         by_rows = [
-            Delta(chosen(new, ~which), delta.changes).by_rows(side.columns).changes
+            Delta(new.filter(~which), delta.changes).by_rows(side.columns).changes
             for side, new, which, delta in zip((self.left, self.right), news, plain, (left, right), strict=True)
         ]
         changes = self._by_rows(*by_rows)
@@ -133,16 +129,6 @@ class ColumnWithin:
                 left, right = (_escaped(side.columns[at]) for side, at in zip((lefts, rights), self._ids, strict=True))
                 made[name] = pc.binary_join_element_wise(left.take(of_left), right.take(of_right), "&")
         return made
-
-    def _require_new(self, packed: Sequence[tuple[list[bytes], list[bytes]]], made: NewRows) -> None:
-        """Of events that their contract calls new: raises `Unsure` where one is not, or where a pair is not."""
-        self.left.require_new(packed[0][0])
-        self.right.require_new(packed[1][0])
-        if self._revisions is None:
-            return
-        identities = joined_keys([sized_keys(made.keys), made.columns["event_id"].cast(pa.binary())])
-        if len(set(identities)) < len(identities) or any(self._revisions.has_many(identities)):
-            raise Unsure
 
     def _by_rows(self, lefts: Changes, rights: Changes) -> dict[int, list[Change]]:
         found = {}

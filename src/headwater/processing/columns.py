@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Protocol
 from headwater.processing.blocks import Block, Part
 from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
-from headwater.processing.column_ends import ColumnPublish, Ended, KeepsRows, Kernel
+from headwater.processing.column_ends import Ended, KeepsRows, Kernel
 from headwater.processing.column_events import EventsRoad
 from headwater.processing.column_exchange import (
-    HandOver,
     MovedRoad,
+    end_of,
     first_columns,
     gives_versions,
     hands_over,
@@ -142,22 +142,17 @@ def _kernel(stage: Stage, chain: Chain) -> tuple[KeepsRows | None, Kernel, bool]
     return None, lambda delta: Ended(fold.fold(*delta)), fold.weighs
 
 
-def _handing_over(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
-    return _road(stage, chain, HandOver(stage.output.logic, lane, stage.tick))
-
-
-def _saying(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
-    assert isinstance(chain.publish, Publish)
+def _ending(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
     promised = not takes_moved(stage) and all(entry.logic.kept for entry in stage.inputs)
-    return _road(stage, chain, ColumnPublish(stage.output.logic, chain.publish, stage.tick, promised=promised))
+    return _road(stage, chain, end_of(stage, chain, lane, promised=promised))
 
 
 _WAYS = (
     Way(pairable, PairsRoad),
     Way(joins, JoinRoad),
-    Way(hands_over, _handing_over),
+    Way(hands_over, _ending),
     Way(_keeps, _keeping),
-    Way(says_alone, _saying),
+    Way(says_alone, _ending),
 )
 
 
