@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -204,10 +206,15 @@ def dimension(seed: int, schema: Any, schema_id: int) -> list[tuple[list[tuple[b
 
 
 def live_joined(life: Life, seed: int) -> dict[str, list[Message]]:
+    """Orders and customers."""
+    return live_in_turns(life, seed, ((ORDERS, history), (CUSTOMERS, dimension)))
+
+
+def live_in_turns(life: Life, seed: int, histories: Sequence[tuple[ProductName, Any]]) -> dict[str, list[Message]]:
     """Feed both sides in turns and work between."""
     chance = random.Random(seed + 1)
     sides = []
-    for name, history_of in ((ORDERS, history), (CUSTOMERS, dimension)):
+    for name, history_of in histories:
         output = life.mesh.product(name).output
         registration = life.registry.find(output.subject, output.schema)
         assert registration is not None
@@ -341,6 +348,36 @@ def test_topics_of_a_fold_of_corrected_orders_are_the_same_by_both_roads(
         found.append(life.written())
         assert life.columnar > 400 if least == 4 else not life.columnar
     assert set(found[0]) == set(found[1])
+    for name, messages in found[1].items():
+        assert sorted(map(_said, found[0][name])) == sorted(map(_said, messages)), name
+        if not name.endswith("changelog"):
+            assert found[0][name] == messages, name
+
+
+def pairs_mesh(folder: Path) -> Path:
+    """The same mesh, whose enriched orders are paired with those that may be corrected."""
+    shutil.copytree(MESH, folder)
+    stream = folder / "streams" / "shop" / "enriched"
+    contract = (stream / "product.yaml").read_text()
+    contract = contract.replace("shop.customers", "shop.amended").replace("[customer, segment]", "[customer]")
+    (stream / "product.yaml").write_text(contract)
+    (stream / "flow.py").write_text(
+        "def flow(orders, amended):\n"
+        "    rows = orders.select('customer', 'amount_cents')\n"
+        "    take = {'segment': 'customer'}\n"
+        "    return rows.join_within(amended, within='20ms', on={'customer': 'customer'}, take=take)\n"
+    )
+    return folder
+
+
+def test_topics_of_pairs_are_the_same_by_both_roads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mesh, found = pairs_mesh(tmp_path / "mesh"), []
+    for least in (4, 1 << 60):
+        monkeypatch.setattr(column_intake, "LEAST_ROWS", least)
+        life = Life(tmp_path / str(least), ENRICHED, mesh)
+        found.append(live_in_turns(life, 3, ((ORDERS, history), (AMENDED, amendments))))
+        assert life.columnar > 1_000 if least == 4 else not life.columnar
+    assert len(found[1][naming.topic(ENRICHED, 1)]) > 200
     for name, messages in found[1].items():
         assert sorted(map(_said, found[0][name])) == sorted(map(_said, messages)), name
         if not name.endswith("changelog"):
