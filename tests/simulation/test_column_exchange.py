@@ -22,6 +22,7 @@ from headwater.processing.expressions import col
 from headwater.processing.flow import count, total
 from headwater.processing.state import Table
 from headwater.processing.windows import tumbling
+from headwater.testing.conformance.fold_cases import FIRST_AND_LAST
 from headwater.testing.conformance.latest_cases import FILTERED_STATES, OWN_STATES, STATES
 from headwater.testing.conformance.runner_cases import AGGREGATE, DEPARTURES, Case, Histories, Run, departures, log_of
 from headwater.testing.conformance.session_cases import OWN_SESSIONS, SESSIONS
@@ -55,7 +56,8 @@ FOLDED = Case(
     st.fixed_dictionaries({DEPARTURES.topic: departures}),
     _crowds,
 )
-CASES = (STATES, OWN_STATES, FOLDED, FILTERED_STATES, AGGREGATE)
+MADE = (STATES, OWN_STATES, FOLDED, FIRST_AND_LAST)
+CASES = (*MADE, FILTERED_STATES, AGGREGATE)
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 SHARES = st.sampled_from([1.0, 1.0, 0.5])
 
@@ -137,7 +139,7 @@ def test_most_of_a_busy_history_goes_as_columns(case: Case) -> None:
     if rest:
         assert hands_over(first) and runner.many > 5
         assert runner.columnar[first.name] > 400
-    if case in (STATES, OWN_STATES, FOLDED):
+    if case in MADE:
         assert takes_columns(runner.plan.stages[-1])
         assert runner.columnar[runner.plan.stages[-1].name] > 400
     else:  # what columns cannot make takes the same messages row by row

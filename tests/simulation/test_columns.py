@@ -22,7 +22,7 @@ from headwater.processing.column_windows import Cells, cells_of
 from headwater.processing.columns import reads_columns
 from headwater.processing.engine import Commit, Task, new_task
 from headwater.processing.expressions import col, when
-from headwater.processing.flow import Stream, average, count, first, maximum, minimum, total
+from headwater.processing.flow import Stream, average, count, maximum, minimum, total
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
 from headwater.processing.windows import Window, tumbling, whole
@@ -257,8 +257,6 @@ def test_what_the_lists_do_not_name_goes_row_by_row() -> None:
         return lambda events: events.aggregate(by=["k"], window=whole(), **measures)
 
     given = [
-        (with_measure(n=maximum("n")), replace(EVENTS, corrections=True)),
-        (with_measure(n=first("n")), EVENTS),
         (lambda events: events.filter(col("n") / 2 > 0).aggregate(by=["k"], window=whole(), n=total("n")), EVENTS),
     ]
     assert reads_columns(plan_of(with_measure(n=total("n")), [EVENTS], TOTALS, tick=TICK).stages[0])
@@ -350,7 +348,7 @@ def test_ticks_without_a_row_left_pass_in_silence_on_both_roads() -> None:
 
 
 def test_a_fold_that_is_never_sure_only_costs_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsure(self: ColumnFold, new: Any, changes: Any, gone: Any) -> Any:
+    def unsure(self: ColumnFold, delta: Any) -> Any:
         raise Unsure
 
     monkeypatch.setattr(ColumnFold, "fold", unsure)

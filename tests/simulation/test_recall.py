@@ -24,7 +24,7 @@ from headwater.errors import Fault
 from headwater.ports.record import Fetched, Message
 from headwater.processing import column_intake, column_join, column_latest, column_sessions, column_within, recollection
 from headwater.processing.expressions import col
-from headwater.processing.flow import Stream, count, count_distinct, total
+from headwater.processing.flow import Stream, count, count_distinct, maximum, total
 from headwater.processing.operators.join_as_of import Join
 from headwater.processing.operators.sessions import Sessions
 from headwater.processing.recollection import Recollection
@@ -67,6 +67,11 @@ def summed_sessions(rows: Stream) -> Stream:
 def alike(rows: Stream) -> Stream:
     """All that is kept of a row is its key and its instant: many are alike."""
     return rows.aggregate(by=["k"], window=session("20us"), events=count())
+
+
+def measured(rows: Stream) -> Stream:
+    """Versions come back from the input, what lies beside the cells from the changelog."""
+    return rows.aggregate(by=["k"], window=whole(), events=count(), n=maximum("n"), seen=count_distinct("n"))
 
 
 def state(rows: Stream) -> Stream:
@@ -115,6 +120,7 @@ def stage_of(flow: Any, inputs: Sequence[Any], output: Any) -> Stage:
 STAGES = {
     "folded": stage_of(sums, [EVENTS], SUMS),
     "windows": stage_of(late, [EVENTS], SUMS),
+    "measured": stage_of(measured, [EVENTS], SUMS),
     "sessions": stage_of(sessions, [EVENTS], SUMS),
     "sessions, summed": stage_of(summed_sessions, [EVENTS], SUMS),
     "sessions, never corrected": stage_of(summed_sessions, [ORDERS], SUMS),
@@ -303,6 +309,7 @@ def test_nothing_of_it_is_in_the_changelog(name: str) -> None:
 REMEMBERED = {
     "folded": {"orders"},
     "windows": {"orders"},
+    "measured": {"orders"},
     "sessions": {"orders", "rows"},
     "sessions, summed": {"orders", "rows"},
     "sessions, never corrected": {"rows"},

@@ -87,7 +87,7 @@ class Cells:
             scanned=scanned,
             unpack_many=form.read_many,
         )
-        self._values = Table(overlay, f"{spec.name}.values", pack, unpack, scanned=True)
+        self.values = Table(overlay, f"{spec.name}.values", pack, unpack, scanned=True)
 
     def cell(self, place: bytes, key: bytes, row: Row) -> Cell:
         """The cell at a place, a new one for rows like this if there is none."""
@@ -135,16 +135,16 @@ class Cells:
             if position != multiset.position or not moved:
                 continue
             place = multiset.place(entry)
-            known = self._values.get(prefix + place)
+            known = self.values.get(prefix + place)
             was = known[1] if known else 0
             now = was + moved
             if now < 0:
                 raise Fault("a value was taken out that was not in", code="HW-P041", detail="the input lost records")
-            self._values.put(prefix + place, [multiset.write(entry), now] if now else None)
+            self.values.put(prefix + place, [multiset.write(entry), now] if now else None)
             changed.append(Moved(entry, place, was, now))
 
         def ends(greatest: bool) -> Iterator[tuple[bytes, Any]]:
-            for where, (stored, _) in self._values.scan(prefix, after(prefix), reverse=greatest):
+            for where, (stored, _) in self.values.scan(prefix, after(prefix), reverse=greatest):
                 yield where[len(prefix) :], stored
 
         if changed:

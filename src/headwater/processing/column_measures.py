@@ -1,109 +1,76 @@
-"""The measures of a fold over columns: what each amounts to after each group of rows, of one cell and tick.
+"""The measures that a fold can make over columns: a list, and those that are sums. `measures` is the rule.
 
-`measures` is the rule: the slots of a cell are the same. What is not on the list is folded row by row.
+The slots of a cell are the same on both roads. Sums are made of rows that come and rows that go, all others
+(`column_multisets`, `column_custom`) of rows that come alone. What is not on the list is folded row by row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from headwater.processing.column_changes import NewRows
+from headwater.processing.cells import FoldSpec
+from headwater.processing.column_amounts import Amounts, ColumnMeasure, Held, Touched, Weighed, integers, of_numbers
+from headwater.processing.column_custom import Own
+from headwater.processing.column_multisets import Beside, Distinct, Edges, Ends
+from headwater.processing.column_state import arrow_type, packable
 from headwater.processing.column_windows import Groups
 from headwater.processing.field_types import FieldType
 from headwater.processing.graph import Measure
+from headwater.processing.state import Table
 from headwater.schemas.unsure import Unsure
 
 _BOUND = 1 << 61  # sums stay below it, so that 64 bits hold them and what they are compared with
 _EXACT = 1 << 53  # integers up to here are doubles too, so that a quotient of two is rounded once
 _SUMS = ("count", "total", "average")
-_ENDS = {"minimum": np.minimum, "maximum": np.maximum}
-_NONE_YET = {"minimum": (1 << 63) - 1, "maximum": -(1 << 63)}  # what is least and greatest of nothing
-
-Held = Sequence[Sequence[Any]]
-"""What cells held in some slots at first: of each slot a value for each cell."""
+_ENDS = ("minimum", "maximum")
+_EDGES = ("first", "last")
 
 
-class Weighed(NamedTuple):
-    """Rows with their ticks and keys, and how often each counts: once, or less than nothing where it goes."""
-
-    ticks: Any
-    keys: Any
-    columns: Mapping[str, Any]
-    weights: Any = None  # None: all once
-
-    def numbers(self, name: str) -> Any:
-        """A column of integers, zero where there is none."""
-        column = self.columns[name]
-        return (column.fill_null(0) if column.null_count else column).to_numpy()
-
-    def without(self, gone: NewRows) -> Weighed:
-        """These, and beside them rows that go."""
-        if not len(gone):
-            return self
-        weights = np.ones(len(self.ticks), np.int64) if self.weights is None else self.weights
-        return Weighed(
-            np.concatenate([self.ticks, gone.ticks]),
-            pa.concat_arrays([self.keys, gone.keys]),
-            {name: pa.concat_arrays([column, gone.columns[name]]) for name, column in self.columns.items()},
-            np.concatenate([weights, np.full(len(gone), -1)]),
-        )
-
-
-class Amounts(NamedTuple):
-    """What a measure amounts to after each group: which groups make it another, and which move its slots.
-
-    `shown` is the column published of some groups: of each what it has made of it, or what it was before. `slots` are
-    what its slots hold after some groups.
-    """
-
-    differs: Any
-    moved: Any
-    shown: Callable[[Any, Any], Any]
-    slots: Callable[[Any], Sequence[Any]]
-
-    def where(self, was: Any, is_: Any) -> Amounts:
-        """The same, null where no row has the field: before each group, and after it."""
-
-        def shown(some: Any, came: Any) -> Any:
-            none = pa.array(~np.where(came, is_[some], was[some]))
-            return pc.if_else(none, None, self.shown(some, came))
-
-        return self._replace(differs=self.differs | (was != is_), shown=shown)
-
-
-class ColumnMeasure(Protocol):
-    """A measure of a fold."""
-
-    @property
-    def starting(self) -> tuple[Any, ...]:
-        """What its slots hold in a new cell."""
-
-    def amounts(self, rows: Weighed, groups: Groups, held: Held) -> Amounts:
-        """What it amounts to; raises `Unsure`."""
-
-
-def measurable(measure: Measure, types: Mapping[str, FieldType], grows: bool) -> bool:
-    """Whether columns can make a measure of rows of these types; `grows` where rows are only ever added."""
+def measurable(measure: Measure, fold: FoldSpec) -> bool:
+    """Whether columns can make a measure of a fold."""
+    types = _types(fold)
+    if measure.custom is not None:
+        return packable([types[name] for name in measure.fields]) and _result(measure.custom.type) is not None
     if measure.field is None:
         return measure.function == "count"
     type_ = types[measure.field]
-    if measure.function in ("total", "average"):
-        return type_.kind == "integer"
+    if measure.function in (*_ENDS, "count_distinct"):
+        return packable([type_])
+    if measure.function in _EDGES:
+        return packable([type_, *(types[name] for name in fold.order)])
+    return measure.function == "count" or (measure.function in ("total", "average") and type_.kind == "integer")
+
+
+def column_measure(measure: Measure, fold: FoldSpec, table: Table, position: int) -> ColumnMeasure | None:
+    """What makes a measure that is on the list, in the slots from this position of a cell; beside the cells it keeps
+    what it has in the table. None for how many rows a cell has, which it holds in any case.
+    """
+    if measure.custom is not None:
+        return Own(measure, _result(measure.custom.type))
+    if measure.field is None or measure.function in _SUMS:
+        return column_sums(measure)
+    types = {name: arrow_type(type_) for name, type_ in _types(fold).items() if packable([type_])}
+    beside = Beside(table, position)
+    if measure.function == "count_distinct":
+        return Distinct(measure.field, types[measure.field], beside)
+    goes = None if fold.grows else beside
     if measure.function in _ENDS:
-        return grows and type_.kind in ("integer", "instant") and not type_.nullable
-    return measure.function == "count"
+        return Ends(measure.field, types[measure.field], goes, greatest=measure.function == "maximum")
+    return Edges(measure.field, (fold.instant, *fold.order), types, goes, last=measure.function == "last")
 
 
-def column_measure(measure: Measure) -> ColumnMeasure | None:
-    """What makes a measure that is on the list; None for how many rows a cell has, which it holds in any case."""
-    if measure.field is None:
-        return None
-    return Sums(measure.function, measure.field) if measure.function in _SUMS else Ends(measure.function, measure.field)
+def column_sums(measure: Measure) -> Sums | None:
+    """The same for sums alone, which keep nothing beside the cells."""
+    return None if measure.field is None else Sums(measure.function, measure.field)
+
+
+def summed(measures: Sequence[ColumnMeasure | None]) -> bool:
+    """Whether these are sums, which rows that go can be taken out of as columns."""
+    return all(measure is None or isinstance(measure, Sums) for measure in measures)
 
 
 def members(rows: Weighed, groups: Groups, held: Sequence[int]) -> tuple[Any, Any]:
@@ -118,13 +85,16 @@ def members(rows: Weighed, groups: Groups, held: Sequence[int]) -> tuple[Any, An
 class Sums:
     """How many rows have a field, what it adds up to, or the mean of it."""
 
+    packs = True
+
     def __init__(self, function: str, field: str) -> None:
         self._field = field
         self._function = function
         self.starting = (0,) if function == "count" else (0, 0)
 
-    def amounts(self, rows: Weighed, groups: Groups, held: Held) -> Amounts:
+    def amounts(self, touched: Touched, held: Held) -> Amounts:
         """What it amounts to; raises `Unsure` where 64 bits might not hold it."""
+        rows, groups = touched.rows, touched.groups
         changes = [_counts(rows, groups, self._field)]
         if self._function != "count":
             changes.insert(0, _sums(rows, self._field, groups))
@@ -142,50 +112,12 @@ class Sums:
         return sums / np.maximum(counts, 1)
 
 
-class Ends:
-    """The least or greatest where no row is ever taken out."""
-
-    starting = (None,)
-
-    def __init__(self, function: str, field: str) -> None:
-        self._field = field
-        self._better, self._none = _ENDS[function], _NONE_YET[function]
-
-    def amounts(self, rows: Weighed, groups: Groups, held: Held) -> Amounts:
-        """What it amounts to."""
-        if rows.weights is not None:
-            raise Unsure
-        base = integers([self._none if value is None else value for value in held[0]])
-        own = self._better.reduceat(rows.numbers(self._field)[groups.order], groups.begins)
-        after = groups.reached(self._better, own, base)
-        before = groups.earlier(after, base)
-        return of_numbers(before, after, before != after, [after])
-
-
-def of_numbers(before: Any, after: Any, moved: Any, slots: Sequence[Any]) -> Amounts:
-    """Numbers that are published as they are."""
-    return Amounts(
-        before != after,
-        moved,
-        lambda some, came: pa.array(np.where(came, after[some], before[some])),
-        lambda some: [slot[some] for slot in slots],
-    )
-
-
 def _base(held: Sequence[int], change: Any) -> Any:
     """What cells hold in a slot; raises `Unsure` where that and the changes might not be held by 64 bits."""
     base = integers(held)
     if np.abs(base.astype(np.float64)).max() + np.abs(change.astype(np.float64)).sum() >= _BOUND:
         raise Unsure
     return base
-
-
-def integers(values: Sequence[int]) -> Any:
-    """Raises `Unsure` where 64 bits do not hold them."""
-    try:
-        return np.array(values, np.int64)
-    except OverflowError:
-        raise Unsure from None
 
 
 def _counts(rows: Weighed, groups: Groups, field: str = "") -> Any:
@@ -204,3 +136,14 @@ def _sums(rows: Weighed, field: str, groups: Groups) -> Any:
     if rows.weights is not None:
         values = values * rows.weights
     return np.add.reduceat(values[groups.order], groups.begins)
+
+
+def _types(fold: FoldSpec) -> dict[str, FieldType]:
+    return dict(zip(fold.columns, fold.types, strict=True))
+
+
+def _result(type_: FieldType) -> Any:
+    """What a result of the author's own is published in; None where columns do not hold it."""
+    if type_.kind == "double":
+        return pa.float64()
+    return arrow_type(type_) if packable([type_]) else None

@@ -17,15 +17,15 @@ import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
+from headwater.processing.column_amounts import Amounts, Touched, Weighed, of_numbers
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta, Ended
-from headwater.processing.column_measures import Amounts, Weighed, column_measure, measurable, members, of_numbers
+from headwater.processing.column_measures import column_sums, measurable, members
 from headwater.processing.column_order import in_order, known_numbers
 from headwater.processing.column_session_rows import FAR, Keys, Rows, SessionRows, changed, shifted
 from headwater.processing.column_state import joined_keys, ordered_integers, packable, packed_rows
 from headwater.processing.column_windows import Groups
 from headwater.processing.compiler import Operation
-from headwater.processing.field_types import FieldType
 from headwater.processing.graph import Measure
 from headwater.processing.operators.core import Change, stepped
 from headwater.processing.operators.publish import Publish, PublishSpec
@@ -44,12 +44,12 @@ def gathered(fold: FoldSpec, publish: PublishSpec) -> bool:
         return False
     if not packable(fold.types) or types[fold.instant].nullable:
         return False
-    return fold.window.gap < FAR and all(_summed(measure, types) for _, measure in fold.measures)
+    return fold.window.gap < FAR and all(_summed(measure, fold) for _, measure in fold.measures)
 
 
-def _summed(measure: Measure, types: Mapping[str, FieldType]) -> bool:
+def _summed(measure: Measure, fold: FoldSpec) -> bool:
     """Whether a measure is such as needs no more than its slots where a row goes."""
-    return measure.function in ("count", "total", "average") and measurable(measure, types, False)
+    return measure.function in ("count", "total", "average") and measurable(measure, fold)
 
 
 class _Steps(NamedTuple):
@@ -88,7 +88,7 @@ class ColumnSessions:
         self._published = published.columns
         self._tick = tick
         self._rows = SessionRows(self._fold, sessions)
-        self._measures = [(name, column_measure(measure)) for name, measure in self._fold.measures]
+        self._measures = [(name, column_sums(measure)) for name, measure in self._fold.measures]
 
     def fold(self, delta: Delta) -> Ended:
         """What some ticks make; raises `Unsure`, with nothing changed, where rows must be looked at."""
@@ -158,11 +158,12 @@ class ColumnSessions:
         self, rows: Weighed, groups: Groups, held: Sequence[Sequence[Any]]
     ) -> tuple[list[Amounts], dict[str, Amounts]]:
         before, after = members(rows, groups, held[0])
+        touched = Touched(rows, groups, [], before > 0)
         kept, shown, at = [of_numbers(before, after, before != after, [after])], dict[str, Amounts](), 1
         for name, measure in self._measures:
             if measure is not None:
                 end = at + len(measure.starting)
-                kept.append(measure.amounts(rows, groups, held[at:end]))
+                kept.append(measure.amounts(touched, held[at:end]))
                 at = end
             shown[name] = kept[-1 if measure is not None else 0]
         return kept, {name: one for name, one in shown.items() if name in self._published}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -79,6 +80,8 @@ def json_texts(column: Any) -> Any:
     ['"a"', 'null']
     >>> json_texts(pa.array([["a", None], [], None])).to_pylist()
     ['["a",null]', '[]', 'null']
+    >>> json_texts(pa.array([b"a"])).to_pylist()  # as `packing` has them
+    ['"YQ=="']
     """
     if pa.types.is_list(column.type):
         return _listed(column, _arrays(column))
@@ -91,6 +94,9 @@ def json_texts(column: Any) -> Any:
             text = pa.array(quoted, pa.string())
         else:
             text = pc.binary_join_element_wise('"', column, '"', "")
+    elif column.type == pa.binary():
+        encoded = [None if value is None else base64.b64encode(value).decode() for value in column.to_pylist()]
+        text = pc.binary_join_element_wise('"', pa.array(encoded, pa.string()), '"', "")
     else:
         text = column.cast(pa.string())  # of a boolean it is true or false, as in JSON
     return text.fill_null("null") if text.null_count else text
@@ -122,9 +128,27 @@ def list_sizes(column: Any) -> Any:
 
 def joined_keys(parts: Sequence[Any]) -> list[bytes]:
     """The parts of each key, arrays of bytes or one bytes for all, one after another."""
-    scalars = [pa.scalar(part, pa.binary()) if isinstance(part, bytes) else part for part in parts]
-    found: list[bytes] = pc.binary_join_element_wise(*scalars, _NOTHING).to_pylist()
+    found: list[bytes] = joined_column(parts).to_pylist()
     return found
+
+
+def joined_column(parts: Sequence[Any]) -> Any:
+    """The same as an array, null where a part is.
+
+    >>> joined_column([b"k", pa.array([b"a", None])]).to_pylist()
+    [b'ka', None]
+    """
+    scalars = [pa.scalar(part, pa.binary()) if isinstance(part, bytes) else part for part in parts]
+    return pc.binary_join_element_wise(*scalars, _NOTHING)
+
+
+def closed_text(texts: Any) -> Any:
+    """What `multisets.closed` makes of each of these bytes.
+
+    >>> closed_text(pa.array([b"a\\0", None])).to_pylist()
+    [b'a\\x00\\xff\\x00\\x00', None]
+    """
+    return joined_column([pc.replace_substring(texts, pattern=b"\0", replacement=b"\0\xff"), b"\0\0"])
 
 
 def sized_keys(parts: Any) -> Any:

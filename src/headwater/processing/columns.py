@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from headwater.processing.blocks import Block, Part
 from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
-from headwater.processing.column_ends import Ended, KeepsRows, Kernel
+from headwater.processing.column_ends import KeepsRows, Kernel
 from headwater.processing.column_events import EventsRoad
 from headwater.processing.column_exchange import (
     MovedRoad,
@@ -128,18 +128,17 @@ def _road(
 
 def _kernel(stage: Stage, chain: Chain) -> tuple[KeepsRows | None, Kernel, bool]:
     """What folds columns, and whether it only weighs rows; where it keeps rows, it by itself too."""
-    operator, operation, publish = chain.operators[-1], stage.logic.operations[-1], stage.output.logic
+    operator, operation = chain.operators[-1], stage.logic.operations[-1]
+    assert isinstance(chain.publish, Publish)
     if isinstance(operator, Latest):
-        assert isinstance(chain.publish, Publish)
         latest = ColumnLatest(operation, operator, chain.publish, stage.tick)
         return latest, latest.fold, False
     if isinstance(operator, Sessions):
-        assert isinstance(chain.publish, Publish)
-        sessions = ColumnSessions(operation, operator, chain.publish, publish, stage.tick)
+        sessions = ColumnSessions(operation, operator, chain.publish, stage.output.logic, stage.tick)
         return sessions, sessions.fold, False
     assert isinstance(operator, Fold)
-    fold = ColumnFold(operation.spec, publish, operator.cells, stage.tick)
-    return None, lambda delta: Ended(fold.fold(*delta)), fold.weighs
+    fold = ColumnFold(operation, operator, chain.publish, stage.tick)
+    return None, fold.fold, fold.weighs
 
 
 def _ending(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from headwater.processing import column_state
 from headwater.processing.column_state import (
     arrow_type,
+    closed_text,
     joined_keys,
     keepable,
     ordered_integers,
     packable,
     packed_rows,
 )
-from headwater.processing.field_types import from_avro
+from headwater.processing.field_types import FieldType, from_avro
+from headwater.processing.multisets import closed
 from headwater.processing.packing import RowForm, ordered_integer, pack, sized
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -97,6 +99,21 @@ def test_keys_are_those_of_rows(parts: list[tuple[bytes, int]]) -> None:
     sizes = pa.array([sized(key) for key, _ in parts], pa.binary())
     made = joined_keys([b"t\x00", sizes, ordered_integers(np.array([at for _, at in parts], np.int64))])
     assert made == [b"t\x00" + sized(key) + ordered_integer(at) for key, at in parts]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.none() | st.binary(max_size=4), max_size=8), st.integers(0, 2))
+def test_bytes_are_packed_as_one_by_one(values: list[bytes | None], cut: int) -> None:
+    form = RowForm([FieldType("bytes", nullable=True)])
+    column = pa.array([b"x"] * cut + values, pa.binary()).slice(cut)
+    assert packed_rows([column]) == [pack(form.write((value,))) for value in values]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.none() | st.binary(max_size=4) | st.sampled_from([b"\0", b"a\0\0b", b"\0\xff"]), max_size=8))
+def test_texts_are_closed_as_one_by_one(values: list[bytes | None]) -> None:
+    made = closed_text(pa.array(values, pa.binary())).to_pylist()
+    assert made == [None if value is None else closed(value) for value in values]
 
 
 def test_a_packing_that_escapes_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ class Fold:
         self._numbered = numbered
         self._cells = Cells(spec, overlay, tail=1 if numbered else 0)
         self._instant = self._cells.instant
-        self.cells = self._cells.table
+        self.cells, self.values = self._cells.table, self._cells.values
 
     def tick(self, changes: Sequence[Change]) -> list[Change]:
         """Fold a tick's changes; the changes of the cells' results, in the order of first touch."""
