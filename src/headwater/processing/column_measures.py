@@ -15,6 +15,7 @@ import pyarrow as pa
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts, ColumnMeasure, Held, Touched, Weighed, integers, of_numbers
 from headwater.processing.column_custom import Own
+from headwater.processing.column_decimal_sums import DecimalSums, addable
 from headwater.processing.column_multisets import Beside, Distinct, Edges, Ends
 from headwater.processing.column_state import arrow_type, packable
 from headwater.processing.column_windows import Groups
@@ -36,13 +37,20 @@ def measurable(measure: Measure, fold: FoldSpec) -> bool:
     if measure.custom is not None:
         return packable([types[name] for name in measure.fields]) and _result(measure.custom.type) is not None
     if measure.field is None:
-        return measure.function == "count"
+        return summable(measure, fold)
     type_ = types[measure.field]
     if measure.function in (*_ENDS, "count_distinct"):
         return packable([type_])
     if measure.function in _EDGES:
         return packable([type_, *(types[name] for name in fold.order)])
-    return measure.function == "count" or (measure.function in ("total", "average") and type_.kind == "integer")
+    return summable(measure, fold) or (measure.function in ("total", "average") and addable(type_))
+
+
+def summable(measure: Measure, fold: FoldSpec) -> bool:
+    """Whether `column_sums` can make it: of integers, or a count."""
+    if measure.function not in _SUMS:
+        return False
+    return measure.function == "count" or _types(fold)[measure.field or ""].kind == "integer"
 
 
 def column_measure(measure: Measure, fold: FoldSpec, table: Table, position: int) -> ColumnMeasure | None:
@@ -51,8 +59,10 @@ def column_measure(measure: Measure, fold: FoldSpec, table: Table, position: int
     """
     if measure.custom is not None:
         return Own(measure, _result(measure.custom.type))
-    if measure.field is None or measure.function in _SUMS:
+    if measure.field is None or summable(measure, fold):
         return column_sums(measure)
+    if measure.function in _SUMS:
+        return DecimalSums(measure.function, measure.field, _types(fold)[measure.field])
     types = {name: arrow_type(type_) for name, type_ in _types(fold).items() if packable([type_])}
     beside = Beside(table, position)
     if measure.function == "count_distinct":

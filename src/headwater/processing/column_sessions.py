@@ -20,13 +20,12 @@ from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts, Touched, Weighed, of_numbers
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta, Ended
-from headwater.processing.column_measures import column_sums, measurable, members
+from headwater.processing.column_measures import column_sums, members, summable
 from headwater.processing.column_order import in_order, known_numbers
 from headwater.processing.column_session_rows import FAR, Keys, Rows, SessionRows, changed, shifted
 from headwater.processing.column_state import joined_keys, ordered_integers, packable, packed_rows
 from headwater.processing.column_windows import Groups
 from headwater.processing.compiler import Operation
-from headwater.processing.graph import Measure
 from headwater.processing.operators.core import Change, stepped
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.sessions import Sessions
@@ -44,12 +43,7 @@ def gathered(fold: FoldSpec, publish: PublishSpec) -> bool:
         return False
     if not packable(fold.types) or types[fold.instant].nullable:
         return False
-    return fold.window.gap < FAR and all(_summed(measure, fold) for _, measure in fold.measures)
-
-
-def _summed(measure: Measure, fold: FoldSpec) -> bool:
-    """Whether a measure is such as needs no more than its slots where a row goes."""
-    return measure.function in ("count", "total", "average") and measurable(measure, fold)
+    return fold.window.gap < FAR and all(summable(measure, fold) for _, measure in fold.measures)
 
 
 class _Steps(NamedTuple):
