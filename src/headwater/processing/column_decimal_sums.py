@@ -1,6 +1,6 @@
 """What decimals add up to, and their mean, over columns: whole numbers of 64 bits, without their scale.
 
-`measures` is the rule. Only of rows that come: nothing with a decimal is kept of an input that is corrected.
+`measures` is the rule. Only of rows that come: cells that a row goes from go by rows.
 """
 
 from __future__ import annotations

@@ -16,12 +16,14 @@ import pyarrow.compute as pc
 
 from headwater.processing.field_types import FieldType
 from headwater.processing.operators.core import OPEN
+from headwater.schemas.column_decimals import DIGITS
 from headwater.schemas.unsure import Unsure
 
 _ARROW = {"string": pa.string(), "integer": pa.int64(), "instant": pa.int64(), "boolean": pa.bool_()}
 _QUOTE, _BACKSLASH, _SPACE = 0x22, 0x5C, 0x20
 _NOTHING = pa.scalar(b"", pa.binary())
 _LENGTHS = 1 << 16  # of parts of a key lie in two bytes
+_PLACES = 6  # of decimals: smaller ones are written with an exponent
 _SIGN = np.uint64(1 << 63)
 
 
@@ -35,13 +37,13 @@ def packable(types: Sequence[FieldType]) -> bool:
 
 
 def keepable(types: Sequence[FieldType]) -> bool:
-    """Whether rows of these types can be packed as columns, arrays and records of what is packable among them.
+    """Whether rows of these types can be packed as columns: decimals too, and arrays and records of what is packable.
 
     >>> from headwater.processing.field_types import from_avro
     >>> [keepable([from_avro({"type": "array", "items": items})]) for items in ("long", "bytes")]
     [True, False]
     """
-    return all(keepable(inside) if (inside := _inside(type_)) else type_.kind in _ARROW for type_ in types)
+    return all(keepable(inside) if (inside := _inside(type_)) else _plain(type_) for type_ in types)
 
 
 def arrow_type(type_: FieldType) -> Any:
@@ -50,7 +52,13 @@ def arrow_type(type_: FieldType) -> Any:
         return pa.list_(arrow_type(type_.items))
     if type_.members:
         return pa.struct([(name, arrow_type(member)) for name, member in type_.members])
-    return _ARROW[type_.kind]
+    return pa.decimal128(type_.precision, type_.scale) if type_.kind == "decimal" else _ARROW[type_.kind]
+
+
+def _plain(type_: FieldType) -> bool:
+    """Whether a type is packable, or of decimals that are read as columns and whose text has no exponent."""
+    short = type_.kind == "decimal" and type_.precision <= DIGITS and 0 <= type_.scale <= _PLACES
+    return short or type_.kind in _ARROW
 
 
 def _inside(type_: FieldType) -> list[FieldType]:
@@ -97,6 +105,8 @@ def json_texts(column: Any) -> Any:
     elif column.type == pa.binary():
         encoded = [None if value is None else base64.b64encode(value).decode() for value in column.to_pylist()]
         text = pc.binary_join_element_wise('"', pa.array(encoded, pa.string()), '"', "")
+    elif pa.types.is_decimal(column.type):
+        text = pc.binary_join_element_wise('"', column.cast(pa.string()), '"', "")
     else:
         text = column.cast(pa.string())  # of a boolean it is true or false, as in JSON
     return text.fill_null("null") if text.null_count else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from headwater.processing.field_types import FieldType, from_avro
 from headwater.processing.multisets import closed
 from headwater.processing.packing import RowForm, ordered_integer, pack, sized
 
+EXACT = Context(prec=100)
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 TEXT = st.text(max_size=4) | st.text('"\\\n\x00\x1f\x7f\u2028é', max_size=4)
 ROWS = st.lists(st.tuples(st.none() | TEXT, TEXT, INT64, st.none() | INT64, st.none() | st.booleans()), max_size=8)
@@ -44,6 +46,22 @@ def check(rows: list[Any], cut: int = 0) -> None:
 @given(ROWS, st.integers(0, 2))
 def test_rows_are_packed_as_one_by_one(rows: list[Any], cut: int) -> None:
     check(rows, cut)
+
+
+@pytest.mark.parametrize("scale", range(7))
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.none() | st.integers(-(10**18) + 1, 10**18 - 1) | st.integers(-9, 9), max_size=8))
+def test_decimals_are_packed_as_one_by_one(scale: int, numbers: list[int | None]) -> None:
+    type_ = FieldType("decimal", nullable=True, precision=18, scale=scale)
+    values = [None if number is None else Decimal(number).scaleb(-scale, context=EXACT) for number in numbers]
+    form = RowForm([type_])
+    packed = [pack(form.write((value,))) for value in values]
+    assert keepable([type_]) and packed_rows([pa.array(values, arrow_type(type_))]) == packed
+
+
+def test_decimals_whose_text_has_an_exponent_are_not_packed_as_columns() -> None:
+    assert not keepable([FieldType("decimal", precision=18, scale=7)])
+    assert not keepable([FieldType("decimal", precision=19, scale=2)])
 
 
 LEG = {
