@@ -15,17 +15,19 @@ settings.register_profile(
 settings.load_profile("headwater")
 
 NETWORK_ALLOWED = ("tests/integration/", "tests/chaos/")
+# What runs in one process, one test after the other: chaos in two parts, which wait more than they work.
+TOGETHER = ("tests/integration/", "tests/chaos/test_r", "tests/chaos/")
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Under `-n 2`, tests that need real parts go one after the other, those of each folder in one process."""
+    """Under `-n`, tests that need real parts go one after the other, those of each part in one process."""
     from xdist.scheduler import LoadScopeScheduling
 
     class FoldersTogether(LoadScopeScheduling):
         # Not `--dist loadgroup`: pytest 9.2 does not see the names that pytest-xdist 3.8 gives tests for it.
         def _split_scope(self, nodeid: str) -> str:
-            return next((folder for folder in NETWORK_ALLOWED if nodeid.startswith(folder)), nodeid)
+            return next((part for part in TOGETHER if nodeid.startswith(part)), super()._split_scope(nodeid))
 
     return FoldersTogether(config, log)
 

@@ -9,15 +9,16 @@ from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 SEED = 20130110
 
 
 def test_brokers_of_three_die_and_nothing_is_lost(running: LocalStack) -> None:
-    (result,) = side_by_side(lambda: k1.run(trials=3, seed=SEED, stack=running))
+    (result,) = side_by_side(lambda: k1.run(trials=1, seed=SEED, stack=running))
     assert result["passed"], told(result)
 
 
+@pytest.mark.long
 def test_a_relay_that_acknowledges_too_early_is_found_out(running: LocalStack) -> None:
     (early,) = side_by_side(lambda: k1.run(trials=3, seed=SEED, stack=running, saboteur="early"))
     # all lost: a relay that does not run at all
