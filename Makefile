@@ -63,7 +63,7 @@ test: check  ## make check, then every test, on a real Kafka and a real PostgreS
 conformance: $(DEV_MARK)  ## every operator and the reference mesh on one runner, against oracle and recomputation (RUNNER=memory|kafka|faust|flink)
 	HEADWATER_RUNNER=$(RUNNER) $(BIN)/python -m pytest tests/integration/test_runners.py tests/integration/test_reference_runners.py $(wildcard tests/integration/test_$(RUNNER)_runner*.py tests/integration/test_$(RUNNER)_live*.py)
 
-chaos-short: $(DEV_MARK)  ## the short tiers that make test leaves out, saboteurs that take long among them
+chaos-short: $(DEV_MARK)  ## H1 and the saboteurs of other chaos programs that take too long for make test
 	$(BIN)/python -m pytest tests/chaos -m long
 
 docs: $(DEV_MARK)  ## regenerate the reference
