@@ -58,7 +58,7 @@ check: $(DEV_MARK)  ## shape, types, import rules, the style law, spelling, gene
 	$(BIN)/headwater test
 
 test: check  ## make check, then every test, on a real Kafka and a real PostgreSQL
-	$(BIN)/python -m pytest --ignore=tests/tidy -m "not long" -n 3 --no-loadscope-reorder
+	$(BIN)/python -m pytest --ignore=tests/tidy -m "not long" -n 4 --no-loadscope-reorder
 
 conformance: $(DEV_MARK)  ## every operator and the reference mesh on one runner, against oracle and recomputation (RUNNER=memory|kafka|faust|flink)
 	HEADWATER_RUNNER=$(RUNNER) $(BIN)/python -m pytest tests/integration/test_runners.py tests/integration/test_reference_runners.py $(wildcard tests/integration/test_$(RUNNER)_runner*.py tests/integration/test_$(RUNNER)_live*.py)
