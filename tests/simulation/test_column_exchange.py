@@ -56,8 +56,8 @@ FOLDED = Case(
     st.fixed_dictionaries({DEPARTURES.topic: departures}),
     _crowds,
 )
-MADE = (STATES, OWN_STATES, FOLDED, FIRST_AND_LAST)
-CASES = (*MADE, FILTERED_STATES, AGGREGATE)
+MADE = (STATES, OWN_STATES, FOLDED, FIRST_AND_LAST, AGGREGATE)
+CASES = (*MADE, FILTERED_STATES)
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 SHARES = st.sampled_from([1.0, 1.0, 0.5])
 
