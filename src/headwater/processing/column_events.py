@@ -120,13 +120,7 @@ class EventsRoad:
 
     def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
         """Close these ticks."""
-        for as_columns, run in groupby(ticks, lambda tick: self._side.whole(lanes, tick)):
-            some = list(run)
-            folded = self._folded(lanes, some) if as_columns else None
-            if folded is None:
-                yield from some
-            else:
-                yield folded
+        return in_runs(ticks, lambda tick: self._side.whole(lanes, tick), lambda some: self._folded(lanes, some))
 
     def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
         if not enough(self._side.columnar(lanes, ticks)):
@@ -139,6 +133,19 @@ class EventsRoad:
             return None
         brought.taken()
         return Folded(ended.block, brought.records, dict(brought.counts), ended.said, ended.messages)
+
+
+def in_runs(
+    ticks: Sequence[int], way: Callable[[int], Any], folded: Callable[[Sequence[int]], Folded | None]
+) -> Iterator[Folded | int]:
+    """Ticks of one way in one step; those of a way that is nothing, and those that cannot be folded, as they are."""
+    for one, run in groupby(ticks, way):
+        some = list(run)
+        made = folded(some) if one else None
+        if made is None:
+            yield from some
+        else:
+            yield made
 
 
 def _parts_of(waiting: Mapping[int, tuple[int, list[Any]]], ticks: Sequence[int]) -> list[Part]:

@@ -7,13 +7,12 @@ or a rekey topic.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_ends import Delta, RowSteps, steppable
-from headwater.processing.column_events import EventsSide
+from headwater.processing.column_events import EventsSide, in_runs
 from headwater.processing.column_exchange import MovedSide, end_of, endable, first_columns
 from headwater.processing.column_explode import ColumnExplode, explodes
 from headwater.processing.column_intake import FactsBlocks, Folded, enough, takes_versions
@@ -103,16 +102,12 @@ class JoinRoad:
         """Close these ticks: one that brings facts by itself, those between them together."""
         rights = [lane for topic in self._facts for lane in lanes[topic]]
 
-        def way(tick: int) -> tuple[bool, int | None]:
-            return self._left.whole(lanes, tick), tick if any(tick in lane.waiting for lane in rights) else None
+        def way(tick: int) -> tuple[int | None, ...]:
+            if not self._left.whole(lanes, tick):
+                return ()
+            return (tick if any(tick in lane.waiting for lane in rights) else None,)
 
-        for (whole, _), run in groupby(ticks, way):
-            some = list(run)
-            folded = self._folded(lanes, some) if whole else None
-            if folded is None:
-                yield from some
-            else:
-                yield folded
+        return in_runs(ticks, way, lambda some: self._folded(lanes, some))
 
     def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
         if not enough(self._left.columnar(lanes, ticks)):

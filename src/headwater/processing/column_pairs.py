@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import NO_ROWS
 from headwater.processing.column_ends import Delta, RowSteps, steppable
-from headwater.processing.column_events import EventsSide
+from headwater.processing.column_events import EventsSide, in_runs
 from headwater.processing.column_exchange import MovedSide, end_of, endable
 from headwater.processing.column_intake import Folded, enough, takes_events
 from headwater.processing.column_state import packable
@@ -93,13 +92,7 @@ class PairsRoad:
         def whole(tick: int) -> bool:
             return self._left.whole(lanes, tick) and self._right.whole(lanes, tick)
 
-        for as_columns, run in groupby(ticks, whole):
-            some = list(run)
-            folded = self._folded(lanes, some) if as_columns else None
-            if folded is None:
-                yield from some
-            else:
-                yield folded
+        return in_runs(ticks, whole, lambda some: self._folded(lanes, some))
 
     def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
         if not enough(self._left.columnar(lanes, ticks) + self._right.columnar(lanes, ticks)):
