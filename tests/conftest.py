@@ -16,8 +16,7 @@ settings.load_profile("headwater")
 
 NETWORK_ALLOWED = ("tests/integration/", "tests/chaos/")
 # What runs in one process, one test after the other: chaos in two parts, which wait more than they work.
-_RELAY_AND_TIME = ("tests/chaos/test_r", "tests/chaos/test_s", "tests/chaos/test_t")
-TOGETHER = {"integration": ("tests/integration/",), "relay and time": _RELAY_AND_TIME, "chaos": ("tests/chaos/",)}
+TOGETHER = ("tests/integration/", "tests/chaos/test_p", "tests/chaos/")
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
@@ -28,9 +27,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class FoldersTogether(LoadScopeScheduling):
         # Not `--dist loadgroup`: pytest 9.2 does not see the names that pytest-xdist 3.8 gives tests for it.
         def _split_scope(self, nodeid: str) -> str:
-            return next(
-                (part for part, starts in TOGETHER.items() if nodeid.startswith(starts)), super()._split_scope(nodeid)
-            )
+            return next((part for part in TOGETHER if nodeid.startswith(part)), super()._split_scope(nodeid))
 
     return FoldersTogether(config, log)
 
