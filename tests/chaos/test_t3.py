@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import pytest
 from tests.chaos import t3
-from tests.chaos.pairs import side_by_side
+from tests.chaos.pairs import beside
 from tests.chaos.verdict import told
 
 from headwater.local.stack import LocalStack
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 SEED = 20130303
 
 
-@pytest.mark.long
 def test_ten_corrections_at_one_moment_are_all_accounted_for(running: LocalStack) -> None:
-    result, newest = side_by_side(
-        lambda: t3.run(trials=5, seed=SEED, stack=running),
-        lambda: t3.run(trials=3, seed=SEED, stack=running, saboteur="newest"),
+    result, newest = beside(
+        lambda seed: t3.run(trials=3, seed=seed, stack=running),
+        lambda seed: t3.run(trials=2, seed=seed, stack=running, saboteur="newest"),
+        SEED,
+        lambda found: 0 < found["lost"] < found["rows"],
     )
     assert result["passed"], told(result)
     assert 0 < newest["lost"] < newest["rows"] and not newest["passed"], told(newest)
