@@ -20,6 +20,7 @@ from headwater.processing.operators.sessions import Sessions, SessionSpec
 from headwater.processing.recalled_logic import rows_recalled
 from headwater.processing.state import Overlay
 from headwater.processing.steps import Stage, StageInput
+from headwater.processing.work import add_counts
 
 Arrivals = Sequence[tuple[StageInput, list[Any]]]
 
@@ -106,14 +107,14 @@ class Chain:
             if entry.topic in self.changes:
                 made, became = self.changes[entry.topic].tick(items)
                 changes.extend(made)
-                _add(counts, became)
+                add_counts(counts, became)
             elif not isinstance(entry.logic, FactsSpec | OthersSpec):
                 changes.extend(items)
                 counts["folded"] += len(items)
         for operator, step, right in self._operations:
             if right is not None:
                 changes, became = operator.tick(changes, _items(arrivals, right))
-                _add(counts, became)
+                add_counts(counts, became)
             else:
                 changes = operator.tick(changes)
             if step is not None:
@@ -150,8 +151,3 @@ def _operation(operation: Operation, kept: _Kept, *, numbered: bool) -> tuple[An
 
 def _items(arrivals: Arrivals, right: Any) -> list[Any]:
     return [item for entry, items in arrivals if entry.logic is right for item in items]
-
-
-def _add(counts: dict[str, int], more: dict[str, int]) -> None:
-    for name, number in more.items():
-        counts[name] = counts.get(name, 0) + number

@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from headwater.processing.blocks import Part
-from headwater.processing.column_state import arrow_type, packed_rows
+from headwater.processing.column_state import packed_rows, require_types
 from headwater.processing.column_versions import Records, followed, records_of
 from headwater.processing.operators.changes import Changes, ChangesSpec, Intake, Known, Version
 from headwater.processing.operators.core import Change, Row
+from headwater.processing.work import add_counts
 from headwater.schemas.unsure import Unsure
 
 
@@ -72,8 +73,7 @@ def united(splits: Sequence[Split]) -> Split:
     for split in splits:
         for tick, some in split.changes.items():
             changes.setdefault(tick, []).extend(some)
-        for name, number in split.counts.items():
-            counts[name] = counts.get(name, 0) + number
+        add_counts(counts, split.counts)
     records = sum(split.records for split in splits)
     rows = _together([split.rows for split in splits])
     gone = [split.gone for split in splits if len(split.gone)]
@@ -121,9 +121,7 @@ class ColumnChanges:
         records = sum(part.end - part.start for part in parts)
         if not self._spec.kept:
             return Split(rows, records, {}, {}, {})
-        for name, type_ in zip(self._spec.gives, self._spec.types, strict=True):
-            if rows.columns[name].type != arrow_type(type_):
-                raise Unsure
+        require_types(rows.columns, self._spec.gives, self._spec.types)
         return self._weighed(parts, rows) if self._weighs else self._kept(parts, rows)
 
     def write(self, split: Split) -> None:
@@ -194,8 +192,7 @@ class ColumnChanges:
             made, became = self._changes.judge(versions, pending)
             if made:
                 changes[tick] = made
-            for name, number in became.items():
-                counts[name] = counts.get(name, 0) + number
+            add_counts(counts, became)
         return changes, counts, pending
 
     def _versions(self, parts: Sequence[Part], by_rows: Any) -> dict[int, list[Version]]:

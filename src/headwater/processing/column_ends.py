@@ -12,19 +12,20 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changes import NO_ROWS, NewRows
+from headwater.processing.column_intake import Ended
+from headwater.processing.column_order import by_place, merged, said_by_rows
 from headwater.processing.column_state import joined_keys, rest_columns, sized_keys
 from headwater.processing.column_steps import column_steps
 from headwater.processing.compiler import Operation
 from headwater.processing.graph import Map
-from headwater.processing.operators.core import OPEN, Change, Row, rest_function, stepped
+from headwater.processing.operators.core import Change, Row, rest_function, stepped
 from headwater.processing.operators.publish import Publish, PublishSpec, two_values
 from headwater.processing.packing import sized
 from headwater.processing.steps import Stage
-from headwater.processing.work import ExchangeMessage, OutputRecord
+from headwater.processing.work import OutputRecord
 from headwater.schemas.unsure import Unsure
 
 _IDENTITY = frozenset({"event_id", "valid_from", "valid_to"})
@@ -67,14 +68,6 @@ class Brought(NamedTuple):
     records: int
     counts: Mapping[str, int]
     taken: Callable[[], None]
-
-
-class Ended(NamedTuple):
-    """What is to be published or handed over: a block, or records where columns cannot hold all of it."""
-
-    block: OutputBlock | None = None
-    said: Sequence[OutputRecord] = ()
-    messages: Sequence[ExchangeMessage] = ()
 
 
 Kernel = Callable[[Delta], Ended]
@@ -148,7 +141,7 @@ class ColumnPublish:
         """The records of some ticks, in the order of `publish`."""
         if not self._promised and len(delta.new):
             delta = self._apart(delta)
-        said = self._by_rows(delta.changes)
+        said = self._said(delta.changes)
         new = delta.new
         if not len(new):
             return Ended(None, said)
@@ -157,45 +150,21 @@ class ColumnPublish:
         try:
             return Ended(self._block(new, said))
         except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
-            again = self._by_rows(Delta(new, {}).by_rows(self._spec.columns).changes)
-            return Ended(None, sorted([*again, *said], key=self._place))
+            again = self._said(Delta(new, {}).by_rows(self._spec.columns).changes)
+            return Ended(None, by_place([*again, *said], moving=self._spec.moving, event=self._event))
 
-    def _by_rows(self, changes: Mapping[int, Sequence[Change]]) -> list[OutputRecord]:
-        said: list[OutputRecord] = []
-        for tick, some in sorted(changes.items()):
-            end = (tick + 1) * self._tick - 1
-            said += [OutputRecord(key, record, end) for key, record in self._publish.tick(some, end)]
-        return said
+    def _said(self, changes: Mapping[int, Sequence[Change]]) -> list[OutputRecord]:
+        return said_by_rows(changes, self._publish, self._tick)
 
     def _block(self, new: NewRows, said: Sequence[OutputRecord]) -> OutputBlock:
-        recorded, keys = (new.ticks + 1) * self._tick - 1, new.keys
+        recorded = (new.ticks + 1) * self._tick - 1
         columns = {name: new.columns[name] for name in self._spec.columns}
         columns["recorded_at"] = pa.array(recorded, pa.int64())
         columns["kind"] = pa.repeat("assert", len(recorded))
         columns["revision"] = pa.repeat(1, len(recorded))
-        if said:
-            if any(pa.types.is_nested(column.type) for column in columns.values()):
-                raise pa.ArrowTypeError("members that a record alone has would be lost")
-            keys = pa.concat_arrays([keys, pa.array([one.key for one in said], pa.binary())])
-            recorded = np.concatenate([recorded, [one.recorded_at for one in said]])
-            columns = {
-                name: pa.concat_arrays([column, pa.array([one.record[name] for one in said], column.type)])
-                for name, column in columns.items()
-            }
-        places = {"recorded_at": recorded, "key": keys}
-        if self._spec.moving:
-            places["comes"] = pc.not_equal(columns["kind"], "retract")
-        if self._event:
-            places["event"] = columns["event_id"]
-        else:
-            places |= {"from": columns["valid_from"], "to": columns["valid_to"].fill_null(OPEN)}
-        order = pc.sort_indices(pa.table(places), [(name, "ascending") for name in places])
-        columns = {name: column.take(order) for name, column in columns.items()}
-        return OutputBlock(keys.take(order).to_pylist(), recorded[order.to_numpy()], columns)
-
-    def _place(self, one: OutputRecord) -> tuple[int, bytes, bool, bytes]:
-        comes = self._spec.moving and one.record["kind"] != "retract"
-        return one.recorded_at, one.key, comes, self._rest_of(one)
+        if said and any(pa.types.is_nested(column.type) for column in columns.values()):
+            raise pa.ArrowTypeError("members that a record alone has would be lost")
+        return merged(new.keys, recorded, columns, said, moving=self._spec.moving, event=self._event)
 
     def _rest_of(self, one: OutputRecord) -> bytes:
         return self._rest(tuple(one.record[name] for name in self._spec.columns))

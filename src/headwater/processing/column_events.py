@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import NO_ROWS, ColumnChanges, united
-from headwater.processing.column_ends import Brought, Delta, Ended, KeepsRows, Kernel
-from headwater.processing.column_intake import EventsIntake, Folded, enough, fields_of
+from headwater.processing.column_ends import Brought, Delta, KeepsRows, Kernel
+from headwater.processing.column_intake import Ended, EventsIntake, Folded, enough, fields_of
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.changes import ChangesSpec, Version
 from headwater.processing.operators.join_interval import OthersSpec
@@ -98,16 +98,36 @@ class EventsSide:
         return [lane.waiting for topic in self._inputs for lane in lanes[topic]]
 
 
-class EventsRoad:
-    """The road of a stage whose inputs are of events or facts: `kernel` says what becomes of those of some ticks. What
-    it `keeps` of them is remembered with them. A kernel that only `weighs` rows is told which ones go.
+class Side(Protocol):
+    """Inputs of a stage as they wait for their ticks: `EventsSide`, or what another stage has handed over."""
+
+    def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
+        """Let a block wait for its ticks, or not."""
+
+    def rows(self, topic: str, items: Sequence[Any]) -> list[Any]:
+        """What waits for a tick, as the row road has it."""
+
+    def remember(self, topic: str, parts: Sequence[Part], kept: Callable[[Delta], None]) -> None:
+        """Keep what is remembered of these, once `kept` has kept what else is; raises `Unsure`, with nothing kept."""
+
+    def whole(self, lanes: Mapping[str, Sequence[Lane]], tick: int) -> bool:
+        """Whether all that waits for a tick may be brought."""
+
+    def columnar(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> int:
+        """How many records of these ticks wait as columns."""
+
+    def brought(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Brought:
+        """What these ticks bring. Raises `Unsure`, with nothing changed."""
+
+
+class OneSideRoad:
+    """The road of a stage with one side: `kernel` says what becomes of what some ticks bring. What it `keeps` of that
+    is remembered with it.
     """
 
-    def __init__(
-        self, stage: Stage, chain: Chain, kernel: Kernel, keeps: KeepsRows | None = None, *, weighs: bool = False
-    ) -> None:
-        self._side = EventsSide(stage, [entry.topic for entry in stage.inputs], chain, weighs=weighs)
-        self.take, self.rows = self._side.take, self._side.rows
+    def __init__(self, side: Side, kernel: Kernel, keeps: KeepsRows | None = None) -> None:
+        self._side = side
+        self.take, self.rows = side.take, side.rows
         self._kernel = kernel
         self._keeps = keeps
 

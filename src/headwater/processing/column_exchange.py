@@ -15,9 +15,9 @@ import pyarrow as pa
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import NO_ROWS, NewRows
-from headwater.processing.column_ends import Brought, ColumnPublish, Delta, Ended, Kernel, publishable
+from headwater.processing.column_ends import Brought, ColumnPublish, Delta, Kernel, publishable
 from headwater.processing.column_explode import explodes
-from headwater.processing.column_intake import Folded, enough, takes_versions
+from headwater.processing.column_intake import Ended, takes_versions
 from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.core import Change
@@ -182,38 +182,6 @@ class MovedSide:
             _whole([piece.keys for piece in pieces]).take(order),
             {name: _whole(column).take(order) for name, column in zip(self._names, columns, strict=True)},
         )
-
-
-class MovedRoad:
-    """The road of a stage that takes what another has handed over: `kernel` says what becomes of that."""
-
-    def __init__(self, stage: Stage, names: Sequence[str], kernel: Kernel) -> None:
-        self._side = MovedSide(stage.inputs[0].topic, names)
-        self.take, self.rows = self._side.take, self._side.rows
-        self._kernel = kernel
-
-    def remember(self, topic: str, parts: Sequence[Part]) -> None:
-        """Nothing of a rekey topic is remembered by itself."""
-        raise Unsure
-
-    def fold(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Iterator[Folded | int]:
-        """Close these ticks."""
-        folded = self._folded(lanes, ticks)
-        if folded is None:
-            yield from ticks
-        else:
-            yield folded
-
-    def _folded(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Folded | None:
-        if not enough(self._side.columnar(lanes, ticks)):
-            return None
-        brought = self._side.brought(lanes, ticks)
-        try:
-            ended = self._kernel(brought.delta)
-        except Unsure:
-            return None
-        brought.taken()
-        return Folded(ended.block, brought.records, dict(brought.counts), ended.said, ended.messages)
 
 
 def _whole(pieces: Sequence[Any]) -> Any:

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.processing.column_changes import NO_ROWS, NewRows
-from headwater.processing.column_ends import Delta, Ended, Kernel, RowSteps, steppable
+from headwater.processing.column_ends import Delta, Kernel, RowSteps, steppable
+from headwater.processing.column_intake import Ended
 from headwater.processing.column_state import list_sizes
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.explode import Explode, ExplodeSpec

@@ -20,17 +20,17 @@ from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts, Touched, Weighed, integers, nothing, of_numbers
 from headwater.processing.column_changes import NewRows
-from headwater.processing.column_ends import Delta, Ended
+from headwater.processing.column_ends import Delta
+from headwater.processing.column_intake import Ended
 from headwater.processing.column_measures import column_measure, measurable, members, summed
-from headwater.processing.column_order import in_order
+from headwater.processing.column_order import in_order, said_by_rows
 from headwater.processing.column_state import arrow_type, packed_rows
 from headwater.processing.column_windows import Cells, Groups, cells_of, grouped
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.aggregate import Fold
-from headwater.processing.operators.core import Change, stepped
+from headwater.processing.operators.core import Change
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.state import CACHE_LIMIT
-from headwater.processing.work import OutputRecord
 from headwater.schemas.unsure import Unsure
 
 _GROUPED = ("string", "integer", "instant", "boolean")
@@ -82,7 +82,7 @@ class ColumnFold:
         assert not len(delta.gone), "who does not only weigh rows is told of changes"
         new, by_rows = self._apart(delta)
         block, write = self._made(Weighed(*new)) if len(new) else (None, nothing)
-        said = self._said(by_rows)
+        said = said_by_rows(by_rows, self._publish, self._tick, self._fold, self._step)
         write()
         return Ended(None, said) if block is None else in_order(block, said)
 
@@ -146,16 +146,6 @@ class ColumnFold:
         goes[of_row[by_rows[cells.touched]]] = True
         goes = goes[: len(new)]
         return new.filter(~goes), Delta(new.filter(goes), changes).by_rows(self._spec.columns).changes
-
-    def _said(self, changes: Mapping[int, Sequence[Change]]) -> list[OutputRecord]:
-        said: list[OutputRecord] = []
-        for tick, some in changes.items():
-            end = (tick + 1) * self._tick - 1
-            made = self._fold.tick(some)
-            if self._step is not None:
-                made = stepped(made, self._step)
-            said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
-        return said
 
     def _weighed(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> Weighed:
         """All that is folded; raises `Unsure` where a value does not fit into its column."""

@@ -46,6 +46,14 @@ class Folded(NamedTuple):
     messages: Sequence[ExchangeMessage] = ()
 
 
+class Ended(NamedTuple):
+    """What is to be published or handed over: a block, or records where columns cannot hold all of it."""
+
+    block: OutputBlock | None = None
+    said: Sequence[OutputRecord] = ()
+    messages: Sequence[ExchangeMessage] = ()
+
+
 class EventsIntake:
     """Events, or facts on a grid, as parts of blocks, with what the flow's row steps make of them."""
 

@@ -24,6 +24,7 @@ from headwater.processing.column_state import (
     ordered_integers,
     packable,
     packed_rows,
+    require_types,
     rest_columns,
     sized_keys,
 )
@@ -31,6 +32,7 @@ from headwater.processing.column_timelines import held_at
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.join_as_of import FactVersion, Join, JoinSpec
+from headwater.processing.work import add_counts
 from headwater.schemas.unsure import Unsure
 
 
@@ -73,8 +75,7 @@ class ColumnJoin:
         counts: dict[str, int] = {}
         for tick in sorted({*changes, *facts}):
             again[tick], became = self._join.tick(changes.get(tick, ()), facts.get(tick, ()))
-            for name, number in became.items():
-                counts[name] = counts.get(name, 0) + number
+            add_counts(counts, became)
         if rows is None:
             return Delta(NO_ROWS, again), counts
         keys = rows.keys.take(rows.codes)
@@ -132,9 +133,7 @@ class ColumnJoin:
     def _placed(self, new: NewRows) -> _Rows:
         """Rows with their places; raises `Unsure` where columns cannot hold them."""
         spec, columns = self._spec, new.columns
-        for name, type_ in zip(spec.columns, spec.types, strict=True):
-            if columns[name].type != arrow_type(type_):
-                raise Unsure
+        require_types(columns, spec.columns, spec.types)
         coded = new.keys.dictionary_encode()
         own = sized_keys(key_column([columns[name] for name in spec.key]))
         instants = ordered_integers(columns[spec.instant].to_numpy())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_ends import Delta, RowSteps, steppable
-from headwater.processing.column_events import EventsSide, in_runs
+from headwater.processing.column_events import EventsSide, Side, in_runs
 from headwater.processing.column_exchange import MovedSide, end_of, endable, first_columns
 from headwater.processing.column_explode import ColumnExplode, explodes
 from headwater.processing.column_intake import FactsBlocks, Folded, enough, takes_versions
@@ -22,6 +22,7 @@ from headwater.processing.lanes import Lane
 from headwater.processing.operators.join_as_of import FactsSpec
 from headwater.processing.packing import RowForm
 from headwater.processing.steps import Stage, StageInput
+from headwater.processing.work import add_counts
 from headwater.schemas.unsure import Unsure
 
 
@@ -69,7 +70,7 @@ class JoinRoad:
         exploded = explodes(stage)
         self._explodes = [ColumnExplode(*one) for one in zip(exploded, chain.operators, strict=False)]
         moved = isinstance(lefts[0].logic, RowForm)
-        self._left: EventsSide | MovedSide
+        self._left: Side
         if moved:
             self._left = MovedSide(lefts[0].topic, first_columns(stage))
         else:
@@ -126,8 +127,7 @@ class JoinRoad:
             facts = {tick: right.waiting.pop(tick)[1] for tick in ticks if tick in right.waiting}
             delta, became = join(delta, facts)
             delta = steps(delta)
-            for name, number in became.items():
-                counts[name] = counts.get(name, 0) + number
+            add_counts(counts, became)
         ended = self._end(delta)
         return Folded(ended.block, brought.records, counts, ended.said, ended.messages)
 

@@ -13,28 +13,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changes import NewRows
-from headwater.processing.column_ends import Delta, Ended
+from headwater.processing.column_ends import Delta
+from headwater.processing.column_intake import Ended
 from headwater.processing.column_keys import key_column
-from headwater.processing.column_order import in_order, known_numbers
+from headwater.processing.column_order import in_order, known_numbers, said_by_rows
 from headwater.processing.column_state import (
     arrow_type,
+    differ,
+    held_column,
     joined_keys,
     ordered_integers,
     packable,
     packed_rows,
+    require_types,
     sized_keys,
 )
 from headwater.processing.compiler import Operation
 from headwater.processing.graph import FACT_TIMES
-from headwater.processing.operators.core import OPEN, Change, Row, stepped
+from headwater.processing.operators.core import OPEN, Change, Row
 from headwater.processing.operators.latest import Latest, LatestSpec, ordered_text
 from headwater.processing.operators.publish import Publish, PublishSpec
-from headwater.processing.work import OutputRecord
-from headwater.schemas.unsure import Unsure
 
 _KINDS = pa.array(["assert", "correct"])
 
@@ -99,7 +100,8 @@ class ColumnLatest:
         known = known_numbers(self._publish.revisions, identities)
         revisions = np.abs(known) + 1
         older = self._older(rows, sizes)
-        said = self._by_rows(arranged)
+        more = self._more_said(arranged)
+        said = said_by_rows(more, self._publish, self._tick, self._latest, self._step)
         self._write(arranged, older)
         self._publish.revisions.put_packed(identities, [b"%d" % revision for revision in revisions.tolist()])
         columns = {name: self._column(rows, name, told) for name in self._given}
@@ -120,9 +122,7 @@ class ColumnLatest:
         self._write(arranged, older)
 
     def _arranged(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> _Arranged:
-        for name, type_ in zip(self._spec.columns, self._spec.types, strict=True):
-            if new.columns[name].type != arrow_type(type_):
-                raise Unsure
+        require_types(new.columns, self._spec.columns, self._spec.types)
         coded = new.keys.dictionary_encode()
         codes, keys = coded.indices.to_numpy().astype(np.int64), coded.dictionary
         names: list[bytes] = keys.to_pylist()
@@ -190,10 +190,8 @@ class ColumnLatest:
         for place, (name, type_) in enumerate(zip(self._spec.columns, self._spec.types, strict=True)):
             if name in self._given:
                 now = rows.columns[name]
-                kept = _column([row[place] for _, row in rows.heads], arrow_type(type_))
-                then = pa.concat_arrays([now, kept]).take(before)
-                other = pc.or_(pc.fill_null(pc.not_equal(now, then), False), pc.xor(pc.is_null(now), pc.is_null(then)))
-                differs |= other.to_numpy(zero_copy_only=False)
+                kept = held_column([row[place] for _, row in rows.heads], arrow_type(type_))
+                differs |= differ(now, pa.concat_arrays([now, kept]).take(before))
         return np.flatnonzero(differs)
 
     def _older(self, rows: _Rows, sizes: Any) -> tuple[list[bytes], Any]:
@@ -205,17 +203,6 @@ class ColumnLatest:
         own = key_column([rows.columns[name].take(some) for name in self._spec.key])
         prefixes = sizes.take(pa.array(rows.codes[which]))
         return joined_keys([prefixes, ordered_integers(rows.starts[which]), ids, own]), which
-
-    def _by_rows(self, arranged: _Arranged) -> list[OutputRecord]:
-        """What is published of keys of which more is said than that they go on."""
-        said: list[OutputRecord] = []
-        for tick, some in self._more_said(arranged).items():
-            end = (tick + 1) * self._tick - 1
-            made = self._latest.tick(some)
-            if self._step is not None:
-                made = stepped(made, self._step)
-            said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
-        return said
 
     def _more_said(self, arranged: _Arranged) -> Mapping[int, Sequence[Change]]:
         """What each tick, oldest first, says of keys that go by rows."""
@@ -244,14 +231,6 @@ class ColumnLatest:
         if name == "valid_to":
             return pa.array(rows.ends[told], mask=rows.ends[told] == OPEN)
         return rows.columns[name].take(pa.array(told))
-
-
-def _column(values: Sequence[Any], type_: Any) -> Any:
-    """Values that the row road kept; raises `Unsure` where 64 bits do not hold one."""
-    try:
-        return pa.array(values, type_)
-    except OverflowError:
-        raise Unsure from None
 
 
 def _identities(sizes: Any, rows: _Rows, told: Any) -> list[bytes]:

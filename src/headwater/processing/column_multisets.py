@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.processing.column_amounts import Amounts, Held, Touched, integers, nothing, of_numbers
-from headwater.processing.column_state import closed_text, joined_column, ordered_integers, packed_rows
+from headwater.processing.column_state import closed_text, held_column, joined_column, ordered_integers, packed_rows
 from headwater.processing.column_windows import Groups
 from headwater.processing.state import Table
 from headwater.schemas.unsure import Unsure
@@ -96,7 +96,7 @@ class Edges:
         instant, *rest = [_column(touched, name, self._types[name]) for name in self._order]
         places = joined_column([_ordered(instant), *map(_part, rest), _ordered(values)])
         ranked = _ranked(places, held[0])
-        by_place = pa.concat_arrays([values, _held(held[1], values.type)]).take(ranked.at)
+        by_place = pa.concat_arrays([values, held_column(held[1], values.type)]).take(ranked.at)
         before, after = ranked.reached(touched.groups, greatest=self._last)
         keep = nothing
         if self._beside is not None:
@@ -136,7 +136,7 @@ class _Ranked(NamedTuple):
 
 
 def _ranked(column: Any, held: Sequence[Any]) -> _Ranked:
-    both = pa.concat_arrays([column, _held(held, column.type)])
+    both = pa.concat_arrays([column, held_column(held, column.type)])
     if both.type == pa.string():  # the same ones again and again, most often
         coded = both.dictionary_encode()
         codes = np.append(_ranks(coded.dictionary), -1)[coded.indices.fill_null(-1).to_numpy()]
@@ -202,14 +202,6 @@ def _column(touched: Touched, name: str, type_: Any) -> Any:
     if touched.rows.weights is not None or column.type != type_:
         raise Unsure
     return column
-
-
-def _held(values: Sequence[Any], type_: Any) -> Any:
-    """Raises `Unsure` where 64 bits do not hold a value."""
-    try:
-        return pa.array(values, type_)
-    except OverflowError:
-        raise Unsure from None
 
 
 def _ordered(column: Any) -> Any:

@@ -9,7 +9,7 @@ from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_changes import NO_ROWS
 from headwater.processing.column_ends import Delta, RowSteps, steppable
-from headwater.processing.column_events import EventsSide, in_runs
+from headwater.processing.column_events import EventsSide, Side, in_runs
 from headwater.processing.column_exchange import MovedSide, end_of, endable
 from headwater.processing.column_intake import Folded, enough, takes_events
 from headwater.processing.column_state import packable
@@ -20,6 +20,7 @@ from headwater.processing.operators.changes import ChangesSpec
 from headwater.processing.operators.join_interval import IntervalSpec, OthersSpec
 from headwater.processing.packing import RowForm
 from headwater.processing.steps import Stage
+from headwater.processing.work import add_counts
 from headwater.schemas.unsure import Unsure
 
 _NOTHING = Delta(NO_ROWS, {})
@@ -58,7 +59,7 @@ class PairsRoad:
         moved = isinstance(lefts[0].logic, RowForm)
         self._right_topic = right.topic
         self._right = EventsSide(stage, [right.topic], chain)
-        self._left: EventsSide | MovedSide
+        self._left: Side
         if moved:
             self._left = MovedSide(lefts[0].topic, operation.spec.columns)
         else:
@@ -105,10 +106,9 @@ class PairsRoad:
         left.taken()
         right.taken()
         ended = self._end(self._steps(made))
-        counts = {
-            name: left.counts.get(name, 0) + right.counts.get(name, 0) for name in {**left.counts, **right.counts}
-        }
+        counts = dict(left.counts)
+        add_counts(counts, right.counts)
         return Folded(ended.block, left.records + right.records, counts, ended.said, ended.messages)
 
-    def _side(self, topic: str) -> EventsSide | MovedSide:
+    def _side(self, topic: str) -> Side:
         return self._right if topic == self._right_topic else self._left

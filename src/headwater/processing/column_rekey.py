@@ -17,11 +17,10 @@ import pyarrow as pa
 
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_keys import key_column, partitions_of
-from headwater.processing.column_state import arrow_type, packable
+from headwater.processing.column_state import arrow_type, packable, require_types
 from headwater.processing.field_types import FieldType
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.rekey import MANY_ROWS, Moved, RekeySpec
-from headwater.schemas.unsure import Unsure
 
 ROWS_LIMIT = 2_000  # of a message
 BYTES_LIMIT = 250_000  # of a message that can be halved: a quarter of what a producer takes
@@ -92,9 +91,7 @@ class ColumnRekey:
         them.
         """
         spec = self._spec
-        for name, type_ in zip(spec.columns, spec.types, strict=True):
-            if new.columns[name].type != arrow_type(type_):
-                raise Unsure
+        require_types(new.columns, spec.columns, spec.types)
         firsts = np.flatnonzero(np.concatenate(([True], np.diff(new.ticks) != 0)))
         sizes = np.diff(firsts, append=len(new))
         numbers = np.arange(len(new)) - np.repeat(firsts, sizes)

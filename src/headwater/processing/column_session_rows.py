@@ -8,16 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_order import known_numbers
-from headwater.processing.column_state import arrow_type, joined_keys, ordered_integers, packed_column, sized_keys
+from headwater.processing.column_state import (
+    differ,
+    joined_keys,
+    ordered_integers,
+    packed_column,
+    require_types,
+    sized_keys,
+)
+from headwater.processing.column_windows import changed
 from headwater.processing.operators.core import Change, Row
 from headwater.processing.operators.sessions import Sessions
 from headwater.processing.packing import ordered_integer, sized
-from headwater.schemas.unsure import Unsure
 
 FAR = 1 << 61  # instants are nearer, so that 64 bits hold what lies between two
 _NEVER = -(1 << 62)
@@ -59,7 +65,7 @@ class SessionRows:
 
     def keys(self, new: NewRows) -> Keys:
         """The keys of rows; raises `Unsure` where columns cannot hold these."""
-        self._require_types(new)
+        require_types(new.columns, self._fold.columns, self._fold.types)
         coded = new.keys.dictionary_encode()
         names: list[bytes] = coded.dictionary.to_pylist()
         anchors = self._sessions.newest.get_many(names)
@@ -80,7 +86,7 @@ class SessionRows:
         by_rows[codes[(instants >= FAR) | (instants <= -FAR)]] = True
         first = pa.array(np.unique(codes, return_index=True)[1][codes])
         for name in self._fold.by:  # which the key tells, if it is as it should be
-            by_rows[codes[_differ(new.columns[name], new.columns[name].take(first))]] = True
+            by_rows[codes[differ(new.columns[name], new.columns[name].take(first))]] = True
         place = {name: code for code, name in enumerate(keys.names)}
         by_rows[[place[key] for some in changes.values() for key, _, _ in some if key in place]] = True
         order = np.lexsort((instants, new.ticks, codes))
@@ -95,7 +101,7 @@ class SessionRows:
         """The places of rows, and how many there are then of each; `older` are those that there may be some of. Raises
         `Unsure` where columns cannot hold them.
         """
-        self._require_types(new)
+        require_types(new.columns, self._fold.columns, self._fold.types)
         some = pa.array(which)
         columns = {name: new.columns[name].take(some) for name in self._fold.columns}
         instants = ordered_integers(columns[self._fold.instant].to_numpy())
@@ -120,11 +126,6 @@ class SessionRows:
             found[name] = pa.concat_arrays([column, held]).take(places)
         return found
 
-    def _require_types(self, new: NewRows) -> None:
-        for name, type_ in zip(self._fold.columns, self._fold.types, strict=True):
-            if new.columns[name].type != arrow_type(type_):
-                raise Unsure
-
     def _rows(self, new: NewRows, keys: Keys, which: Any) -> Rows:
         codes, ticks = keys.codes[which], new.ticks[which]
         instants = new.columns[self._fold.instant].to_numpy()[which]
@@ -141,22 +142,6 @@ class SessionRows:
         first = np.where(fresh, instants[begins], keys.firsts[of_key])
         session = np.cumsum(session_begins) - 1
         return Rows(which, codes, ticks, instants, last, session, begins, of_key, fresh, first)
-
-
-def _differ(one: Any, other: Any) -> Any:
-    differ = pc.or_(pc.fill_null(pc.not_equal(one, other), False), pc.xor(pc.is_null(one), pc.is_null(other)))
-    return differ.to_numpy(zero_copy_only=False)
-
-
-def changed(values: Any) -> Any:
-    """Where a value is another than the one before it.
-
-    >>> changed(np.array([3, 3, 1])).tolist()
-    [True, False, True]
-    """
-    found = np.ones(len(values), bool)
-    found[1:] = values[1:] != values[:-1]
-    return found
 
 
 def shifted(values: Any) -> Any:

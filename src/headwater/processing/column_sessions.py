@@ -19,14 +19,15 @@ from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts, Touched, Weighed, of_numbers
 from headwater.processing.column_changes import NewRows
-from headwater.processing.column_ends import Delta, Ended
+from headwater.processing.column_ends import Delta
+from headwater.processing.column_intake import Ended
 from headwater.processing.column_measures import column_sums, members, summable
-from headwater.processing.column_order import in_order, known_numbers
-from headwater.processing.column_session_rows import FAR, Keys, Rows, SessionRows, changed, shifted
+from headwater.processing.column_order import in_order, known_numbers, said_by_rows
+from headwater.processing.column_session_rows import FAR, Keys, Rows, SessionRows, shifted
 from headwater.processing.column_state import joined_keys, ordered_integers, packable, packed_rows
-from headwater.processing.column_windows import Groups
+from headwater.processing.column_windows import Groups, changed
 from headwater.processing.compiler import Operation
-from headwater.processing.operators.core import Change, stepped
+from headwater.processing.operators.core import Change
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.sessions import Sessions
 from headwater.processing.work import OutputRecord
@@ -207,14 +208,7 @@ class ColumnSessions:
 
     def _by_rows(self, delta: Delta) -> list[OutputRecord]:
         """What is published of keys of which more is said than that they go on."""
-        said: list[OutputRecord] = []
-        for tick, some in self._changes(delta).items():
-            end = (tick + 1) * self._tick - 1
-            made = self._sessions.tick(some)
-            if self._step is not None:
-                made = stepped(made, self._step)
-            said += [OutputRecord(key, record, end) for key, record in self._publish.tick(made, end)]
-        return said
+        return said_by_rows(self._changes(delta), self._publish, self._tick, self._sessions, self._step)
 
 
 def _cells(keys: Keys, rows: Rows, grouped: Mapping[str, Any], steps: _Steps) -> _Packed:

@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_keys import key_column
 from headwater.processing.column_near import Places
-from headwater.processing.column_state import arrow_type, joined_keys, ordered_integers, packed_rows, sized_keys
+from headwater.processing.column_state import (
+    arrow_type,
+    joined_keys,
+    ordered_integers,
+    packed_rows,
+    require_types,
+    sized_keys,
+)
 from headwater.processing.field_types import FieldType
 from headwater.processing.lanes import NEVER
 from headwater.processing.operators.core import Change
@@ -51,9 +58,7 @@ class ColumnSide:
         """The new rows that have the other side's key; raises `Unsure` where columns cannot hold them."""
         if not len(new):
             return NewRows(new.ticks, new.keys, self._named([pa.array([], arrow_type(type_)) for type_ in self._types]))
-        for name, type_ in zip(self.columns, self._types, strict=True):
-            if new.columns[name].type != arrow_type(type_):
-                raise Unsure
+        require_types(new.columns, self.columns, self._types)
         mask = np.ones(len(new), bool)
         for name in self._on:
             mask &= new.columns[name].is_valid().to_numpy(zero_copy_only=False)

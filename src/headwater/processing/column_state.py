@@ -55,6 +55,30 @@ def arrow_type(type_: FieldType) -> Any:
     return pa.decimal128(type_.precision, type_.scale) if type_.kind == "decimal" else _ARROW[type_.kind]
 
 
+def require_types(columns: Mapping[str, Any], names: Sequence[str], types: Sequence[FieldType]) -> None:
+    """Raises `Unsure` where a column does not lie in what its type is kept in."""
+    if any(columns[name].type != arrow_type(type_) for name, type_ in zip(names, types, strict=True)):
+        raise Unsure
+
+
+def held_column(values: Sequence[Any], type_: Any) -> Any:
+    """A column of values that the row road kept; raises `Unsure` where 64 bits do not hold one."""
+    try:
+        return pa.array(values, type_)
+    except OverflowError:
+        raise Unsure from None
+
+
+def differ(one: Any, other: Any) -> Any:
+    """Whether each value is another than its fellow; null is itself alone.
+
+    >>> differ(pa.array([1, 2, None]), pa.array([1, 3, None])).tolist()
+    [False, True, False]
+    """
+    found = pc.or_(pc.fill_null(pc.not_equal(one, other), False), pc.xor(pc.is_null(one), pc.is_null(other)))
+    return found.to_numpy(zero_copy_only=False)
+
+
 def _plain(type_: FieldType) -> bool:
     """Whether a type is packable, or of decimals that are read as columns and whose text has no exponent."""
     short = type_.kind == "decimal" and type_.precision <= DIGITS and 0 <= type_.scale <= _PLACES

@@ -77,7 +77,7 @@ def cells_of(window: Window, keys: Any, instants: Any) -> Cells:
     names = keys.to_pylist()
     if not (window.length or window.unit):
         # Codes are given in the order of first touch: a new one is above all before it.
-        first = _begins(np.maximum.accumulate(codes))
+        first = np.flatnonzero(changed(np.maximum.accumulate(codes)))
         return Cells(None, codes, names, np.full(len(keys), WHOLE_START), None, rank, first)
     rows = None
     if window.hops > 1:
@@ -107,9 +107,9 @@ def grouped(cells: Cells, of_row: Any, ticks: int) -> Groups:
     places = cells.touched * ticks + (of_row if rows is None else of_row[rows])
     order = np.argsort(places, kind="stable")
     places = places[order]
-    begins = _begins(places)
+    begins = np.flatnonzero(changed(places))
     of_cell, of_tick = np.divmod(places[begins], ticks)
-    first = _begins(of_cell)
+    first = np.flatnonzero(changed(of_cell))
     sizes = np.diff(begins, append=len(places))
     order = order if rows is None else rows[order]
     return Groups(order, begins, sizes, of_cell, of_tick, first, np.diff(first, append=len(of_cell)))
@@ -135,9 +135,15 @@ def _intervals(window: Window, instants: Any) -> tuple[Any, Any, Any]:
     return starts, ends, (np.searchsorted(starts, distinct, side="right") - 1)[of_distinct]
 
 
-def _begins(values: Any) -> Any:
-    """Where a value differs from the one before it."""
-    return np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
+def changed(values: Any) -> Any:
+    """Where a value is another than the one before it.
+
+    >>> changed(np.array([3, 3, 1])).tolist()
+    [True, False, True]
+    """
+    found = np.ones(len(values), bool)
+    found[1:] = values[1:] != values[:-1]
+    return found
 
 
 def _inverse(order: Any) -> Any:

@@ -13,9 +13,9 @@ from headwater.processing.blocks import Block, Part
 from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
 from headwater.processing.column_ends import KeepsRows, Kernel
-from headwater.processing.column_events import EventsRoad
+from headwater.processing.column_events import EventsSide, OneSideRoad
 from headwater.processing.column_exchange import (
-    MovedRoad,
+    MovedSide,
     end_of,
     first_columns,
     gives_versions,
@@ -122,8 +122,9 @@ def _road(
     made = [ColumnExplode(operation, operator) for operation, operator in pairs]
     kernel = exploding(made, kernel, of_changes=len(made) == len(chain.operators))
     if takes_moved(stage):
-        return MovedRoad(stage, first_columns(stage), kernel)
-    return EventsRoad(stage, chain, kernel, keeps, weighs=weighs)
+        return OneSideRoad(MovedSide(stage.inputs[0].topic, first_columns(stage)), kernel)
+    side = EventsSide(stage, [entry.topic for entry in stage.inputs], chain, weighs=weighs)
+    return OneSideRoad(side, kernel, keeps)
 
 
 def _kernel(stage: Stage, chain: Chain) -> tuple[KeepsRows | None, Kernel, bool]:

@@ -90,6 +90,17 @@ class Counts:
         self.superseded += counts.get("superseded", 0)
 
 
+def add_counts(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add to counts by name.
+
+    >>> counts = {"folded": 1}
+    >>> add_counts(counts, {"folded": 2, "repeats": 1}); counts
+    {'folded': 3, 'repeats': 1}
+    """
+    for name, number in more.items():
+        counts[name] = counts.get(name, 0) + number
+
+
 class Task(Protocol):
     """One partition of one stage. Any error but `Misfit` out of a method means: drop it.
 
