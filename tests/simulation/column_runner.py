@@ -77,6 +77,17 @@ def columned(case: Case, histories: Histories, run: Run, blocks: float) -> Colum
     return runner
 
 
+def kept_alike(case: Case, histories: Histories, run: Run, blocks: float, least: int = 1) -> ColumnRunner:
+    """A run of a case of which such a share comes as blocks; what it keeps in the end is what the row road keeps."""
+    with every_batch(least):
+        by_both = columned(case, histories, run, blocks)
+    by_rows = columned(case, histories, run, 0.0)
+    assert not by_rows.many
+    assert by_both.states() == by_rows.states()
+    assert by_both.moved == by_rows.moved
+    return by_both
+
+
 @contextmanager
 def every_batch(least: int = 1) -> Iterator[None]:
     """Batches of so many rows go as columns."""

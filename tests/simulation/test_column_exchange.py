@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.simulation.column_runner import columned, every_batch
+from tests.simulation.column_runner import columned, every_batch, kept_alike
 from tests.simulation.test_time_rules import PROFILE, RUNS
 
 from headwater.errors import Fault
@@ -80,12 +80,7 @@ def test_what_is_kept_in_the_end_is_what_the_row_road_keeps(case: Case) -> None:
     @settings(PROFILE, max_examples=20)
     @given(case.histories, RUNS, SHARES)
     def holds(histories: Histories, run: Run, share: float) -> None:
-        with every_batch():
-            by_both = columned(case, histories, run, share)
-        by_rows = columned(case, histories, run, 0.0)
-        assert not by_rows.many
-        assert by_both.states() == by_rows.states()
-        assert by_both.moved == by_rows.moved
+        kept_alike(case, histories, run, share)
 
     holds()
 
