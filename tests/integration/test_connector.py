@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -46,13 +47,18 @@ class Road:
         return done.stdout + done.stderr
 
     def start(self, *words: str) -> None:
-        environment = {**self.stack.environment(), "HEADWATER_MESH": str(self.folder)}
+        environment = {**self.stack.environment(), "HEADWATER_MESH": str(self.folder), "PYTHONFAULTHANDLER": "1"}
         self.process = subprocess.Popen([sys.executable, "-m", "headwater", "relay", *words], env=environment)
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(20)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(signal.SIGABRT)  # it prints where each of its threads stands
+                self.process.wait(20)
+                raise
             self.process = None
 
     def emit(self, count: int) -> None:

@@ -39,9 +39,6 @@ def run(
     Kill it at any moment and start it again: it begins where the tables stand. It creates nothing. A table that cannot
     go on is reported and left; the others are filled on, and the exit code at the end tells.
     """
-    import signal
-    import threading
-
     from headwater.cli import console
     from headwater.hooks import Hooks, arm
     from headwater.mesh.load import load_mesh
@@ -52,6 +49,7 @@ def run(
     from headwater.ports.lake.writer import Around, LakeOptions, LakeWriter
     from headwater.schemas.registry_http import HttpRegistry
     from headwater.settings import environment_of, load_settings
+    from headwater.stopping import Stopping
     from headwater.timeline.clock import SystemClock
 
     settings, clock = load_settings(), SystemClock()
@@ -76,9 +74,7 @@ def run(
         )
         table = open_lake(environment.lake).table(product)
         writers[table.name] = LakeWriter(product, table, around, options)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = Stopping().on_signals()
     progress.print(f"filling {', '.join(writers)}; SIGTERM or Ctrl-C stops", markup=False)
     failures = serve_all(writers, stopping, hooks=hooks)
     if failures:

@@ -13,8 +13,6 @@ from headwater.cli.relay_repair import repair
 from headwater.cli.relay_tidy import tidy
 
 if TYPE_CHECKING:
-    import threading
-
     from headwater.contracts.environment import Environment, MeshFile
     from headwater.hooks import Hooks, Listener
     from headwater.outbox.capturing import Capturing
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from headwater.outbox.store import OutboxStore
     from headwater.ports.protocol import Broker
     from headwater.schemas.registry import Finder
+    from headwater.stopping import Stopping
     from headwater.timeline.clock import Clock
 
 GARBAGE_THRESHOLD = 100_000  # new containers between two looks for cycles; Python's own is 700 to 2,000
@@ -59,9 +58,7 @@ def serve(
         return
     import gc
     import os
-    import signal
     import sys
-    import threading
 
     from headwater.cli import console
     from headwater.hooks import Hooks, arm
@@ -72,6 +69,7 @@ def serve(
     from headwater.ports.kafka import KafkaBroker
     from headwater.schemas.registry_lookup import QuickFinder
     from headwater.settings import environment_of, load_settings
+    from headwater.stopping import Stopping
     from headwater.timeline.clock import SystemClock
 
     settings, clock = load_settings(), SystemClock()
@@ -101,9 +99,7 @@ def serve(
 
     chosen = chosen_sources(mesh, source or [])
     relays = [relay(outbox) for outbox in chosen]
-    stopping, asked = threading.Event(), [True]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _stop(stopping, asked))
+    stopping = Stopping().on_signals()
     console.tell(f"relaying {', '.join(r.source.name for r in relays)}; SIGTERM or Ctrl-C stops")
     # Rows are plain containers without cycles: looking for cycles among them is wasted.
     gc.freeze()
@@ -125,15 +121,6 @@ def _served_metrics(port: int) -> Listener:
     metrics = PrometheusListener()
     metrics.serve(port)
     return metrics
-
-
-def _stop(stopping: threading.Event, asked: list[bool]) -> None:
-    """Once: a second signal inside the first one's `set` would wait for ever for the lock that it holds."""
-    try:
-        asked.pop()
-    except IndexError:
-        return
-    stopping.set()
 
 
 def _store(outbox: OutboxSource, lane: str, address: str, broker: Broker, clock: Clock) -> OutboxStore:
@@ -170,7 +157,7 @@ def _whole_registry(url: str) -> Finder:
 
 
 def _keep_house(
-    outbox: OutboxSource, environment: Environment, file: MeshFile, hooks: Hooks, stopping: threading.Event
+    outbox: OutboxSource, environment: Environment, file: MeshFile, hooks: Hooks, stopping: Stopping
 ) -> None:
     """In a thread of its own, which the relay neither waits for nor falls with."""
     import threading

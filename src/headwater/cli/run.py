@@ -155,7 +155,6 @@ def _run_kafka(names: Sequence[str], around: Surroundings, progress: Console) ->
     """By itself: a thread for each stage."""
     import contextlib
     import gc
-    import signal
 
     from headwater.processing.alone import require_none_on_faust
     from headwater.processing.runners.kafka import KafkaRunner, derived_plans
@@ -163,8 +162,7 @@ def _run_kafka(names: Sequence[str], around: Surroundings, progress: Console) ->
     plans = derived_plans(around.mesh, names)
     require_none_on_faust(plans, around.broker, around.clock)
     running = KafkaRunner(plans, around)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: running.stop())
+    running.stopping.on_signals()
     progress.print(f"running {', '.join(names)}: {len(running.accounts)} stages; SIGTERM or Ctrl-C stops", markup=False)
     # Rows are tuples in plain containers, without cycles: looking for cycles among them cost a third of the time.
     gc.freeze()
@@ -177,14 +175,11 @@ def _run_kafka(names: Sequence[str], around: Surroundings, progress: Console) ->
 
 def _run_flink(products: Sequence[str], mesh: Mesh, environment: Environment, folder: Path, gateway: str) -> None:
     """A job for each product whenever its inputs settle more, until SIGTERM or Ctrl-C."""
-    import signal
-
     from headwater.cli import console
     from headwater.local.flink_run import keep_up, runs_of
+    from headwater.stopping import Stopping
 
-    runs, told, progress = runs_of(mesh, products, environment), list[int](), console.err()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda which, _: told.append(which))
+    runs, stopping, progress = runs_of(mesh, products, environment), Stopping().on_signals(), console.err()
     names = ", ".join(str(run.product.name) for run in runs)
     progress.print(f"running {names} on Flink; SIGTERM or Ctrl-C stops", markup=False)
 
@@ -192,7 +187,7 @@ def _run_flink(products: Sequence[str], mesh: Mesh, environment: Environment, fo
         text = f"{run.product.name}: {done.records} records, settled up to {done.through.iso()}"
         progress.print(text, markup=False)
 
-    keep_up(runs, folder, gateway=gateway, stopped=lambda: bool(told), tell=tell)
+    keep_up(runs, folder, gateway=gateway, stopped=stopping.is_set, tell=tell)
 
 
 def _options_of_faust(standby: bool, stall_seconds: int, web_port: int, app: Path | None) -> list[str]:
@@ -284,8 +279,8 @@ def _run_workers(options: list[str], slots: range) -> int:
     stood still is started again.
     """
     import multiprocessing
-    import signal
-    import threading
+
+    from headwater.stopping import Stopping
 
     context = multiprocessing.get_context("spawn")
 
@@ -295,9 +290,7 @@ def _run_workers(options: list[str], slots: range) -> int:
         return process
 
     processes = {slot: started(slot) for slot in slots}
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = Stopping().on_signals()
     while not stopping.is_set() and all(process.is_alive() for process in processes.values()):
         stopping.wait(0.1)
         for slot, process in processes.items():

@@ -45,10 +45,9 @@ def run(
     The job computes from the first record on and publishes what the product does not hold yet, all at once or not at
     all; then the product is marked as settled. Run it again to go on.
     """
-    import signal
-
     from headwater.cli import console
     from headwater.settings import load_settings
+    from headwater.stopping import Stopping
     from headwater.timeline.clock import SystemClock
 
     made = run_of(product)
@@ -57,12 +56,8 @@ def run(
     if reach is None:
         console.out(f"{product} holds all that its inputs settle")
         return
-    told: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda which, _: told.append(which))
-    done = made.run(
-        reach, load_settings().data_folder, gateway=gateway, phases=console.phase, stopped=lambda: bool(told)
-    )
+    stopping = Stopping().on_signals()
+    done = made.run(reach, load_settings().data_folder, gateway=gateway, phases=console.phase, stopped=stopping.is_set)
     if done is None:
         console.out("stopped; nothing of this run was published")
     else:

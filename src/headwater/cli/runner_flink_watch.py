@@ -40,25 +40,23 @@ def watch(
 
     It asks the clusters that the jobs run on, from any machine that reaches them, and goes on when a job has failed.
     """
-    import signal
-
     from headwater.cli import console
     from headwater.cli.runner_flink import run_of
     from headwater.hooks import Hooks
     from headwater.local.flink_live import LiveJob
     from headwater.local.flink_watch import Watch, keep_watch
     from headwater.observability.prometheus import PrometheusListener
+    from headwater.stopping import Stopping
     from headwater.timeline.clock import SystemClock
 
-    clock, metrics, progress, told = SystemClock(), PrometheusListener(), console.err(), list[int]()
+    clock, metrics, progress = SystemClock(), PrometheusListener(), console.err()
     hooks = Hooks([_said(lambda text: progress.print(text, markup=False)), metrics])
     if metrics_port:
         metrics.serve(metrics_port)
     watches = [Watch(one, LiveJob(run_of(one)), hooks, clock, again=again) for one in dict.fromkeys(products)]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda which, _: told.append(which))
+    stopping = Stopping().on_signals()
     progress.print(f"watching {', '.join(products)}; SIGTERM or Ctrl-C stops", markup=False)
-    keep_watch(watches, clock, seconds=every_seconds, stopped=lambda: bool(told), until_failed=until_failed)
+    keep_watch(watches, clock, seconds=every_seconds, stopped=stopping.is_set, until_failed=until_failed)
 
 
 def _said(say: Callable[[str], None]) -> Listener:

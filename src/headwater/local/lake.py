@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,6 +36,7 @@ def fill(mesh: Mesh, environment: Environment, clock: Clock) -> list[Filled]:
     from headwater.ports.lake.serving import serve_all
     from headwater.ports.lake.writer import Around, LakeOptions, LakeWriter
     from headwater.schemas.registry_http import HttpRegistry
+    from headwater.stopping import Stopping
 
     hooks, lake = Hooks(), open_lake(environment.lake)
     writers, brokers = {}, []
@@ -47,7 +47,7 @@ def fill(mesh: Mesh, environment: Environment, clock: Clock) -> list[Filled]:
         table = lake.table(product)
         writers[table.name] = LakeWriter(product, table, around, LakeOptions(until_end=True))
     try:
-        failures = serve_all(writers, threading.Event(), hooks=hooks)
+        failures = serve_all(writers, Stopping(), hooks=hooks)
     finally:
         for broker in brokers:
             broker.close()

@@ -12,9 +12,10 @@ from typing import Protocol
 
 from headwater.errors import Fault, HeadwaterError
 from headwater.hooks import Hooks
+from headwater.stopping import Stopping
 
 _FAULT = "HW-K070"  # a fault of Headwater itself: an error that is none of ours
-_LOOK_SECONDS = 3_600.0  # a signal or an end wakes the wait earlier
+_WAIT_SECONDS = 3_600.0  # a signal or an end comes earlier
 
 
 class Serving(Protocol):
@@ -29,7 +30,7 @@ class Serving(Protocol):
 
 
 def serve_all(
-    relays: Sequence[Serving], stopping: threading.Event, *, hooks: Hooks, stop_seconds: float
+    relays: Sequence[Serving], stopping: Stopping, *, hooks: Hooks, stop_seconds: float
 ) -> list[BaseException]:
     """Serve until `stopping` is set or none is left; what ended relays, in the order in which it did.
 
@@ -64,7 +65,7 @@ def serve_all(
     threads = [threading.Thread(target=serve, args=[r], name=f"relay {r.name}", daemon=True) for r in relays]
     for thread in threads:
         thread.start()
-    while not stopping.wait(_LOOK_SECONDS):
+    while not stopping.wait(_WAIT_SECONDS):
         pass
     for thread in threads:
         thread.join(stop_seconds / len(threads))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from headwater.errors import CallerFault, HeadwaterError
 from headwater.hooks import Hooks
 from headwater.outbox.serving import serve_all
+from headwater.stopping import Stopping
 
 STOP_SECONDS = 5.0
 
@@ -37,7 +38,7 @@ def lost() -> HeadwaterError:
 
 def served(*sources: Source, stop_after: str = "") -> tuple[list[BaseException], list[dict[str, object]]]:
     """What `serve_all` answers and announces; asked to stop once the failure of `stop_after` was announced."""
-    stopping, heard = threading.Event(), []
+    stopping, heard = Stopping(), []
 
     def listen(happening: str, fields: dict[str, object]) -> None:
         assert happening == "relay.failed"
@@ -74,7 +75,7 @@ def test_an_error_that_is_none_of_ours_is_said_without_its_text() -> None:
 
 
 def test_a_stop_ends_all_without_a_failure() -> None:
-    stopping = threading.Event()
+    stopping = Stopping()
     source = Source("a.public.outbox")
     threading.Thread(target=lambda: source.begun.wait(5) and stopping.set()).start()
     assert serve_all([source], stopping, hooks=Hooks(), stop_seconds=STOP_SECONDS) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from headwater.hooks import Hooks
 from headwater.outbox.serving import serve_all
 from headwater.ports.kafka_calls import called
+from headwater.stopping import Stopping
 
 
 def bare() -> None:
@@ -40,7 +40,7 @@ def test_a_relay_that_it_ends_is_told_and_ends_the_process() -> None:
             bare()
 
     heard: list[dict[str, object]] = []
-    stopping = threading.Event()
+    stopping = Stopping()
     failures = serve_all([Dies()], stopping, hooks=Hooks([lambda _, fields: heard.append(fields)]), stop_seconds=5.0)
     assert [str(failure) for failure in failures] == ["a.public.outbox: the relay ended without a word"]
     assert stopping.is_set() and [fields["others"] for fields in heard] == [0]

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from headwater.errors import Fault, HeadwaterError
 from headwater.hooks import Hooks
 from headwater.ports.lake.writer import LakeWriter
+from headwater.stopping import Stopping
 
 _LOOK_SECONDS = 0.2
 
 
-def serve_all(writers: Mapping[str, LakeWriter], stopping: threading.Event, *, hooks: Hooks) -> list[HeadwaterError]:
+def serve_all(writers: Mapping[str, LakeWriter], stopping: Stopping, *, hooks: Hooks) -> list[HeadwaterError]:
     """Fill tables, by their names, until `stopping` is set or no writer is left; what ended writers, in its order.
 
     Each failure is announced as `lake.failed`, with the number of writers that go on.

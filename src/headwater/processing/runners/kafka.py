@@ -21,6 +21,7 @@ from headwater.processing.reports import Reports
 from headwater.processing.stage_worker import StageWorker
 from headwater.processing.steps import Plan, Stage, topics_of
 from headwater.processing.surroundings import Account, Surroundings
+from headwater.stopping import Stopping
 
 WAIT_SECONDS = 0.05
 LISTEN_SECONDS = 0.2  # how soon a command is heard
@@ -52,7 +53,7 @@ class KafkaRunner:
         accounts = {place: worker.account for place, (_, worker) in zip(stages, self._workers, strict=True)}
         self._reports = Reports(plans, accounts, around.broker, clock=around.clock, slot=around.slot)
         self._hooks = around.hooks
-        self._stopped = threading.Event()
+        self.stopping = Stopping()
         self._error: BaseException | None = None  # of the product that ended last
         self._going_on = {plan.product for plan in plans}
         self._lock = threading.Lock()
@@ -64,7 +65,7 @@ class KafkaRunner:
 
     def stop(self) -> None:
         """Ask all stages to end after the step they are in. May be called from a signal handler or another thread."""
-        self._stopped.set()
+        self.stopping.set()
 
     def run(self, *, tick: Callable[[], None] = lambda: None) -> None:
         """Until `stop`, or until no product is left: one of which a stage fails in a way that building anew does not
@@ -82,9 +83,9 @@ class KafkaRunner:
         ]
         for thread in threads:
             thread.start()
-        while not self._stopped.wait(WAIT_SECONDS) and any(thread.is_alive() for thread in threads):
+        while not self.stopping.wait(WAIT_SECONDS) and any(thread.is_alive() for thread in threads):
             tick()
-        self._stopped.set()
+        self.stopping.set()
         # Whoever takes longer is left behind: it waits for a broker, and what it has open its successor aborts.
         left, waited = STOP_SECONDS, [*threads, listener]
         while left > 0 and any(thread.is_alive() for thread in waited):
@@ -99,7 +100,7 @@ class KafkaRunner:
     def _listen(self) -> None:
         """Follow what the products are told, and tell how their partitions stand."""
         try:
-            while not self._stopped.wait(LISTEN_SECONDS):
+            while not self.stopping.wait(LISTEN_SECONDS):
                 self._controls.step(0.0)
                 self._reports.step()
             self._reports.step(last=True)
@@ -109,7 +110,7 @@ class KafkaRunner:
 
     def _guarded(self, product: ProductName, worker: StageWorker) -> None:
         try:
-            worker.run(lambda: self._stopped.is_set() or product not in self._going_on)
+            worker.run(lambda: self.stopping.is_set() or product not in self._going_on)
         except BaseException as error:  # whatever it is, the product's other stages end too and the caller is told
             with self._lock:
                 told = product not in self._going_on
@@ -121,7 +122,7 @@ class KafkaRunner:
                 self._reports.failed[product] = _told(error)[:2]
                 self._announce(product, worker.name, error, others)
             if not others:
-                self._stopped.set()
+                self.stopping.set()
 
     def _announce(self, product: ProductName, stage: str, error: BaseException, others: int) -> None:
         code, reason, hint = _told(error)
