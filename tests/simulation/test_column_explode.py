@@ -6,6 +6,7 @@ import random
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -18,7 +19,8 @@ from tests.simulation.test_time_rules import PROFILE, RUNS
 
 from headwater.errors import Fault
 from headwater.processing import column_explode, column_state, recollection
-from headwater.processing.column_ends import Delta
+from headwater.processing.column_changes import NO_ROWS, NewRows
+from headwater.processing.column_ends import Delta, RowSteps
 from headwater.processing.column_explode import ColumnExplode
 from headwater.processing.column_state import arrow_type
 from headwater.processing.columns import reads_columns, takes_columns
@@ -93,6 +95,17 @@ def sums(orders: Stream) -> Stream:
     return chosen.aggregate(by=["k"], window=tumbling("20us"), lines=count(), n=total("n"))
 
 
+def paired(orders: Stream) -> Stream:
+    """Two explodes, each with steps behind it, before what only weighs rows."""
+    tagged = orders.explode("tags", into="tag").filter(col("tag") != "a")
+    chosen = tagged.explode("lines", take={"n": "n", "size": "size"}).map(n=col("n") * 2 - 1)
+    return chosen.aggregate(by=["k"], window=tumbling("20us"), lines=count("size"), n=total("n"))
+
+
+def united_sums(orders: Stream, bills: Stream) -> Stream:
+    return sums(orders.union(bills.filter(col("k") != "b")))
+
+
 def last(orders: Stream) -> Stream:
     return orders.explode("lines", take={"article": "article", "n": "n"}).select("k", "article", "n").latest(by=["k"])
 
@@ -113,11 +126,14 @@ STAGES = {
     "pairs": plan_of(pairs, [ORDERS], PAIRS, tick=TICK).stages[0],
     "carried": plan_of(carried, [ORDERS], CARRIED, tick=TICK).stages[0],
     "sums": plan_of(sums, [ORDERS], SUMS, tick=TICK).stages[0],
+    "paired": plan_of(paired, [ORDERS], SUMS, tick=TICK).stages[0],
+    "united sums": plan_of(united_sums, [ORDERS, BILLS], SUMS, tick=TICK).stages[0],
     "last": plan_of(last, [ORDERS], LAST, tick=TICK).stages[0],
     "united": plan_of(united, [ORDERS, BILLS], PARTS, tick=TICK).stages[0],
     "both": plan_of(both, [ORDERS, BILLS], CARRIED, tick=TICK).stages[0],
     "both, one never corrected": plan_of(both, [ONCE, BILLS], CARRIED, tick=TICK).stages[0],
 }
+WEIGHED = ("sums", "paired", "united sums")
 EVERY_STAGE = pytest.mark.parametrize("name", STAGES)
 TEXT = st.sampled_from(["a", "b", "ä", "", 'q"\\'])
 NUMBERS = st.integers(-1, 3) | st.sampled_from([(1 << 62) - 1, -(1 << 61)])
@@ -196,6 +212,23 @@ def test_most_of_a_busy_history_goes_as_columns(name: str) -> None:
     assert reads_columns(STAGES[name]) == tuple(logs)
     with every_batch():
         assert compared(STAGES[name], logs, SCHEMAS, 5) > 300 * len(logs)
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+def test_elements_of_what_is_corrected_go_as_columns_where_rows_are_only_weighed(name: str) -> None:
+    """Half of all that is said corrects, shortens, lengthens or takes back; and a batch may say nothing else."""
+    chance = random.Random(9)
+    logs = busy(name)
+    for topic, log in logs.items():
+        first, again = [said for key, said in log if key is not None and said["revision"] == 1], list[Any]()
+        for number, said in enumerate(first):
+            lines = [*said["lines"][: chance.randrange(4)], *({**one, "n": 7} for one in said["lines"][:1])]
+            kind = chance.choice(["correct", "correct", "correct", "retract"])
+            more = {"kind": kind, "revision": 2, "recorded_at": 200 + number // 4, "tags": said["tags"] or ["b"]}
+            again.append({**said, "lines": lines if number % 3 else said["lines"], **more})
+        logs[topic] = [*((said["k"].encode(), said) for said in [*first, *again]), (None, 10_000)]
+    with every_batch():
+        assert compared(STAGES[name], logs, SCHEMAS, 5) >= sum(len(log) - 1 for log in logs.values())
 
 
 # Plans of one stage, and of two where the output has other partitions, against what the whole input says.
@@ -335,6 +368,34 @@ def forgets_what_changes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ColumnExplode, "__call__", lambda self, delta: whole(self, Delta(delta.new, {})))
 
 
+def forgets_what_goes(patch: pytest.MonkeyPatch) -> None:
+    whole = ColumnExplode.__call__
+    patch.setattr(ColumnExplode, "__call__", lambda self, delta: whole(self, delta._replace(gone=NO_ROWS)))
+
+
+def lets_go_what_was_left_out(patch: pytest.MonkeyPatch) -> None:
+    """Row steps of what comes alone: of what goes a filter lets all pass."""
+    whole = RowSteps.__call__
+
+    def broken(self: Any, delta: Delta) -> Delta:
+        ticks, keys, columns = delta.gone
+        gone = NewRows(ticks, keys, {name: columns[name] for name in self._wanted if columns})
+        return whole(self, delta._replace(gone=NO_ROWS))._replace(gone=gone)
+
+    patch.setattr(RowSteps, "__call__", broken)
+
+
+def leaves_out_one_that_comes_again(patch: pytest.MonkeyPatch) -> None:
+    """Where elements go, the first one of those that come is left out."""
+    whole = ColumnExplode.__call__
+
+    def broken(self: Any, delta: Delta) -> Delta:
+        made = whole(self, delta)
+        return made if not len(made.gone) else made._replace(new=made.new.filter(np.arange(len(made.new)) > 0))
+
+    patch.setattr(ColumnExplode, "__call__", broken)
+
+
 def keeps_the_first_member_alone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(column_state, "_members", lambda column: column_state.json_texts(pc.struct_field(column, 0)))
 
@@ -346,7 +407,11 @@ def keeps_the_first_member_alone(patch: pytest.MonkeyPatch) -> None:
         ("tags", takes_elements_from_behind),
         ("sums", takes_elements_from_behind),
         ("parts", forgets_what_changes),
-        ("sums", forgets_what_changes),
+        ("last", forgets_what_changes),
+        ("sums", forgets_what_goes),
+        ("paired", forgets_what_goes),
+        ("sums", lets_go_what_was_left_out),
+        ("united sums", leaves_out_one_that_comes_again),
         ("parts", keeps_the_first_member_alone),
     ],
 )

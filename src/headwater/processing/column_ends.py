@@ -97,14 +97,16 @@ class RowSteps:
         self._steps = None if operation.picks else column_steps(operation.rows, operation.given, operation.wanted)
 
     def __call__(self, delta: Delta) -> Delta:
-        """Rows of the columns wanted."""
+        """Rows of the columns wanted; raises `Unsure` where some go that columns cannot hold."""
         try:
-            return Delta(self._made(delta.new), self._changed(delta.changes))
+            return Delta(self._made(delta.new), self._changed(delta.changes), self._made(delta.gone))
         except (Unsure, OverflowError, pa.ArrowInvalid):
+            if len(delta.gone):
+                raise Unsure from None  # who weighs rows has kept nothing yet
             return Delta(NO_ROWS, self._changed(delta.by_rows(self._given).changes))
 
     def _made(self, new: NewRows) -> NewRows:
-        if not len(new):
+        if not new.columns:
             return new
         if self._steps is None:
             return NewRows(new.ticks, new.keys, {name: new.columns[name] for name in self._wanted})

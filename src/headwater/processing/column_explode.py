@@ -1,7 +1,8 @@
 """`explode` over columns: the elements of many arrays become rows at once. `explode` is the rule.
 
 It keeps nothing, so it may stand before whatever a stage ends with. What changes beside new rows goes through the
-operator itself. `tests/simulation/test_column_explode.py` holds both together.
+operator itself; for whoever only weighs rows, elements that go are made as those that come, and those that stay the
+same go and come again. `tests/simulation/test_column_explode.py` holds both together.
 """
 
 from __future__ import annotations
@@ -39,17 +40,17 @@ class ColumnExplode:
         self._steps = RowSteps(operation)
 
     def __call__(self, delta: Delta) -> Delta:
-        """Raises `Unsure` where an array does not lie as its type says."""
+        """Raises `Unsure` where an array does not lie as its type says, or rows that go cannot be had as columns."""
         changes = {tick: made for tick, some in delta.changes.items() if (made := self._explode.tick(some))}
         try:
-            new = self._rows(delta.new)
+            new, gone = self._rows(delta.new), self._rows(delta.gone)
         except pa.ArrowException:
             raise Unsure from None
-        return self._steps(Delta(new, changes))
+        return self._steps(Delta(new, changes, gone))
 
     def _rows(self, new: NewRows) -> NewRows:
         """The elements, in the order of their parents and positions."""
-        if not len(new):
+        if not new.columns:
             return NO_ROWS
         spec, given = self._spec, new.columns
         array = given[spec.columns[spec.array]]
@@ -84,9 +85,9 @@ def exploding(made: Sequence[ColumnExplode], kernel: Kernel, *, of_changes: bool
     def through(delta: Delta) -> Ended:
         for explode in made:
             delta = explode(delta)
-            if not (len(delta.new) or delta.changes):
+            if delta.nothing:
                 return Ended()
-            if not (len(delta.new) or of_changes):
+            if not (delta.new.columns or of_changes):
                 raise Unsure
         return kernel(delta)
 

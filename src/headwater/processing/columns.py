@@ -109,9 +109,7 @@ def _keeps(stage: Stage) -> bool:
 
 def _keeping(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
     keeps, kernel, weighs = _kernel(stage, chain)
-    if explodes(stage):
-        return _road(stage, chain, kernel)
-    return _road(stage, chain, kernel, keeps, weighs=weighs)
+    return _road(stage, chain, kernel, None if explodes(stage) else keeps, weighs=weighs)
 
 
 def _road(
