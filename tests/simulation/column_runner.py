@@ -52,8 +52,7 @@ class ColumnRunner(MemoryRunner):
             self._take(running, topic, offset, entry)
 
     def _publish(self, running: _Running, commit: Commit) -> None:
-        records = [*commit.records, *(record for block in commit.blocks for record in block.records())]
-        super(ColumnRunner, self)._publish(running, Commit(records, *_rest(commit)))
+        super(ColumnRunner, self)._publish(running, commit)
         self.columnar[running.stage.name] = self.columnar.get(running.stage.name, 0) + running.task.counts.columnar
         self.moved += sum(message.rows for message in commit.messages if message.value)
         self.many += sum((message.value or b"").startswith(MANY_ROWS) for message in commit.messages)
@@ -102,7 +101,3 @@ def _schema(port: Port) -> Any:
     fields = {name: type_ for name, type_ in port.fields.items() if name not in HIDDEN}
     assert keepable(list(fields.values()))
     return pa.schema([*((name, arrow_type(type_)) for name, type_ in fields.items()), *HIDDEN.items()])
-
-
-def _rest(commit: Commit) -> tuple[Any, ...]:
-    return commit.messages, commit.changes, commit.refused, commit.offsets, commit.through

@@ -95,10 +95,9 @@ class Driver:
 
 def told(commit: Commit) -> Any:
     """A commit as it can be compared; the order of changes within it is no part of what it says."""
-    records = [*commit.records, *(record for block in commit.blocks for record in block.records())]
     assert len(dict(commit.changes)) == len(commit.changes)
     return (
-        [(key, sorted(record.items()), at) for key, record, at, _ in records],
+        [[(key, sorted(record.items()), at) for key, record, at, _ in said.each()] for said in commit.said],
         dict(commit.changes),
         commit.offsets,
         commit.through,

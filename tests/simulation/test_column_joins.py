@@ -159,7 +159,7 @@ def graded_by_note(hours: Stream, grades: Stream) -> Stream:
 
 GRADED_HOURS = of(graded, [GRID, FACTS], WINDY)
 GRADED_BY_NOTE = of(graded_by_note, [GRID, FACTS], WINDY, 2)
-OF_HOURS = {**ALL, HOURS: HOURLY[HOURS]}
+OF_HOURS = {**ALL, HOURS: HOURLY[HOURS], CARTS.topic: OF_CARTS}
 
 
 @settings(max_examples=20, deadline=None)

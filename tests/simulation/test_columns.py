@@ -146,9 +146,8 @@ class Driver:
 
 
 def told(commit: Commit) -> Any:
-    records = [*commit.records, *(record for block in commit.blocks for record in block.records())]
     return (
-        [(key, sorted(record.items(), key=str), at) for key, record, at, _ in records],
+        [(key, sorted(record.items(), key=str), at) for key, record, at, _ in commit.said[0].each()],
         commit.changes,
         commit.offsets,
         commit.through,

@@ -20,6 +20,7 @@ from headwater.processing.flow import Stream
 from headwater.processing.graph import Port
 from headwater.processing.operators.publish import Branch
 from headwater.processing.runners.memory import MemoryRunner
+from headwater.processing.work import Said
 from headwater.testing.conformance.runner_cases import (
     AGGREGATE,
     DEPARTURES,
@@ -145,7 +146,13 @@ def parted(port: Port, partitions: int) -> Port:
     return replace(port, partitions=partitions)
 
 
-def runner_of(several: Several, names: Sequence[str], histories: Histories, run: Run) -> MemoryRunner:
+def runner_of(
+    several: Several,
+    names: Sequence[str],
+    histories: Histories,
+    run: Run,
+    made: Callable[..., MemoryRunner] = MemoryRunner,
+) -> MemoryRunner:
     """A run of the outputs of these names: of several as they are, of one as a product with that output alone."""
     chance = random.Random(run.seed)
     outputs = {name: parted(several.outputs[name], run.partitions) for name in names}
@@ -157,7 +164,7 @@ def runner_of(several: Several, names: Sequence[str], histories: Histories, run:
         plan = plan_of(lambda *streams: flow(*streams)[alone], inputs, output, tick=TICK)
     else:
         plan = plan_of(flow, inputs, outputs, tick=TICK)
-    runner = MemoryRunner(plan, batch=run.batch, choose=chance.randrange)
+    runner = made(plan, batch=run.batch, choose=chance.randrange)
     if run.crashes:
         runner.crash = lambda: chance.random() < 0.3
     for port in several.inputs:
@@ -191,14 +198,18 @@ def settled(runner: MemoryRunner, topics: Sequence[str]) -> None:
     assert all(one == marks[0] for one in marks)
 
 
-def same(several: Several, histories: Histories, run: Run) -> None:
+def same(
+    several: Several, histories: Histories, run: Run, made: Callable[..., MemoryRunner] = MemoryRunner
+) -> MemoryRunner:
+    """The run of all outputs together, made so; raises where one of them is not what it is alone."""
     names = list(several.outputs)
-    together = runner_of(several, names, histories, run)
+    together = runner_of(several, names, histories, run, made)
     topics = [port.topic for port in several.outputs.values()]
     settled(together, topics)
     for name, port in several.outputs.items():
         alone = runner_of(several, [name], histories, replace(run, crashes=False))
         assert told(together, port.topic) == told(alone, port.topic)
+    return together
 
 
 @pytest.mark.parametrize("several", SEVERAL, ids=[one.name for one in SEVERAL])
@@ -217,10 +228,10 @@ def leave_out_the_other_output(patch: pytest.MonkeyPatch) -> None:
 
     def commit(self: StageTask) -> Any:
         made = whole(self)
-        if made is None or not any(made.further):
+        if made is None or not any(one.records for one in made.said[1:]):
             return made
         count[0] += 1
-        return replace(made, further=[[] for _ in made.further]) if count[0] % 2 else made
+        return replace(made, said=[made.said[0], *(Said() for _ in made.said[1:])]) if count[0] % 2 else made
 
     patch.setattr(StageTask, "commit", commit)
 
@@ -239,7 +250,7 @@ def give_all_the_first_filter(patch: pytest.MonkeyPatch) -> None:
 
     def start(self: Chain, stage: Any, *rest: Any) -> None:
         whole(self, stage, *rest)
-        for branch in self._further:
+        for branch in self.branches[1:]:
             branch._step = stage.output.logic.step
 
     patch.setattr(Chain, "__init__", start)

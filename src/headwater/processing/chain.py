@@ -72,12 +72,8 @@ class Chain:
         }
         last = self._operations[-1][0] if self._operations else None
         number = last.number if isinstance(last, Fold) and alone else None
-        self.publish: Publish | Branch | None = None
-        if alone:
-            self.publish = Publish(stage.output.logic, overlay, number)
-        elif product:
-            self.publish = Branch(stage.output.logic, overlay)
-        self._further = [Branch(output.logic, overlay) for output in stage.further]
+        self.publish = Publish(stage.output.logic, overlay, number) if alone else None
+        self.branches = [Branch(output.logic, overlay) for output in stage.outputs] if stage.further else []
         self._rekey = None if product else Rekey(stage.output.logic, lane)
 
     @property
@@ -119,9 +115,11 @@ class Chain:
                 changes = operator.tick(changes)
             if step is not None:
                 changes = stepped(changes, step)
+        if self.branches:
+            first, *further = [branch.tick(changes, end) for branch in self.branches]
+            return Closed(first, [], counts, further)
         if self.publish is not None:
-            further = [branch.tick(changes, end) for branch in self._further]
-            return Closed(self.publish.tick(changes, end), [], counts, further)
+            return Closed(self.publish.tick(changes, end), [], counts)
         assert self._rekey is not None
         return Closed([], self._rekey.tick(changes, tick), counts)
 

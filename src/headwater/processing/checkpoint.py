@@ -91,11 +91,10 @@ class Checkpoint:
         commit, partition, send = work.commit, work.partition, self._sink.send
         stage, outputs = self._targets.stage, work.owner.outputs
         written = sum(message.rows for message in commit.messages)
-        said = [commit.records, *commit.further] if outputs else []
-        for writer, output, records in zip(self._targets.writers, outputs, said, strict=True):
-            written += self._records(writer, partition, records, output.replay)
-        for block in commit.blocks:  # of the first output: one with others has no columns
-            written += self._block(block, partition, outputs[0].replay)
+        for writer, output, said in zip(self._targets.writers, outputs, commit.said if outputs else (), strict=True):
+            written += self._records(writer, partition, said.records, output.replay)
+            for block in said.blocks:
+                written += self._block(writer, partition, block, output.replay)
         topic = stage.output.topic
         for message in commit.messages:
             send(
@@ -117,8 +116,7 @@ class Checkpoint:
                 self._quarantine(letter)
         return written
 
-    def _block(self, block: OutputBlock, partition: int, replay: Replay | None) -> int:
-        writer = self._targets.writers[0]
+    def _block(self, writer: RecordWriter, partition: int, block: OutputBlock, replay: Replay | None) -> int:
         values = None if writer.current or replay is not None else writer.encode_block(block)
         if values is None:
             return self._records(writer, partition, block.records(), replay)

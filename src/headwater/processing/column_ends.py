@@ -19,12 +19,11 @@ from headwater.processing.column_intake import Ended
 from headwater.processing.column_order import by_place, merged, said_by_rows
 from headwater.processing.column_state import joined_keys, rest_columns, sized_keys
 from headwater.processing.column_steps import column_steps
-from headwater.processing.compiler import Operation
-from headwater.processing.graph import Map
-from headwater.processing.operators.core import Change, Row, rest_function, stepped
+from headwater.processing.field_types import FieldType
+from headwater.processing.graph import Filter, Map
+from headwater.processing.operators.core import Change, Row, RowStep, rest_function, stepped
 from headwater.processing.operators.publish import Publish, PublishSpec, two_values
 from headwater.processing.packing import sized
-from headwater.processing.steps import Stage
 from headwater.processing.work import OutputRecord
 from headwater.schemas.unsure import Unsure
 
@@ -81,17 +80,41 @@ class KeepsRows(Protocol):
         """Keep what it would of these, and nothing else; raises `Unsure`, with nothing kept."""
 
 
-def steppable(operation: Operation) -> bool:
-    """Whether the row steps behind an operation can be made over columns, and leave rows their identity."""
+class Stepping(Protocol):
+    """Row steps behind what all rows go through: an `Operation`, or a `BranchSpec`."""
+
+    @property
+    def step(self) -> RowStep | None:
+        """All of them as one function; None where there is nothing to do."""
+
+    @property
+    def picks(self) -> bool:
+        """Whether all that is done is to pick columns."""
+
+    @property
+    def rows(self) -> tuple[Map | Filter, ...]:
+        """What `step` was compiled from."""
+
+    @property
+    def given(self) -> Mapping[str, FieldType]:
+        """The columns that they are given."""
+
+    @property
+    def wanted(self) -> Mapping[str, FieldType]:
+        """The columns of what they give."""
+
+
+def steppable(operation: Stepping) -> bool:
+    """Whether row steps can be made over columns, and leave rows their identity."""
     if any(not _IDENTITY.isdisjoint(dict(step.fields)) for step in operation.rows if isinstance(step, Map)):
         return False
     return operation.picks or column_steps(operation.rows, operation.given, operation.wanted) is not None
 
 
 class RowSteps:
-    """The row steps behind an operation."""
+    """Row steps over what some ticks say."""
 
-    def __init__(self, operation: Operation) -> None:
+    def __init__(self, operation: Stepping) -> None:
         self._step = operation.step
         self._given, self._wanted = list(operation.given), list(operation.wanted)
         self._steps = None if operation.picks else column_steps(operation.rows, operation.given, operation.wanted)
@@ -119,14 +142,6 @@ class RowSteps:
         if self._step is None:
             return changes
         return {tick: made for tick, some in changes.items() if (made := stepped(some, self._step))}
-
-
-def publishable(stage: Stage) -> bool:
-    """Whether a stage publishes one output, whose records `ColumnPublish` can make."""
-    publish = stage.output.logic
-    if stage.output.kind != "product" or stage.further or type(publish) is not PublishSpec:
-        return False
-    return not publish.pieces and not publish.conversions
 
 
 class ColumnPublish:

@@ -152,7 +152,7 @@ class OneSideRoad:
         except Unsure:
             return None
         brought.taken()
-        return Folded(ended.block, brought.records, dict(brought.counts), ended.said, ended.messages)
+        return Folded(ended, brought.records, dict(brought.counts))
 
 
 def in_runs(

@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
+from headwater.processing.column_branches import ColumnBranches, publishable
 from headwater.processing.column_changes import NO_ROWS, NewRows
-from headwater.processing.column_ends import Brought, ColumnPublish, Delta, Kernel, publishable
+from headwater.processing.column_ends import Brought, ColumnPublish, Delta, Kernel
 from headwater.processing.column_explode import explodes
 from headwater.processing.column_intake import Ended, takes_versions
 from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.core import Change
-from headwater.processing.operators.publish import Publish
 from headwater.processing.operators.rekey import Moved, Rekey, RekeySpec
 from headwater.processing.packing import RowForm
 from headwater.processing.steps import Stage
@@ -74,7 +74,9 @@ def end_of(stage: Stage, chain: Chain, lane: int, *, promised: bool) -> Kernel:
     """What publishes or hands over; `promised` as `ColumnPublish` has it."""
     if stage.output.kind == "exchange":
         return HandOver(stage.output.logic, lane, stage.tick)
-    assert isinstance(chain.publish, Publish)
+    if stage.further:
+        return ColumnBranches(stage, chain.branches, promised=promised)
+    assert chain.publish is not None
     return ColumnPublish(stage.output.logic, chain.publish, stage.tick, promised=promised)
 
 

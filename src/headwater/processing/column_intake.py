@@ -32,26 +32,26 @@ def enough(records: int) -> bool:
     return records >= LEAST_ROWS
 
 
-class Folded(NamedTuple):
-    """Ticks closed in one step: what is to be published of them, if anything, and how many records went as columns.
-
-    `counts` are of those beside them that went row by row; `said` is published where there is no block. `messages` are
-    for the rekey topic, where the stage has one.
-    """
-
-    block: OutputBlock | None
-    records: int
-    counts: dict[str, int]
-    said: Sequence[OutputRecord] = ()
-    messages: Sequence[ExchangeMessage] = ()
-
-
 class Ended(NamedTuple):
-    """What is to be published or handed over: a block, or records where columns cannot hold all of it."""
+    """What is to be published or handed over: a block, or records where columns cannot hold all of it.
+
+    `messages` are for the rekey topic, where the stage has one; `further` is what the product's other outputs are told.
+    """
 
     block: OutputBlock | None = None
     said: Sequence[OutputRecord] = ()
     messages: Sequence[ExchangeMessage] = ()
+    further: Sequence[Ended] = ()
+
+
+class Folded(NamedTuple):
+    """Ticks closed in one step: what comes of them, and how many records went as columns; `counts` are of those beside
+    them that went row by row.
+    """
+
+    ended: Ended
+    records: int
+    counts: dict[str, int]
 
 
 class EventsIntake:

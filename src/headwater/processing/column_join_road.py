@@ -128,8 +128,7 @@ class JoinRoad:
             delta, became = join(delta, facts)
             delta = steps(delta)
             add_counts(counts, became)
-        ended = self._end(delta)
-        return Folded(ended.block, brought.records, counts, ended.said, ended.messages)
+        return Folded(self._end(delta), brought.records, counts)
 
 
 def _nothing(delta: Delta) -> None:

@@ -108,7 +108,7 @@ class PairsRoad:
         ended = self._end(self._steps(made))
         counts = dict(left.counts)
         add_counts(counts, right.counts)
-        return Folded(ended.block, left.records + right.records, counts, ended.said, ended.messages)
+        return Folded(ended, left.records + right.records, counts)
 
     def _side(self, topic: str) -> Side:
         return self._right if topic == self._right_topic else self._left

@@ -35,7 +35,7 @@ class ColumnPass:
         steps, mapping = _steps(spec, filtered=True), _steps(spec, filtered=False)
         assert steps is not None and mapping is not None
         self._steps, self._mapping = steps, mapping
-        self._columns = spec.columns
+        self._fields, self._columns = list(spec.fields), spec.columns
         self._fact = spec.shape == "fact"
         self._instant = "valid_from" if self._fact else "occurred_at"
         self._accept_late = spec.accept_late
@@ -49,7 +49,7 @@ class ColumnPass:
             raise Unsure
         if not pc.all(pc.is_in(kind, _KINDS)).as_py() or self._refused(block, recorded):
             raise Unsure
-        made, kept = self._steps(batch)
+        made, kept = self._steps(batch.select(self._fields))  # others that lie there are of other outputs
         taken_back = pc.equal(kind, _KIND).to_numpy(zero_copy_only=False)
         failed = np.ones(batch.num_rows, bool)
         failed[kept] = False
@@ -79,7 +79,7 @@ class ColumnPass:
         self, columns: dict[str, Any], kept: Any, stays: Any, batch: Any, gone: Any
     ) -> tuple[dict[str, Any], Any]:
         """The columns and places of what holds and of what is taken back, in the order of the records."""
-        whole, _ = self._mapping(batch.take(pa.array(gone)))
+        whole, _ = self._mapping(batch.select(self._fields).take(pa.array(gone)))
         places = np.concatenate([kept[stays], gone])
         order = np.argsort(places, kind="stable")
         mask, which = pa.array(stays), pa.array(order)

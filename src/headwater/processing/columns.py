@@ -82,13 +82,13 @@ def reads_columns(stage: Stage) -> tuple[str, ...]:
     return tuple(entry.topic for entry in stage.inputs if entry.product is not None)
 
 
-def column_pass(stage: Stage) -> ColumnPass | None:
-    """What passes blocks through a stage that only maps and filters, if it can."""
-    return ColumnPass(stage.output.logic) if _passes(stage) else None
+def column_pass(stage: Stage) -> list[ColumnPass]:
+    """What passes blocks through a stage that only maps and filters to each of its outputs; none where it cannot."""
+    return [ColumnPass(output.logic) for output in stage.outputs] if _passes(stage) else []
 
 
 def _passes(stage: Stage) -> bool:
-    return not stage.ticks and not stage.further and passable(stage.output.logic)
+    return not stage.ticks and all(passable(output.logic) for output in stage.outputs)
 
 
 def _keeps(stage: Stage) -> bool:

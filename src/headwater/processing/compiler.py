@@ -10,7 +10,7 @@ from typing import Any
 
 from headwater import naming
 from headwater.errors import Finding, InvalidFiles
-from headwater.processing.branching import own_rows, published
+from headwater.processing.branching import own_rows, published, trunk
 from headwater.processing.compile_inputs import branches_of, changes_inputs, lies_by
 from headwater.processing.field_types import FieldType
 from headwater.processing.graph import (
@@ -150,8 +150,11 @@ class _Stages:
 
     def _branch(self, graph: Graph, given: tuple[str, ...]) -> StageOutput:
         """One of several outputs, made of the columns that the trunk gives."""
-        step = compile_rows(own_rows(graph), given, published(graph))
-        return self._output(graph, BranchSpec(step, _publish(graph)))
+        steps, wanted = own_rows(graph), published(graph)
+        columns = dict(zip(given, types_of(relate(self._graph, trunk(graph)), given), strict=True))
+        made = dict(zip(wanted, types_of(relate(graph, graph.root), wanted), strict=True))
+        spec = BranchSpec(compile_rows(steps, given, wanted), _publish(graph), steps, columns, made)
+        return self._output(graph, spec)
 
     def _output(self, graph: Graph, logic: Any) -> StageOutput:
         return StageOutput(graph.output.topic, "product", graph.output.partitions, logic)

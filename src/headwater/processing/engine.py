@@ -9,7 +9,7 @@ The caller (`runners/memory`, `task` of the kafka runner) drives a task so:
     task.refuse(topic, offset, letter)                    # what could not be decoded, or `record` raised Misfit for
     task.advance()                                        # closes every tick that every lane has passed
     commit = task.commit()                                # None: nothing to commit yet
-    ... one transaction: commit.records, commit.messages, commit.changes, commit.refused, commit.offsets, marks ...
+    ... one transaction: commit.said, commit.messages, commit.changes, commit.refused, commit.offsets, marks ...
     store.apply(commit.changes); task.committed()         # only after the transaction is known to have committed
 
 Any doubt: drop the task, build a new one over the store as the broker has it, read on from the committed offsets. What
@@ -33,7 +33,7 @@ from headwater.processing.operators.rekey import MANY_ROWS, mark_header, read
 from headwater.processing.packing import RowForm, pack_integer
 from headwater.processing.state import Overlay, StateStore, Table
 from headwater.processing.steps import Stage, StageInput
-from headwater.processing.work import Commit, Counts, ExchangeMessage, OutputRecord, Task
+from headwater.processing.work import Commit, Counts, ExchangeMessage, OutputRecord, Said, Task
 from headwater.schemas.unsure import Unsure
 
 if TYPE_CHECKING:
@@ -77,10 +77,8 @@ class StageTask:
         self._columns: ColumnRoad | None = None
         self._asked_columns = False
         self._positions: dict[str, Position] = {}
-        self._records: list[OutputRecord] = []
+        self._said = [Said() for _ in stage.outputs]
         self._messages: list[ExchangeMessage] = []
-        self._blocks: list[OutputBlock] = []
-        self._further: list[list[OutputRecord]] = [[] for _ in stage.further]
         self._asked = False
 
     def record(
@@ -179,12 +177,11 @@ class StageTask:
                 for moved in self._chain.marks()
             )
         self._asked = True
-        records, messages, self._records, self._messages = self._records, self._messages, [], []
-        blocks, self._blocks = self._blocks, []
-        further, self._further = self._further, [[] for _ in self._further]
+        messages, self._messages = self._messages, []
+        said, self._said = self._said, [Said() for _ in self._said]
         changes = self._overlay.changes()
         recalled = () if self._recalled is None else self._recalled.changes()
-        return Commit(records, messages, changes, refused, offsets, through, blocks, further, recalled)
+        return Commit(said, messages, changes, refused, offsets, through, recalled)
 
     def committed(self) -> None:
         """The transaction committed and the store has the changes."""
@@ -231,29 +228,18 @@ class StageTask:
                     if closed in lane.waiting:
                         offset, items = lane.waiting[closed]
                         lane.waiting[closed] = (offset, columns.rows(topic, items))
-                before = len(self._records)
                 self._close(closed)
-                self._in_order(before)
             else:
+                ended = closed.ended
                 self.counts.add(closed.counts)
                 self.counts.folded += closed.records
                 self.counts.columnar += closed.records
-                self._messages.extend(closed.messages)
-                before = len(self._records)
-                for one in closed.said:
-                    self._records.append(one)
-                    self.counts.wrote(one.record["kind"])
-                self._in_order(before)
-                if closed.block is not None:
-                    self._blocks.append(closed.block)
-                    self.counts.written += len(closed.block)
-                    self.counts.corrections += closed.block.corrections()
-
-    def _in_order(self, before: int) -> None:
-        """Records are written before blocks: what came before those from `before` on must be records too."""
-        if len(self._records) > before and self._blocks:
-            self._records[before:before] = [record for block in self._blocks for record in block.records()]
-            self._blocks.clear()
+                self._messages.extend(ended.messages)
+                # Of the further outputs there is none where nothing is said.
+                for said, one in zip(self._said, (ended, *ended.further), strict=False):
+                    _say(said, one.said, self.counts)
+                    if one.block is not None:
+                        _say_block(said, one.block, self.counts)
 
     def _close(self, tick: int) -> None:
         end = (tick + 1) * self._tick - 1
@@ -265,13 +251,8 @@ class StageTask:
         self._messages.extend(
             ExchangeMessage(moved.partition, moved.key, moved.value, end // 1_000) for moved in closed.messages
         )
-        for key, record in closed.records:
-            self._records.append(OutputRecord(key, record, end))
-            self.counts.wrote(record["kind"])
-        for said, further in zip(self._further, closed.further, strict=True):
-            for key, record in further:
-                said.append(OutputRecord(key, record, end))
-                self.counts.wrote(record["kind"])
+        for said, records in zip(self._said, (closed.records, *closed.further), strict=True):
+            _say(said, [OutputRecord(key, record, end) for key, record in records], self.counts)
         self.counts.add(closed.counts)
 
     def _reread(self, lane: Lane, offset: int, tick: int, rows: int = 1) -> None:
@@ -300,11 +281,10 @@ class PassTask:
         self._topic = stage.inputs[0].topic
         self._stage = stage
         self._passing = [Passing(output.logic) for output in stage.outputs]
-        self._columns: ColumnPass | None = None
+        self._columns: Sequence[ColumnPass] = ()
         self._asked_columns = False
         self._position: Position | None = None
-        self._records: list[list[OutputRecord]] = [[] for _ in stage.outputs]
-        self._blocks: list[OutputBlock] = []
+        self._said = [Said() for _ in stage.outputs]
         self._through: int | None = None
         self._last = NEVER
         self._moved = False
@@ -320,14 +300,10 @@ class PassTask:
                 "recorded time went back along a lane", code="HW-P063", detail=f"topic {topic}, offset {offset}"
             )
         self._last = recorded_at
-        if self._blocks and every[0] is not None:
-            # Records are written before blocks: what came before this one must be records too.
-            self._records[0] += [record for block in self._blocks for record in block.records()]
-            self._blocks = []
-        for made, records in zip(every, self._records, strict=True):
+        for made, said in zip(every, self._said, strict=True):
             if made is not None:
-                records.append(OutputRecord(key, made, recorded_at, _traceparent(headers) if headers else None))
-                self.counts.wrote(made["kind"])
+                traceparent = _traceparent(headers) if headers else None
+                _say(said, (OutputRecord(key, made, recorded_at, traceparent),), self.counts)
         self.counts.folded += 1
         self._reached(offset)
 
@@ -339,20 +315,18 @@ class PassTask:
             from headwater.processing.columns import column_pass
 
             self._columns, self._asked_columns = column_pass(self._stage), True
-        if self._columns is None:
+        if not self._columns:
             return False
         try:
-            made = self._columns(block, self._last)
+            every = [passing(block, self._last) for passing in self._columns]
         except Unsure:
             return False
         self._last = int(block.integers("recorded_at")[-1])
-        if len(made):
-            self._blocks.append(made)
+        for made, said in zip(every, self._said, strict=True):
+            _say_block(said, made, self.counts)
         records = len(block.offsets)
         self.counts.folded += records
         self.counts.columnar += records
-        self.counts.written += len(made)
-        self.counts.corrections += made.corrections()
         self._reached(block.offsets[-1], records)
         return True
 
@@ -385,12 +359,11 @@ class PassTask:
         if not self._moved:
             return None
         self._moved = False
-        (records, *further), self._records = self._records, [[] for _ in self._records]
+        said, self._said = self._said, [Said() for _ in self._said]
         position = self._position
         offsets = {} if position is None else {self._topic: position.next_offset}
         refused = [] if position is None else position.release(position.next_offset)
-        blocks, self._blocks = self._blocks, []
-        return Commit(records, [], [], refused, offsets, self._through, blocks, further)
+        return Commit(said, [], [], refused, offsets, self._through)
 
     def committed(self) -> None:
         """Nothing is kept."""
@@ -401,6 +374,19 @@ class PassTask:
         if self._position is None:
             self._position = Position(offset + 1)
         self._position.next_offset = offset + 1
+
+
+def _say(said: Said, records: Sequence[OutputRecord], counts: Counts) -> None:
+    said.add(records)
+    for one in records:
+        counts.wrote(one.record["kind"])
+
+
+def _say_block(said: Said, block: OutputBlock, counts: Counts) -> None:
+    if len(block):
+        said.blocks.append(block)
+        counts.written += len(block)
+        counts.corrections += block.corrections()
 
 
 def _traceparent(headers: Sequence[Header]) -> bytes | None:

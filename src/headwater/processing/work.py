@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from headwater.ports.record import Header
@@ -37,29 +37,49 @@ class ExchangeMessage(NamedTuple):
     rows: int = 1
 
 
+@dataclass(slots=True)
+class Said:
+    """What is to be written of one output: `records`, and behind them `blocks` (`blocks.OutputBlock`), which are
+    records too, as columns.
+    """
+
+    records: list[OutputRecord] = field(default_factory=list)
+    blocks: list[Any] = field(default_factory=list)
+
+    def add(self, records: Sequence[OutputRecord]) -> None:
+        """Say these behind all else: what lies in blocks is said before them, and so by records too."""
+        if records and self.blocks:
+            self.records += [record for block in self.blocks for record in block.records()]
+            self.blocks.clear()
+        self.records += records
+
+    def each(self) -> Iterator[OutputRecord]:
+        """All of it one by one, in its order."""
+        yield from self.records
+        for block in self.blocks:
+            yield from block.records()
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What one transaction must carry for a task, all or none.
 
-    `records` go to the product's topic, `messages` to the rekey topic (one of the two is empty). `changes` go to the
-    changelog and, after the commit, to the store. `refused` are the letters given to `refuse` that this commit's
-    offsets pass: quarantine them now; earlier would quarantine them twice after a crash. `offsets`: by topic, the next
-    offset to read of this task's partition: the first record of the open tick. `through`: nothing recorded at or before
-    it will follow from this task; where the output is the product, write it as the partition's progress mark (for
-    rekey topics the marks are among `messages`). None: no mark is due. `blocks` are records too, as columns
-    (`blocks.OutputBlock`), to be written after `records`. `further` are the records of the product's other outputs, in
-    the order of `Stage.further`; the mark is due in each output. `recalled` are changes for the store alone: they
-    follow from the inputs' records, and a task that tells them apart has none of them among `changes`.
+    `said` has what goes to each output of the product, in the order of `Stage.outputs`, and `messages` go to the rekey
+    topic (one of the two is empty). `changes` go to the changelog and, after the commit, to the store. `refused` are
+    the letters given to `refuse` that this commit's offsets pass: quarantine them now; earlier would quarantine them
+    twice after a crash. `offsets`: by topic, the next offset to read of this task's partition: the first record of the
+    open tick. `through`: nothing recorded at or before it will follow from this task; where the output is the product,
+    write it as the partition's progress mark, in each output (for rekey topics the marks are among `messages`). None:
+    no mark is due. `recalled` are changes for the store alone: they follow from the inputs' records, and a task that
+    tells them apart has none of them among `changes`.
     """
 
-    records: list[OutputRecord]
+    said: Sequence[Said]
     messages: list[ExchangeMessage]
     changes: list[Change]
     refused: list[Any]
     offsets: dict[str, int]
     through: int | None
-    blocks: Sequence[Any] = ()
-    further: Sequence[list[OutputRecord]] = ()
     recalled: Sequence[Change] = ()
 
 

@@ -89,7 +89,7 @@ class Life:
     def written(self) -> dict[str, list[Message]]:
         """All that there is in the topics of the derived product."""
         found: dict[str, list[Message]] = {}
-        names = [name for name in self.broker.topics() if name.startswith(naming.topic(self.product, 1))]
+        names = [name for name in self.broker.topics() if name.startswith(f"{self.product}.")]
         for name in sorted(names):
             places = [TopicPartition(name, number) for number in range(self.broker.describe([name])[name].partitions)]
             reader = self.broker.reader(dict.fromkeys(places, 0))

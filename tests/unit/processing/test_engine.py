@@ -62,7 +62,7 @@ def test_a_tick_closes_when_a_record_of_a_later_tick_comes() -> None:
     assert open_task.advance()
     commit = open_task.commit()
     assert commit is not None
-    assert [(out.record["n"], out.recorded_at) for out in commit.records] == [(1, 99)]
+    assert [(out.record["n"], out.recorded_at) for out in commit.said[0].records] == [(1, 99)]
     assert commit.offsets == {TOPIC: 1} and commit.through == 99
 
 
@@ -74,7 +74,7 @@ def test_a_mark_at_the_end_of_a_tick_closes_it_and_one_before_does_not() -> None
     open_task.mark(TOPIC, 99)
     assert open_task.advance()
     commit = open_task.commit()
-    assert commit is not None and len(commit.records) == 1 and commit.offsets == {TOPIC: 1}
+    assert commit is not None and len(commit.said[0].records) == 1 and commit.offsets == {TOPIC: 1}
 
 
 def test_marks_alone_move_an_idle_product_on() -> None:
@@ -82,7 +82,7 @@ def test_marks_alone_move_an_idle_product_on() -> None:
     open_task.mark(TOPIC, 5_099)
     assert open_task.advance()
     commit = open_task.commit()
-    assert commit is not None and commit.through == 5_099 and not commit.records
+    assert commit is not None and commit.through == 5_099 and not commit.said[0].records
 
 
 def test_two_records_of_one_tick_make_one_output_and_changes_that_cancel_make_none() -> None:
@@ -95,7 +95,7 @@ def test_two_records_of_one_tick_make_one_output_and_changes_that_cancel_make_no
     open_task.advance()
     commit = open_task.commit()
     assert commit is not None
-    assert [(out.key, out.record["n"], out.record["revision"]) for out in commit.records] == [(b"k", 2, 1)]
+    assert [(out.key, out.record["n"], out.record["revision"]) for out in commit.said[0].records] == [(b"k", 2, 1)]
 
 
 def test_after_a_crash_the_open_tick_is_read_again_and_the_closed_one_is_a_repeat() -> None:
@@ -116,7 +116,8 @@ def test_after_a_crash_the_open_tick_is_read_again_and_the_closed_one_is_a_repea
     assert second.advance()
     after = second.commit()
     assert after is not None
-    assert [(out.record["n"], out.record["revision"], out.recorded_at) for out in after.records] == [(2, 2, 199)]
+    [said] = after.said
+    assert [(out.record["n"], out.record["revision"], out.recorded_at) for out in said.records] == [(2, 2, 199)]
 
 
 def test_recorded_time_that_goes_back_stops_the_task() -> None:
@@ -214,7 +215,8 @@ def test_what_only_maps_and_filters_keeps_recorded_time_kind_and_revision() -> N
     commit = passing.commit()
     assert commit is not None and commit.through == 40 and commit.offsets == {TOPIC: 4} and not commit.changes
     assert [
-        (out.record["kind"], out.record["revision"], out.recorded_at, out.record["twice"]) for out in commit.records
+        (out.record["kind"], out.record["revision"], out.recorded_at, out.record["twice"])
+        for out in commit.said[0].records
     ] == [
         ("assert", 1, 10, 2),
         ("retract", 2, 12, -2),
@@ -240,5 +242,5 @@ def test_an_input_that_is_never_corrected_keeps_no_versions_and_refuses_correcti
     uncorrected.mark(TOPIC, 99)
     uncorrected.advance()
     commit = uncorrected.commit()
-    assert commit is not None and len(commit.records) == 1
+    assert commit is not None and len(commit.said[0].records) == 1
     assert not [key for key, _ in commit.changes if key.startswith(b"versions")]

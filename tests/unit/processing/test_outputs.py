@@ -212,8 +212,9 @@ def write_the_second_after_the_commit(patch: pytest.MonkeyPatch) -> None:
     def outputs(self: Checkpoint, work: Any) -> int:
         count[0] += 1
         if count[0] % 2:
-            for further in work.commit.further:
-                further.clear()
+            for said in work.commit.said[1:]:
+                said.records.clear()
+                said.blocks.clear()
         return whole(self, work)
 
     patch.setattr(Checkpoint, "_outputs", outputs)

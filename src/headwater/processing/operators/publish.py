@@ -8,11 +8,13 @@ it takes back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from headwater.errors import Fault
+from headwater.processing.field_types import FieldType
+from headwater.processing.graph import Filter, Map
 from headwater.processing.operators.core import OPEN, Change, Row, RowStep, rest_function, stepped
 from headwater.processing.packing import pack_integer, sized
 from headwater.processing.state import Overlay, Table
@@ -121,10 +123,26 @@ class Publish:
 
 @dataclass(frozen=True)
 class BranchSpec:
-    """One of several outputs: what it does to the rows that all share (None: nothing), and how it is published."""
+    """One of several outputs: what it does to the rows that all share (None: nothing), and how it is published.
+
+    `rows` are what `step` was compiled from, as those of an `Operation`: steps over columns `given`, to those `wanted`.
+    """
 
     step: RowStep | None
     publish: PublishSpec
+    rows: tuple[Map | Filter, ...] = ()
+    given: Mapping[str, FieldType] = field(default_factory=dict)
+    wanted: Mapping[str, FieldType] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the rows that all outputs share."""
+        return tuple(self.given)
+
+    @property
+    def picks(self) -> bool:
+        """Whether all that it does to rows is to pick columns."""
+        return not self.rows
 
 
 class Branch:
@@ -132,12 +150,12 @@ class Branch:
 
     def __init__(self, spec: BranchSpec, overlay: Overlay) -> None:
         self._step = spec.step
-        self._publish = Publish(spec.publish, overlay)
+        self.publish = Publish(spec.publish, overlay)
 
     def tick(self, changes: Sequence[Change], recorded_at: int) -> list[Numbered]:
         """The records of a tick, in the order of `Publish`."""
         own = changes if self._step is None else stepped(changes, self._step)
-        return self._publish.tick(own, recorded_at)
+        return self.publish.tick(own, recorded_at)
 
 
 def two_values() -> Fault:

@@ -171,9 +171,9 @@ class MemoryRunner:
 
     def _publish(self, running: _Running, commit: Commit) -> None:
         output = self.topics[running.stage.output.topic]
-        for written, records in zip(running.stage.outputs, [commit.records, *commit.further], strict=True):
+        for written, said in zip(running.stage.outputs, commit.said, strict=True):
             log = self.topics[written.topic][running.partition]
-            for key, record, _, traceparent in records:
+            for key, record, _, traceparent in said.each():
                 headers = () if traceparent is None else ((TRACEPARENT, traceparent),)
                 log.append(Entry(key, record, headers=headers))
             if commit.through is not None and written.kind == "product":

@@ -1,0 +1,306 @@
+"""Products with several outputs as columns against the row road: to each the same bytes, in the same order, whatever is
+cut; and each says what a product with it alone would.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.simulation import test_column_explode, test_column_joins, test_column_pass, test_column_within, test_recall
+from tests.simulation.column_runner import ColumnRunner, every_batch
+from tests.simulation.column_runner import _schema as schema_of
+from tests.simulation.roads import Logs, compared
+from tests.simulation.test_column_changes import EVENTS, amended
+from tests.simulation.test_column_explode import ORDERS as CARTS
+from tests.simulation.test_column_explode import histories as carts
+from tests.simulation.test_column_join import FACTS, ORDERS, RIGHT, TICK, facts, plain
+from tests.simulation.test_column_joins import moved
+from tests.simulation.test_column_pass import BOTH
+from tests.simulation.test_outputs import RUNS, SEVERAL, Run, Several, further, same
+from tests.simulation.test_recall import LEFT, OTHERS, PAYMENTS, near
+
+from headwater.errors import Fault
+from headwater.processing import column_branches, columns, recollection
+from headwater.processing.column_branches import ColumnBranches
+from headwater.processing.column_ends import ColumnPublish, Delta
+from headwater.processing.column_intake import Ended
+from headwater.processing.column_pass import ColumnPass
+from headwater.processing.columns import reads_columns, takes_columns
+from headwater.processing.expressions import col
+from headwater.processing.flow import Stream
+from headwater.processing.steps import Stage
+from headwater.processing.work import Said
+from headwater.testing.harness import plan_of, product
+
+SCHEMAS = {**test_column_joins.ALL, **test_column_explode.SCHEMAS}
+GRADE, NUMBER = {"k": "string", "grade": ["null", "string"]}, {"k": "string", "n": "long"}
+SUM, PAIR = {"k": "string", "m": "long"}, {"k": "string", "n": "long", "paid": "long"}
+PART, SIZE = {"k": "string", "article": "string", "n": "long"}, {"k": "string", "size": ["null", "long"]}
+
+
+def passed(rows: Stream) -> Mapping[str, Stream]:
+    """By filters of each, one of which reads what the others do not."""
+    return {
+        "made": rows.filter(col("n") > 0).map(m=col("n") - 1).filter(col("m") < 3),
+        "all": rows,
+        "noted": rows.filter(col("note").is_not_null()).map(m=col("n") * 3),
+    }
+
+
+def graded(rows: Stream, grades: Stream) -> Mapping[str, Stream]:
+    """Facts move rows from output to output, and sums that 64 bits may not hold are those of one."""
+    made = plain(rows, grades)
+    return {
+        "good": made.filter(col("grade") == "x"),
+        "other": made.filter((col("grade") != "x") | col("grade").is_null()),
+        "sums": made.filter(col("n") != 1).map(m=col("n") + col("at").coalesce(0)),
+    }
+
+
+def paired(rows: Stream, payments: Stream) -> Mapping[str, Stream]:
+    made = near(rows, payments)
+    return {"all": made, "sums": made.filter(col("paid") > -7).map(m=col("n") + col("paid"))}
+
+
+def parted(orders: Stream) -> Mapping[str, Stream]:
+    made = orders.explode("lines")
+    return {"parts": made.filter(col("n") != 1), "sizes": made}
+
+
+def of(flow: Callable[..., Any], inputs: Sequence[Any], lanes: int = 1, shape: Any = "event", **fields: Any) -> Any:
+    """The stages of a flow with outputs of these fields, of one partition but for the first input's."""
+    first, *rest = [replace(one, partitions=1) for one in inputs]
+    base = product("a.b", shape=shape, key=["k"], fields={"k": "string"})
+    names = iter(fields)
+    outputs = {
+        next(names): replace(product("a.b", shape=shape, key=["k"], fields=next(iter(fields.values()))), partitions=1)
+    }
+    for name in names:
+        outputs[name] = replace(further(base, name, **fields[name]), partitions=1)
+    return plan_of(flow, [replace(first, partitions=lanes), *rest], outputs, tick=TICK).stages
+
+
+PASSED = {"made": SUM, "all": NUMBER, "noted": SUM}
+JOINED = {"good": GRADE, "other": GRADE, "sums": SUM}
+STAGES: dict[str, Stage] = {
+    "events passed": of(passed, BOTH[:1], **PASSED)[0],
+    "facts passed": of(passed, BOTH[1:], shape="fact", **PASSED)[0],
+    "joined": of(graded, [EVENTS, FACTS], **JOINED)[0],
+    "joined, never corrected": of(graded, [ORDERS, FACTS], **JOINED)[0],
+    "paired": of(paired, [EVENTS, PAYMENTS], all=PAIR, sums=SUM)[0],
+    "parts": of(parted, [CARTS], parts=PART, sizes=SIZE)[0],
+}
+MOVED: dict[str, Sequence[Stage]] = {
+    "joined behind a rekey": of(graded, [EVENTS, FACTS], 3, **JOINED),
+    "joined behind a rekey, never corrected": of(graded, [ORDERS, FACTS], 3, **JOINED),
+    "parts behind a rekey": of(parted, [CARTS], 3, parts=PART, sizes=SIZE),
+}
+
+
+def alike(name: str, stage: Stage, logs: Logs, seed: int) -> int:
+    """How many records went as columns; raises where the two roads differ."""
+    with every_batch():
+        return compared(stage, logs, test_column_pass.COLUMNS if name.endswith("passed") else SCHEMAS, seed)
+
+
+def histories(name: str) -> st.SearchStrategy[Logs]:
+    if name.endswith("passed"):
+        [topic] = [entry.topic for entry in STAGES[name].inputs]
+        return st.fixed_dictionaries({topic: test_column_pass.logs(topic)})
+    if name.startswith("parts"):
+        return st.fixed_dictionaries({CARTS.topic: carts()})
+    left = amended().map(test_column_joins.never_corrected) if "never" in name else amended()
+    return st.fixed_dictionaries({LEFT: left, OTHERS: amended()} if name == "paired" else {LEFT: left, RIGHT: facts()})
+
+
+@pytest.mark.parametrize("name", STAGES)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 1 << 30))
+def test_both_roads_say_the_same_bytes_to_each_output_under_any_cut_and_crash(
+    name: str, data: st.DataObject, seed: int
+) -> None:
+    alike(name, STAGES[name], data.draw(histories(name)), seed)
+
+
+@pytest.mark.parametrize("name", MOVED)
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 1 << 30))
+def test_what_was_handed_over_is_said_alike(name: str, data: st.DataObject, seed: int) -> None:
+    stages, logs = MOVED[name], data.draw(histories(name))
+    alike(name, stages[1], handed_over(stages, logs, seed), seed)
+
+
+def handed_over(stages: Sequence[Stage], logs: Logs, seed: int) -> Logs:
+    """What the second stage reads of these."""
+    with every_batch():
+        found = moved(stages, logs[stages[0].inputs[0].topic], seed, logs.get(RIGHT, ()))
+    return {entry.topic: found[entry.topic] for entry in stages[1].inputs}
+
+
+def busy(name: str) -> tuple[Stage, Logs]:
+    """A long history of which few rows are corrected or go."""
+    if name.endswith("passed"):
+        return STAGES[name], test_column_pass.plain(STAGES[name])
+    if name == "parts":
+        return STAGES[name], test_column_explode.busy("parts")
+    if name.startswith("parts"):
+        return MOVED[name][1], handed_over(MOVED[name], test_column_explode.busy("parts"), 5)
+    if name == "paired":
+        return STAGES[name], test_column_within.busy("near")
+    logs = test_column_joins.busy()
+    left = test_column_joins.never_corrected(logs[LEFT]) if "never" in name else logs[LEFT]
+    logs = {LEFT: left, RIGHT: logs[RIGHT]}
+    return (MOVED[name][1], handed_over(MOVED[name], logs, 5)) if name in MOVED else (STAGES[name], logs)
+
+
+@pytest.mark.parametrize("name", [*STAGES, *MOVED])
+def test_most_of_a_busy_history_goes_as_columns(name: str) -> None:
+    stage, logs = busy(name)
+    assert takes_columns(stage)
+    assert alike(name, stage, logs, 5) > 250
+
+
+def test_one_output_that_columns_cannot_make_sends_all_by_rows() -> None:
+    def halved(rows: Stream) -> Mapping[str, Stream]:
+        return {"all": rows, "half": rows.map(m=(col("n") / 2).coalesce(0.0))}
+
+    half = {"k": "string", "m": "double"}
+    assert not reads_columns(of(halved, BOTH[:1], all=NUMBER, half=half)[0])
+
+    def joined(rows: Stream, grades: Stream) -> Mapping[str, Stream]:
+        return halved(plain(rows, grades))
+
+    assert not reads_columns(of(joined, [EVENTS, FACTS], all=NUMBER, half=half)[0])
+    assert reads_columns(STAGES["joined"])
+
+
+def test_what_is_remembered_comes_back_from_the_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recollection, "LEAST_ROWS", 4)
+    stage, logs = busy("joined")
+    assert stage.recalled_from == tuple(logs)
+    with every_batch(4):
+        assert test_recall.hold(stage, logs, 7, columnar=True) > 2
+
+
+@pytest.mark.parametrize("several", SEVERAL, ids=[one.name for one in SEVERAL])
+def test_each_output_says_as_columns_what_a_product_with_it_alone_would(several: Several) -> None:
+    columnar: Counter[str] = Counter()
+    made = partial(ColumnRunner, schemas={port.topic: schema_of(port) for port in several.inputs})
+
+    @settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(several.histories, RUNS)
+    def holds(histories: Any, run: Run) -> None:
+        with every_batch():
+            runner = same(several, histories, run, made)
+        assert isinstance(runner, ColumnRunner)
+        columnar.update(runner.columnar)
+
+    holds()
+    plan = plan_of(several.flow, several.inputs, several.outputs, tick=TICK)
+    assert all(columnar[stage.name] for stage in plan.stages if takes_columns(stage))
+    assert takes_columns(plan.stages[-1]) == ("aggregate" not in several.name and "key" not in several.name)
+
+
+# Saboteurs: each breaks what is said of several outputs in one place, and the comparison must see it.
+
+
+def _says_nothing_to_the_others(patch: pytest.MonkeyPatch) -> None:
+    whole = ColumnBranches.__call__
+    patch.setattr(ColumnBranches, "__call__", lambda self, delta: whole(self, delta)._replace(further=()))
+
+
+def _steps_as_the_first(patch: pytest.MonkeyPatch) -> None:
+    whole = ColumnBranches.__init__
+
+    def made(self: Any, stage: Stage, *more: Any, **options: Any) -> None:
+        whole(self, stage, *more, **options)
+        self._branches = [(self._branches[0][0], publish) for _, publish in self._branches]
+
+    patch.setattr(ColumnBranches, "__init__", made)
+
+
+def _numbers_all_together(patch: pytest.MonkeyPatch) -> None:
+    whole = ColumnBranches.__init__
+
+    def made(self: Any, stage: Stage, branches: Any, **options: Any) -> None:
+        for branch in branches[1:]:
+            branch.publish.revisions = branches[0].publish.revisions
+        whole(self, stage, branches, **options)
+
+    patch.setattr(ColumnBranches, "__init__", made)
+
+
+def _forgets_what_changes_of_the_others(patch: pytest.MonkeyPatch) -> None:
+    def said(self: Any, delta: Delta) -> Ended:
+        first, *further = [publish(steps(delta)) for steps, publish in self._branches[:1]]
+        new = Delta(delta.new, {})
+        return first._replace(further=[publish(steps(new)) for steps, publish in self._branches[1:]] or further)
+
+    patch.setattr(ColumnBranches, "__call__", said)
+
+
+def _believes_what_was_handed_over(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(column_branches, "ColumnPublish", lambda *some, promised: ColumnPublish(*some, promised=True))
+
+
+def _writes_records_before_what_was_said(patch: pytest.MonkeyPatch) -> None:
+    def add(self: Said, records: Any) -> None:
+        self.records += records
+
+    patch.setattr(Said, "add", add)
+
+
+def _passes_all_by_the_first(patch: pytest.MonkeyPatch) -> None:
+    whole = columns.column_pass
+    patch.setattr(columns, "column_pass", lambda stage: whole(stage)[:1] * len(stage.outputs))
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("joined", _says_nothing_to_the_others),
+        ("joined", _steps_as_the_first),
+        ("joined", _numbers_all_together),
+        ("paired", _forgets_what_changes_of_the_others),
+        ("parts behind a rekey", _believes_what_was_handed_over),
+        ("events passed", _passes_all_by_the_first),
+        ("facts passed", _passes_all_by_the_first),
+    ],
+)
+def test_broken_outputs_are_seen(monkeypatch: pytest.MonkeyPatch, name: str, broken: Any) -> None:
+    stage, logs = busy(name)
+    broken(monkeypatch)
+    with pytest.raises((AssertionError, Fault)):
+        alike(name, stage, logs, 5)
+
+
+def _refuses_for_one_alone(patch: pytest.MonkeyPatch) -> None:
+    whole = ColumnPass.__call__
+
+    def passes(self: Any, block: Any, last: int) -> Any:
+        return whole(self, block if self._accept_late is None else block.slice(0, 1), last)
+
+    patch.setattr(ColumnPass, "__call__", passes)
+
+
+@pytest.mark.parametrize("broken", [_refuses_for_one_alone, _writes_records_before_what_was_said])
+def test_a_record_that_one_output_refuses_is_refused_for_all(monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
+    """Of these outputs one takes any record however late it comes."""
+    [stage] = of(passed, BOTH[:1], **PASSED)
+    first, *others = stage.outputs
+    stage = replace(stage, further=tuple(replace(one, logic=replace(one.logic, accept_late=70)) for one in others))
+    logs = test_column_pass.plain(stage)
+    for _, record in logs["a.events.v1"]:
+        record["occurred_at"] -= 80 if record["recorded_at"] % 50 == 49 else 0
+    assert first.logic.accept_late is None
+    assert 100 < alike("events passed", stage, logs, 5) < 300
+    broken(monkeypatch)
+    with pytest.raises(AssertionError):
+        alike("events passed", stage, logs, 5)
