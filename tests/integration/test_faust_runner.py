@@ -24,7 +24,7 @@ from headwater import naming
 from headwater.local.ports import free_base
 from headwater.ports.kafka import KafkaBroker
 from headwater.processing.column_rekey import read_moved
-from headwater.processing.operators.rekey import MANY_ROWS, read
+from headwater.processing.operators.rekey import MANY, read
 from headwater.processing.packing import RowForm
 from headwater.processing.runners.faust_watch import STALLED_EXIT
 from headwater.processing.steps import StageOutput
@@ -131,7 +131,7 @@ def told(output: StageOutput, entries: Sequence[tuple[int, bytes, bytes]]) -> li
         return list(entries)
     form, rows = RowForm(output.logic.types), list[tuple[Any, ...]]()
     for partition, key, value in entries:
-        if value.startswith(MANY_ROWS):
+        if value.startswith(MANY):
             lane, many = read_moved(output.logic.types, value)
             for part in many.parts():
                 rows += [(partition, own, lane, part.tick, before, after) for own, before, after in part.changes()]

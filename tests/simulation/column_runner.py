@@ -16,7 +16,7 @@ from headwater.processing.blocks import Block
 from headwater.processing.column_state import arrow_type, keepable
 from headwater.processing.engine import Commit
 from headwater.processing.graph import Port
-from headwater.processing.operators.rekey import MANY_ROWS
+from headwater.processing.operators.rekey import MANY
 from headwater.processing.runners.memory import MemoryRunner, _Running
 from headwater.testing.conformance.runner_cases import Case, Histories, Run
 
@@ -55,7 +55,7 @@ class ColumnRunner(MemoryRunner):
         super(ColumnRunner, self)._publish(running, commit)
         self.columnar[running.stage.name] = self.columnar.get(running.stage.name, 0) + running.task.counts.columnar
         self.moved += sum(message.rows for message in commit.messages if message.value)
-        self.many += sum((message.value or b"").startswith(MANY_ROWS) for message in commit.messages)
+        self.many += sum((message.value or b"").startswith(MANY) for message in commit.messages)
 
     def states(self) -> list[list[tuple[bytes, bytes]]]:
         """What each task keeps."""

@@ -13,7 +13,7 @@ from headwater.errors import Misfit
 from headwater.processing.blocks import Block
 from headwater.processing.column_rekey import read_moved
 from headwater.processing.engine import Commit, Task, new_task
-from headwater.processing.operators.rekey import MANY_ROWS, read
+from headwater.processing.operators.rekey import MANY, read
 from headwater.processing.packing import RowForm
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
@@ -110,7 +110,7 @@ def handed(stage: Stage, commit: Commit) -> Any:
     found: list[Any] = []
     for message in commit.messages:
         types, value = stage.output.logic.types, message.value
-        if value is not None and value.startswith(MANY_ROWS):
+        if value is not None and value.startswith(MANY):
             _, rows = read_moved(types, value)
             found += [
                 (message.partition, part.tick, *change, None) for part in rows.parts() for change in part.changes()

@@ -1,6 +1,6 @@
 """The columnar roads on both sides of a rekey topic: of a stage that hands rows over, and of one that takes them.
 
-What a message of many rows cannot say, a row that goes or changes, is handed over in messages of its own.
+What an operator changes by rows is handed over in messages of its own.
 `tests/simulation/test_column_exchange.py` holds both against the row road.
 """
 
@@ -15,11 +15,12 @@ import pyarrow as pa
 from headwater.processing.blocks import Block, Part
 from headwater.processing.chain import Chain
 from headwater.processing.column_branches import ColumnBranches, publishable
+from headwater.processing.column_changed import ChangedPart, ChangedRows, together
 from headwater.processing.column_changes import NO_ROWS, NewRows
 from headwater.processing.column_ends import Brought, ColumnPublish, Delta, Kernel
 from headwater.processing.column_explode import explodes
 from headwater.processing.column_intake import Ended, takes_versions
-from headwater.processing.column_rekey import ColumnRekey, MovedPart, MovedRows, movable
+from headwater.processing.column_rekey import ColumnRekey, movable
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.rekey import Moved, Rekey, RekeySpec
@@ -93,24 +94,35 @@ class HandOver:
         rows = None
         if len(delta.new):
             try:
-                rows = self._columns.rows(delta.new)
+                rows = self._columns.new(delta.new)
             except Unsure:
                 delta = delta.by_rows(self._spec.columns)
-        return Ended(messages=self._messages(rows, delta))
+        return Ended(messages=self._messages(rows, delta.changes))
 
-    def _messages(self, rows: MovedRows | None, delta: Delta) -> list[ExchangeMessage]:
-        """In the order of the lane: what changes in a tick comes after its new rows, before those of later ticks."""
-        ticks = delta.new.ticks
+    def changed(self, rows: ChangedRows | None, changes: Mapping[int, Sequence[Change]]) -> Ended:
+        """The same of changes as columns, some of them or none, and beside them others."""
+        moved = None
+        if rows is not None and len(rows):
+            try:
+                moved = self._columns.rows(rows)
+            except Unsure:
+                changes = together(rows.by_tick(), changes)
+        return Ended(messages=self._messages(moved, changes))
+
+    def _messages(self, rows: ChangedRows | None, changes: Mapping[int, Sequence[Change]]) -> list[ExchangeMessage]:
+        """In the order of the lane: what goes by rows in a tick comes after its columns, before later ticks."""
         messages: list[ExchangeMessage] = []
-        start = 0
-        for tick, changes in sorted(delta.changes.items()):
-            first, end = np.searchsorted(ticks, [tick, tick + 1]).tolist()
-            messages += self._many(rows, start, end)
-            messages += self._sent(self._rows.tick(changes, tick, end - first), tick)
-            start = end
-        return messages + self._many(rows, start, len(ticks))
+        start, size = 0, 0 if rows is None else len(rows)
+        for tick, some in sorted(changes.items()):
+            number = 0
+            if rows is not None:
+                first, end = np.searchsorted(rows.ticks, [tick, tick + 1]).tolist()
+                messages += self._many(rows, start, end)
+                number, start = int(rows.numbers[end - 1]) + 1 if first < end else 0, end
+            messages += self._sent(self._rows.tick(some, tick, number), tick)
+        return messages + self._many(rows, start, size)
 
-    def _many(self, rows: MovedRows | None, start: int, end: int) -> list[ExchangeMessage]:
+    def _many(self, rows: ChangedRows | None, start: int, end: int) -> list[ExchangeMessage]:
         if rows is None or start == end:
             return []
         return self._sent(self._columns.messages(rows.slice(start, end)), int(rows.ticks[end - 1]))
@@ -121,11 +133,15 @@ class HandOver:
 
 
 class MovedSide:
-    """What another stage has handed over, in as many lanes as that has tasks; `names` are its columns."""
+    """What another stage has handed over, in as many lanes as that has tasks; `names` are its columns.
 
-    def __init__(self, topic: str, names: Sequence[str]) -> None:
+    With `weighs` it says which rows go; else what is not only a row that comes goes by rows.
+    """
+
+    def __init__(self, topic: str, names: Sequence[str], *, weighs: bool = False) -> None:
         self._topic = topic
         self._names = names
+        self._weighs = weighs
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """No record of a product comes here."""
@@ -133,7 +149,7 @@ class MovedSide:
 
     def rows(self, topic: str, items: Sequence[Any]) -> list[Change]:
         """What waits for a tick, as the row road has it."""
-        return [change for item in items for change in (item.changes() if type(item) is MovedPart else (item,))]
+        return [change for item in items for change in (item.changes() if type(item) is ChangedPart else (item,))]
 
     def remember(self, topic: str, parts: Sequence[Part], kept: Callable[[Delta], None]) -> None:
         """Nothing of a rekey topic is remembered by itself."""
@@ -146,17 +162,17 @@ class MovedSide:
     def columnar(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> int:
         """How many rows of these ticks wait as columns."""
         items = (item for lane in lanes[self._topic] for tick in ticks for item in lane.waiting.get(tick, (0, ()))[1])
-        return sum(item.end - item.start for item in items if type(item) is MovedPart)
+        return sum(item.end - item.start for item in items if type(item) is ChangedPart)
 
     def brought(self, lanes: Mapping[str, Sequence[Lane]], ticks: Sequence[int]) -> Brought:
         """What these ticks bring."""
-        parts: list[MovedPart] = []
+        parts: list[ChangedPart] = []
         changes: dict[int, list[Change]] = {}
         some = lanes[self._topic]
         for lane in some:
             for tick in ticks:
                 for item in lane.waiting.get(tick, (0, ()))[1]:
-                    if type(item) is MovedPart:
+                    if type(item) is ChangedPart:
                         parts.append(item)
                     else:
                         changes.setdefault(tick, []).append(item)
@@ -166,15 +182,32 @@ class MovedSide:
                 for tick in ticks:
                     lane.waiting.pop(tick, None)
 
-        new = self._new(parts)
-        counts = {"folded": sum(map(len, changes.values()))}
-        return Brought(Delta(new, {tick: changes[tick] for tick in sorted(changes)}), len(new), counts, taken)
+        pieces = [part.own() for part in _joined(parts)]
+        new, gone = self._apart(pieces, changes)
+        delta = Delta(self._new(new), {tick: changes[tick] for tick in sorted(changes)}, self._new(gone))
+        records = sum(piece.count for piece in (pieces if self._weighs else new))
+        return Brought(delta, records, {"folded": sum(map(len, changes.values()))}, taken)
 
-    def _new(self, parts: Sequence[MovedPart]) -> NewRows:
+    def _apart(
+        self, pieces: Sequence[ChangedRows], changes: dict[int, list[Change]]
+    ) -> tuple[list[ChangedRows], list[ChangedRows]]:
+        """The rows that come and those that go; where nobody weighs them, all that is said of one that goes is added to
+        the changes.
+        """
+        if self._weighs:
+            return [piece.coming() for piece in pieces], [piece.going() for piece in pieces if piece.goes is not None]
+        new = []
+        for piece in pieces:
+            alone, others = piece.apart()
+            new.append(alone)
+            for tick, some in others.by_tick().items():
+                changes.setdefault(tick, []).extend(some)
+        return new, []
+
+    def _new(self, pieces: Sequence[ChangedRows]) -> NewRows:
         """The rows of all lanes, oldest tick first."""
-        if not parts:
+        if not pieces:
             return NO_ROWS
-        pieces = [part.rows.slice(part.start, part.end) for part in _joined(parts)]
         ticks = np.concatenate([piece.ticks for piece in pieces])
         which = np.argsort(ticks, kind="stable")
         order = pa.array(which)
@@ -190,9 +223,9 @@ def _whole(pieces: Sequence[Any]) -> Any:
     return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
 
-def _joined(parts: Sequence[MovedPart]) -> Iterator[MovedPart]:
+def _joined(parts: Sequence[ChangedPart]) -> Iterator[ChangedPart]:
     """Parts of one message that follow each other as one."""
-    at: MovedPart | None = None
+    at: ChangedPart | None = None
     for part in parts:
         if at is not None and part.rows is at.rows and part.start == at.end:
             at = at._replace(end=part.end)

@@ -1,64 +1,58 @@
 """`aggregate` over columns: many ticks in one step, each cell's state read and written once. `aggregate` is the rule.
 
-Only where what is folded is published as it is, and only for measures that are listed: whatever is not is folded row by
-row. Of sums, what goes, since it is corrected or taken back, weighs less than nothing. Other measures
-take rows that come alone: a cell that any row goes from or is corrected in goes by rows, with all that the ticks say of
-it. The cells are those of `Fold`, in the same tables and forms, so that each batch may take either way.
-`tests/simulation/test_columns.py`, `test_column_changes.py` and `test_column_measures.py` hold them together.
+Only for measures that are listed: whatever is not is folded row by row. Of sums, what goes, since it is corrected or
+taken back, weighs less than nothing. Other measures take rows that come alone: a cell that any row goes from or is
+corrected in goes by rows, with all that the ticks say of it. The cells are those of `Fold`, in the same tables and
+forms, so that each batch may take either way.
+`tests/simulation/test_columns.py`, `test_column_changes.py`, `test_column_measures.py` and, of what is handed over,
+`test_column_handover.py` hold them together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts, Touched, Weighed, integers, nothing, of_numbers
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_measures import column_measure, measurable, members, summed
-from headwater.processing.column_order import in_order, said_by_rows
+from headwater.processing.column_results import FoldEnd, Results
 from headwater.processing.column_state import arrow_type, packed_rows
 from headwater.processing.column_windows import Cells, Groups, cells_of, grouped
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.aggregate import Fold
 from headwater.processing.operators.core import Change
-from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.state import CACHE_LIMIT
 from headwater.schemas.unsure import Unsure
 
 _GROUPED = ("string", "integer", "instant", "boolean")
-_KINDS = pa.array(["assert", "correct", "retract"])
 
 
-def foldable(fold: FoldSpec, publish: PublishSpec) -> bool:
-    """Whether this fold and what it is published as can be made over columns."""
+def foldable(fold: FoldSpec) -> bool:
+    """Whether this fold can be made over columns."""
     types = dict(zip(fold.columns, fold.types, strict=True))
-    if publish.conversions or publish.shape != "fact" or not set(publish.columns) <= set(fold.gives):
-        return False
     if any(types[name].kind not in _GROUPED for name in fold.by):
         return False
     return all(measurable(measure, fold) for _, measure in fold.measures)
 
 
 class ColumnFold:
-    """Folds what some ticks say into the cells of a `Fold`, and makes the records that publish them.
+    """Folds what some ticks say into the cells of a `Fold`; `end` says what becomes of what that gives.
 
-    A cell holds what it is grouped by, how many rows it has, the slots of its measures, and the revision.
+    A cell holds what it is grouped by, how many rows it has, the slots of its measures, and, where it is published, the
+    revision. One that is not published and has no rows is gone.
     """
 
-    def __init__(self, operation: Operation, fold: Fold, publish: Publish, tick: int) -> None:
+    def __init__(self, operation: Operation, fold: Fold, end: FoldEnd) -> None:
         self._spec = spec = operation.spec
-        self._step = operation.step
-        self._fold, self._publish = fold, publish
-        self._published = tuple(operation.wanted)
-        self._tick = tick
+        self._fold, self._end = fold, end
         self._members = len(spec.by)
         types = dict(zip(spec.columns, spec.types, strict=True))
         self._by_types = [arrow_type(types[name]) for name in spec.by]
@@ -68,26 +62,27 @@ class ColumnFold:
             measure = column_measure(one, spec, fold.values, self._members + len(self._starting))
             self._measures.append((name, measure))
             self._starting += () if measure is None else measure.starting
-        self._starting += (0,)
+        self._starting += (0,) if end.numbered else ()
         # Whether all that is asked of a row is whether it comes or goes.
         self.weighs = summed([measure for _, measure in self._measures])
         self._packs = all(measure is None or measure.packs for _, measure in self._measures)
 
     def fold(self, delta: Delta) -> Ended:
         """What some ticks make; raises `Unsure`, with nothing changed, where rows must be looked at."""
+        by_rows: Mapping[int, Sequence[Change]] = {}
         if self.weighs or not delta.changes:
-            made, write = self._made(self._weighed(delta.new, delta.changes).without(delta.gone))
-            write()
-            return Ended(made)
-        assert not len(delta.gone), "who does not only weigh rows is told of changes"
-        new, by_rows = self._apart(delta)
-        block, write = self._made(Weighed(*new)) if len(new) else (None, nothing)
-        said = said_by_rows(by_rows, self._publish, self._tick, self._fold, self._step)
+            rows = self._weighed(delta.new, delta.changes).without(delta.gone)
+        else:
+            assert not len(delta.gone), "who does not only weigh rows is told of changes"
+            new, by_rows = self._apart(delta)
+            rows = Weighed(*new)
+        made, write = self._made(rows) if len(rows.ticks) else (None, nothing)
+        ended = self._end(made, by_rows)
         write()
-        return Ended(None, said) if block is None else in_order(block, said)
+        return ended
 
-    def _made(self, rows: Weighed) -> tuple[OutputBlock, Callable[[], None]]:
-        """The records of some rows, and what then writes the cells."""
+    def _made(self, rows: Weighed) -> tuple[Results, Callable[[], None]]:
+        """What some rows make of the cells, and what then writes these."""
         if len(self._spec.by) == 1 and _alike(rows.columns[self._spec.by[0]]):
             raise Unsure
         cells = cells_of(self._spec.window, rows.keys, rows.numbers(self._spec.instant))
@@ -107,23 +102,39 @@ class ColumnFold:
                 end = at + len(measure.starting)
                 kept.append(measure.amounts(touched, held[at:end]))
                 amounts[name], at = kept[-1], end
-        differs = [one.differs for name, one in amounts.items() if name in self._published]
+        differs = [one.differs for name, one in amounts.items() if name in self._end.names]
         changed = (was != is_) | (was & is_ & np.any(differs, axis=0))
-        revision = groups.running(changed.astype(np.int64), integers(held[-1]))
-        told = np.flatnonzero(changed)
-        order = groups.of_tick[told] * len(cells.keys) + cells.rank[groups.of_cell[told]]
-        told = told[np.argsort(order, kind="stable")]
-        recorded = (ticks[groups.of_tick[told]] + 1) * self._tick - 1
-        came = is_[told]  # a retract carries what it takes back
-        columns = self._given(cells, held, groups.of_cell[told])
-        columns |= {name: one.shown(told, came) for name, one in amounts.items() if name in self._published}
-        columns["recorded_at"] = pa.array(recorded)
-        columns["kind"] = _KINDS.take(pa.array(np.where(came, np.where(was[told], 1, 0), 2)))
-        columns["revision"] = pa.array(revision[told])
-        keys = cells.keys
-        made = OutputBlock([keys[cell] for cell in groups.of_cell[told].tolist()], recorded, columns)
-        kept.append(of_numbers(revision, revision, changed, [revision]))
-        return made, lambda: self._write(places, known, held, groups, kept)
+        told, revision = np.flatnonzero(changed), None
+        if self._end.numbered:
+            revision = groups.running(changed.astype(np.int64), integers(held[-1]))
+            kept.append(of_numbers(revision, revision, changed, [revision]))
+            order = groups.of_tick[told] * len(cells.keys) + cells.rank[groups.of_cell[told]]
+            told = told[np.argsort(order, kind="stable")]
+        else:
+            self._require_nothing_left(rows, np.flatnonzero(~is_), kept)
+            told = told[np.lexsort((groups.order[groups.begins[told]], groups.of_tick[told]))]  # as they were touched
+        by = self._by(held)
+        results = Results(
+            cells,
+            told,
+            groups.of_cell[told],
+            ticks[groups.of_tick[told]],
+            was[told],
+            is_[told],
+            None if revision is None else revision[told],
+            amounts,
+            dict(zip(self._spec.by, by, strict=True)),
+        )
+        return results, lambda: self._write(places, known, by, _After(groups, is_, kept))
+
+    def _require_nothing_left(self, rows: Weighed, empty: Any, kept: Sequence[Amounts]) -> None:
+        """A cell that has no rows begins anew with the next one: raises `Unsure` where that might be another."""
+        if not len(empty):
+            return
+        if len(self._spec.by) == 1 and _perhaps_alike(rows.columns[self._spec.by[0]]):
+            raise Unsure
+        if any(slot.any() for one in kept for slot in one.slots(empty)):
+            raise Unsure
 
     def _apart(self, delta: Delta) -> tuple[NewRows, Mapping[int, Sequence[Change]]]:
         """The new rows of cells of which nothing else is said, and all else, tick by tick."""
@@ -184,52 +195,51 @@ class ColumnFold:
                 known[cell] = (*values, *self._starting)
         return known
 
-    def _write(
-        self,
-        places: Sequence[bytes],
-        known: Sequence[Any],
-        held: Sequence[Any],
-        groups: Groups,
-        amounts: Sequence[Amounts],
-    ) -> None:
-        """Put each cell that is new or that some group moves, even if another moves it back: so does the row road."""
-        moved = np.logical_or.reduceat(np.any([one.moved for one in amounts], axis=0), groups.first)
-        differ = np.flatnonzero(moved | np.array([not values for values in known]))
-        last = (groups.first + groups.counts - 1)[differ]
-        slots = [slot for one in amounts for slot in one.slots(last)]
+    def _write(self, places: Sequence[bytes], known: Sequence[Any], by: Sequence[Any], made: _After) -> None:
+        """Put each cell that some group moves, even if another moves it back: so does the row road."""
+        groups, amounts = made.groups, made.amounts
+        differs = np.logical_or.reduceat(np.any([one.moved for one in amounts], axis=0), groups.first)
+        last = groups.first + groups.counts - 1
+        if self._end.numbered:
+            differs |= np.array([not values for values in known])
+        else:
+            for cell in np.flatnonzero(differs & ~made.filled[last]).tolist():
+                self._fold.cells.put(places[cell], None)
+            differs &= made.filled[last]
         for one in amounts:
             one.keep()
-        which = differ.tolist()
-        put = [places[cell] for cell in which]
-        if len(which) > CACHE_LIMIT and self._packs:  # more than is kept unpacked: packed in one call
-            some = pa.array(differ)
-            by = [column.take(some) for column in self._by(held)]
-            self._fold.cells.put_packed(put, packed_rows([*by, *map(_array, slots)]))
-            return
-        by = [[values[cell] for cell in which] for values in held[: self._members]]
-        self._fold.cells.put_many(put, list(zip(*by, *(slot.tolist() for slot in slots), strict=True)))
+        self._put(places, by, np.flatnonzero(differs), [slot for one in amounts for slot in one.slots(last[differs])])
+
+    def _put(self, places: Sequence[bytes], by: Sequence[Any], which: Any, slots: Sequence[Any]) -> None:
+        put = [places[cell] for cell in which.tolist()]
+        own = [column.take(pa.array(which)) for column in by]
+        if len(put) > CACHE_LIMIT and self._packs:  # more than is kept unpacked: packed in one call
+            self._fold.cells.put_packed(put, packed_rows([*own, *map(_array, slots)]))
+        else:
+            values = [column.to_pylist() for column in own]
+            self._fold.cells.put_many(put, list(zip(*values, *(slot.tolist() for slot in slots), strict=True)))
 
     def _by(self, held: Sequence[Any]) -> list[Any]:
         """The columns that cells are grouped by."""
         return [pa.array(held[at], type_) for at, type_ in enumerate(self._by_types)]
 
-    def _given(self, cells: Cells, held: Sequence[Any], of_cell: Any) -> dict[str, Any]:
-        """The columns published of these cells but for measures."""
-        columns, which, by = {}, pa.array(of_cell), self._by(held)
-        for name in self._published:
-            if name == "valid_from":
-                columns[name] = pa.array(cells.starts[of_cell])
-            elif name == "valid_to":
-                ends = cells.ends
-                columns[name] = pa.nulls(len(which), pa.int64()) if ends is None else pa.array(ends[of_cell])
-            elif name in self._spec.by:
-                columns[name] = by[self._spec.by.index(name)].take(which)
-        return columns
+
+class _After(NamedTuple):
+    """What cells hold after each group, and whether it is of rows."""
+
+    groups: Groups
+    filled: Any
+    amounts: Sequence[Amounts]
 
 
 def _alike(column: Any) -> bool:
     """Whether rows of one key may be grouped by different values: of one key the first row says which it is."""
     return bool(column.null_count and column.type == pa.string() and pc.any(pc.equal(column, "null")).as_py())
+
+
+def _perhaps_alike(column: Any) -> bool:
+    """Whether rows of these keys may be grouped by a value that no row here has."""
+    return column.type == pa.string() and bool(column.null_count or pc.any(pc.equal(column, "null")).as_py())
 
 
 def _array(values: Any) -> Any:

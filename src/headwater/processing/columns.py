@@ -15,6 +15,7 @@ from headwater.processing.chain import Chain
 from headwater.processing.column_ends import KeepsRows, Kernel
 from headwater.processing.column_events import EventsSide, OneSideRoad
 from headwater.processing.column_exchange import (
+    HandOver,
     MovedSide,
     end_of,
     first_columns,
@@ -30,7 +31,9 @@ from headwater.processing.column_join_road import JoinRoad, joins
 from headwater.processing.column_latest import ColumnLatest, settable
 from headwater.processing.column_pairs import PairsRoad, pairable
 from headwater.processing.column_pass import ColumnPass, passable
+from headwater.processing.column_results import FoldEnd, HandedOver, Published, hands_on, sayable
 from headwater.processing.column_sessions import ColumnSessions, gathered
+from headwater.processing.compiler import Operation
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.aggregate import Fold
 from headwater.processing.operators.latest import Latest, LatestSpec
@@ -92,52 +95,72 @@ def _passes(stage: Stage) -> bool:
 
 
 def _keeps(stage: Stage) -> bool:
-    """Whether all that a stage does is one fold or state, of elements too, that columns can make and publish."""
-    if not (stage.ticks and stage.output.kind == "product" and not stage.further):
+    """Whether all that a stage does is one fold or state, of elements too, that columns can make, and publish or, of a
+    fold, hand over.
+    """
+    operations = stage.logic.operations[len(explodes(stage)) :]
+    if not stage.ticks or stage.further or len(operations) != 1:
         return False
-    operations, publish = stage.logic.operations[len(explodes(stage)) :], stage.output.logic
-    if len(operations) != 1 or type(publish) is not PublishSpec or not operations[0].picks:
+    if not (takes_moved(stage) or gives_versions(stage)):
         return False
-    [operation] = operations
+    [operation], output = operations, stage.output.logic
+    if stage.output.kind == "exchange":
+        return type(operation.spec) is FoldSpec and foldable(operation.spec) and hands_on(operation, output)
+    return type(output) is PublishSpec and operation.picks and _published(operation, output)
+
+
+def _published(operation: Operation, publish: PublishSpec) -> bool:
+    """Whether columns can make this operation and publish all that it gives."""
     spec = operation.spec
-    if type(spec) not in (LatestSpec, FoldSpec, SessionSpec) or not (takes_moved(stage) or gives_versions(stage)):
-        return False
     if type(spec) is LatestSpec:
         return settable(operation, publish)
-    return gathered(spec.fold, publish) if type(spec) is SessionSpec else foldable(spec, publish)
+    if type(spec) is SessionSpec:
+        return gathered(spec.fold, publish)
+    return type(spec) is FoldSpec and foldable(spec) and sayable(spec, publish)
 
 
 def _keeping(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
-    keeps, kernel, weighs = _kernel(stage, chain)
+    keeps, kernel, weighs = _kernel(stage, chain, lane)
     return _road(stage, chain, kernel, None if explodes(stage) else keeps, weighs=weighs)
 
 
 def _road(
     stage: Stage, chain: Chain, kernel: Kernel, keeps: KeepsRows | None = None, *, weighs: bool = False
 ) -> ColumnRoad:
-    """Of a stage whose inputs are of events or facts, or that takes moved rows: its explodes, and then the kernel."""
+    """Of a stage whose inputs are of events or facts, or that takes moved rows: its explodes, and then the kernel; one
+    that `weighs` rows comes first.
+    """
     pairs = zip(explodes(stage), chain.operators, strict=False)
     made = [ColumnExplode(operation, operator) for operation, operator in pairs]
     kernel = exploding(made, kernel, of_changes=len(made) == len(chain.operators))
     if takes_moved(stage):
-        return OneSideRoad(MovedSide(stage.inputs[0].topic, first_columns(stage)), kernel)
+        return OneSideRoad(MovedSide(stage.inputs[0].topic, first_columns(stage), weighs=weighs), kernel)
     side = EventsSide(stage, [entry.topic for entry in stage.inputs], chain, weighs=weighs)
     return OneSideRoad(side, kernel, keeps)
 
 
-def _kernel(stage: Stage, chain: Chain) -> tuple[KeepsRows | None, Kernel, bool]:
+def _kernel(stage: Stage, chain: Chain, lane: int) -> tuple[KeepsRows | None, Kernel, bool]:
     """What folds columns, and whether it only weighs rows; where it keeps rows, it by itself too."""
     operator, operation = chain.operators[-1], stage.logic.operations[-1]
+    if isinstance(operator, Fold):
+        fold = ColumnFold(operation, operator, _fold_end(stage, chain, lane))
+        return None, fold.fold, fold.weighs
     assert isinstance(chain.publish, Publish)
     if isinstance(operator, Latest):
         latest = ColumnLatest(operation, operator, chain.publish, stage.tick)
         return latest, latest.fold, False
-    if isinstance(operator, Sessions):
-        sessions = ColumnSessions(operation, operator, chain.publish, stage.output.logic, stage.tick)
-        return sessions, sessions.fold, False
-    assert isinstance(operator, Fold)
-    fold = ColumnFold(operation, operator, chain.publish, stage.tick)
-    return None, fold.fold, fold.weighs
+    assert isinstance(operator, Sessions)
+    sessions = ColumnSessions(operation, operator, chain.publish, stage.output.logic, stage.tick)
+    return sessions, sessions.fold, False
+
+
+def _fold_end(stage: Stage, chain: Chain, lane: int) -> FoldEnd:
+    """What becomes of what the last operation, a fold, gives."""
+    operator, operation = chain.operators[-1], stage.logic.operations[-1]
+    if stage.output.kind == "exchange":
+        return HandedOver(operation, operator, HandOver(stage.output.logic, lane, stage.tick))
+    assert isinstance(chain.publish, Publish)
+    return Published(operation, operator, chain.publish, stage.tick)
 
 
 def _ending(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:

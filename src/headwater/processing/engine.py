@@ -29,7 +29,7 @@ from headwater.processing.operators.changes import ChangesSpec, Intake
 from headwater.processing.operators.join_as_of import FactsIntake, FactsSpec
 from headwater.processing.operators.join_interval import OthersSpec
 from headwater.processing.operators.passing import Passing
-from headwater.processing.operators.rekey import MANY_ROWS, mark_header, read
+from headwater.processing.operators.rekey import MANY, mark_header, read
 from headwater.processing.packing import RowForm, pack_integer
 from headwater.processing.state import Overlay, StateStore, Table
 from headwater.processing.steps import Stage, StageInput
@@ -108,7 +108,7 @@ class StageTask:
     def exchange(self, topic: str, offset: int, key: bytes, value: bytes | None, headers: Sequence[Header]) -> None:
         """Take a message of a rekey input."""
         entry = self._inputs[topic]
-        if value is not None and value.startswith(MANY_ROWS):
+        if value is not None and value.startswith(MANY):
             self._moved(entry, topic, offset, value)
             return
         arrived = read(entry.form, key, value, headers)
@@ -201,17 +201,17 @@ class StageTask:
         return self._columns
 
     def _moved(self, entry: _Input, topic: str, offset: int, value: bytes) -> None:
-        """Take a message of many rows; where they cannot wait as columns, as if each had come by itself."""
+        """Take a message of many changes; where they cannot wait as columns, as if each had come by itself."""
         from headwater.processing.column_rekey import read_moved
 
         road = self._road()
         number, rows = read_moved(entry.form.types, value)
         lane = entry.lanes[number]
-        self.counts.read += len(rows)
+        self.counts.read += rows.count
         for part in rows.parts():
             first, last = int(rows.numbers[part.start]), int(rows.numbers[part.end - 1])
             if part.tick <= self._closed:
-                self._reread(lane, offset, part.tick, part.end - part.start)
+                self._reread(lane, offset, part.tick, part.own().count)
                 continue
             items = part.changes() if road is None else [part]
             lane.take(offset, part.tick, (part.tick, first), items[0])

@@ -1,7 +1,7 @@
 """`rekey`: a new key through an internal topic. Before goes to the old key's owner, after to the new key's.
 
 A message holds its lane (the writing task), its tick and its number in the tick, and the rows; it carries no revision.
-Many rows that come may lie in one (`column_rekey`). A mark says up to which recorded time a lane is complete: no value,
+Many changes may lie in one (`column_rekey`). A mark says up to which recorded time a lane is complete: no value,
 the lane as key, the time in a header.
 """
 
@@ -19,7 +19,9 @@ from headwater.processing.operators.core import Change, Row, key_function
 from headwater.processing.packing import RowForm, pack, unpack
 
 MARK_HEADER = "headwater.mark"
-MANY_ROWS = b"\x01"  # how a message of many rows begins, as no JSON does
+MANY_ROWS = b"\x01"  # how a message of many rows that come begins, as no JSON does
+MANY_CHANGES = b"\x02"  # and one of rows of which some go
+MANY = (MANY_ROWS, MANY_CHANGES)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class RekeySpec:
 
 
 class Moved(NamedTuple):
-    """A change on its way to its new key, or many rows on theirs."""
+    """A change on its way to its new key, or many on theirs; `rows` are so many."""
 
     partition: int
     key: bytes

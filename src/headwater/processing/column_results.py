@@ -1,0 +1,154 @@
+"""What the cells of a fold give, over columns, and its two ends: the product, or changes handed over to another key.
+
+`aggregate`, `publish` and `rekey` are the rule. Neither end raises `Unsure` once it has changed anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.processing.blocks import OutputBlock
+from headwater.processing.cells import FoldSpec
+from headwater.processing.column_amounts import Amounts
+from headwater.processing.column_changed import ChangedRows, ChangedSteps, together
+from headwater.processing.column_exchange import HandOver
+from headwater.processing.column_intake import Ended
+from headwater.processing.column_order import in_order, said_by_rows
+from headwater.processing.column_rekey import movable
+from headwater.processing.column_steps import column_steps
+from headwater.processing.column_windows import Cells
+from headwater.processing.compiler import Operation
+from headwater.processing.operators.aggregate import Fold
+from headwater.processing.operators.core import Change, stepped
+from headwater.processing.operators.publish import Publish, PublishSpec
+from headwater.processing.operators.rekey import RekeySpec
+from headwater.schemas.unsure import Unsure
+
+_KINDS = pa.array(["assert", "correct", "retract"])
+Changes = Mapping[int, Sequence[Change]]
+
+
+def sayable(fold: FoldSpec, publish: PublishSpec) -> bool:
+    """Whether what a fold gives is published as it is."""
+    return not publish.conversions and publish.shape == "fact" and set(publish.columns) <= set(fold.gives)
+
+
+def hands_on(operation: Operation, rekey: RekeySpec) -> bool:
+    """Whether what an operation gives can be handed over as columns, through the row steps behind it."""
+    if rekey.columns != tuple(operation.wanted) or not movable(rekey.types):
+        return False
+    return operation.picks or column_steps(operation.rows, operation.given, operation.wanted) is not None
+
+
+class Results(NamedTuple):
+    """The groups that make a cell say something else, oldest tick first: of each its cell and tick, whether there was
+    something before and is now, and the revision, where cells count those.
+
+    `amounts` are those of measures, `by` what each cell is grouped by.
+    """
+
+    cells: Cells
+    groups: Any
+    of_cell: Any
+    ticks: Any
+    was: Any
+    comes: Any
+    revisions: Any
+    amounts: Mapping[str, Amounts]
+    by: Mapping[str, Any]
+
+    def columns(self, names: Sequence[str], which: Any, came: Any) -> dict[str, Any]:
+        """These columns of some of them: what they say now, or, where nothing came, what they said before."""
+        groups, of_cell, cells = self.groups[which], self.of_cell[which], self.cells
+        place, found = pa.array(of_cell), dict[str, Any]()
+        for name in names:
+            if name == "valid_from":
+                found[name] = pa.array(cells.starts[of_cell])
+            elif name == "valid_to":
+                ends = cells.ends
+                found[name] = pa.nulls(len(place), pa.int64()) if ends is None else pa.array(ends[of_cell])
+            elif name in self.by:
+                found[name] = self.by[name].take(place)
+            else:
+                found[name] = self.amounts[name].shown(groups, came)
+        return found
+
+
+class FoldEnd(Protocol):
+    """What becomes of what a fold gives; `names` are the columns of it that are read."""
+
+    names: tuple[str, ...]
+    numbered: bool
+
+    def __call__(self, results: Results | None, by_rows: Changes) -> Ended:
+        """Of results, and of what each tick says of cells that go by rows."""
+
+
+class Published:
+    """Results to the records of a product."""
+
+    numbered = True
+
+    def __init__(self, operation: Operation, fold: Fold, publish: Publish, tick: int) -> None:
+        self.names = tuple(operation.wanted)
+        self._step = operation.step
+        self._fold, self._publish = fold, publish
+        self._tick = tick
+
+    def __call__(self, results: Results | None, by_rows: Changes) -> Ended:
+        """In the order of `publish`."""
+        block = None if results is None else self._block(results)
+        if not by_rows:
+            return Ended(block)
+        said = said_by_rows(by_rows, self._publish, self._tick, self._fold, self._step)
+        return Ended(None, said) if block is None else in_order(block, said)
+
+    def _block(self, results: Results) -> OutputBlock:
+        was, comes = results.was, results.comes
+        columns = results.columns(self.names, slice(None), comes)  # a retract carries what it takes back
+        recorded = (results.ticks + 1) * self._tick - 1
+        columns["recorded_at"] = pa.array(recorded)
+        columns["kind"] = _KINDS.take(pa.array(np.where(comes, np.where(was, 1, 0), 2)))
+        columns["revision"] = pa.array(results.revisions)
+        keys = results.cells.keys
+        return OutputBlock([keys[cell] for cell in results.of_cell.tolist()], recorded, columns)
+
+
+class HandedOver:
+    """Results to changes, through the row steps behind the fold, and to the messages that hand them over."""
+
+    numbered = False
+
+    def __init__(self, operation: Operation, fold: Fold, hand_over: HandOver) -> None:
+        self._steps, self._step = ChangedSteps(operation), operation.step
+        self.names = self._steps.takes
+        self._fold, self._hand_over = fold, hand_over
+
+    def __call__(self, results: Results | None, by_rows: Changes) -> Ended:
+        """In the order of their ticks."""
+        given = None if results is None else self._changed(results)
+        changes: Changes = {tick: self._fold.tick(some) for tick, some in by_rows.items()}
+        rows = None
+        if given is not None:
+            try:
+                rows = self._steps(given)
+            except (Unsure, OverflowError, pa.ArrowInvalid):
+                changes = together(given.by_tick(), changes)
+        if self._step is not None:
+            changes = {tick: stepped(some, self._step) for tick, some in changes.items()}
+        return self._hand_over.changed(rows, changes)
+
+    def _changed(self, results: Results) -> ChangedRows:
+        """Of each the row before, where there was one, and the row now."""
+        was, comes = results.was, results.comes
+        sizes = was.astype(np.int64) + comes
+        which = np.repeat(np.arange(len(sizes)), sizes)
+        goes = np.ones(len(which), bool)
+        goes[(np.cumsum(sizes) - 1)[comes]] = False
+        columns = results.columns(self.names, which, ~goes)
+        keys = pa.array(results.cells.keys, pa.binary()).take(pa.array(results.of_cell[which]))
+        return ChangedRows(results.ticks[which], which, keys, [columns[name] for name in self.names], goes)
