@@ -95,7 +95,7 @@ class Cluster:
 
     def leader(self, topic: str, partition: int = 0) -> int:
         """The node that leads a partition now; 0 where none does."""
-        found = self._admin().list_topics(topic, timeout=10).topics[topic].partitions[partition].leader
+        found = self._admin().list_topics(topic, timeout=30).topics[topic].partitions[partition].leader
         return found if found in NODES else 0
 
     def prepare(self) -> None:

@@ -39,7 +39,7 @@ class Row:
 def rows(kafka: str, topic: str, schema: str) -> list[Row]:
     """All committed records of a topic, by partition and offset."""
     parsed = fastavro.parse_schema(json.loads(schema.replace(', "logicalType": "timestamp-micros"', "")))
-    count = len(topics.admin(kafka).list_topics(timeout=10).topics[topic].partitions)
+    count = len(topics.admin(kafka).list_topics(timeout=30).topics[topic].partitions)
     found = []
     for raw in topics.read(kafka, topics.places_of([topic], count)):
         record = fastavro.schemaless_reader(io.BytesIO(raw.value[FRAME:]), parsed, None)

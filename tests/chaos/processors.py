@@ -70,7 +70,7 @@ class Processors(Downstream):
 
     def stages(self) -> list[kept.Stage]:
         """Every stage that keeps state, by its changelog."""
-        names = topics.admin(self.stack.kafka_address).list_topics(timeout=10).topics
+        names = topics.admin(self.stack.kafka_address).list_topics(timeout=30).topics
         mine = [name for name in names if name.endswith(".changelog") and self._mine(name)]
         events = service.schema(self.products[0])
         return [kept.Stage(name.removesuffix(".changelog"), name, PARTITIONS, events) for name in sorted(mine)]
@@ -84,7 +84,7 @@ class Processors(Downstream):
 
     def open_transactions(self) -> bool:
         """Whether a runner's transaction is open."""
-        names = topics.admin(self.stack.kafka_address).list_topics(timeout=10).topics
+        names = topics.admin(self.stack.kafka_address).list_topics(timeout=30).topics
         places = [
             place for name, about in names.items() if self._mine(name) and not name.endswith(".control")
             for place in topics.places_of([name], len(about.partitions))

@@ -61,7 +61,7 @@ def _result(made: Scene, trials: int) -> dict[str, Any]:
             clients[place] = _client(made, place, trial + 1)
         for client in clients.values():
             client.terminate()
-            client.wait(30)
+            client.wait(60)
         made.drain(relay)
     evidence = verdict.Evidence(made)
     return verdict.answer(

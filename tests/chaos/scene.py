@@ -31,7 +31,7 @@ from headwater.local.stack import LocalStack
 ROOT = Path(__file__).parents[2]
 RELAY = "headwater relay"
 START_SECONDS = 45.0
-STOP_SECONDS = 20.0  # a transaction under way takes long where CPU is short; one that is killed leaves it open
+STOP_SECONDS = 60.0  # a transaction under way takes long where CPU is short; one that is killed leaves it open
 RETAINED_BYTES_MUCH = 100 * 1024 * 1024
 TABLE = "public.outbox"
 TRIES = 4
@@ -229,7 +229,7 @@ def free_port() -> int:
 def metric(port: int, name: str) -> float:
     """The sum of a metric over its labels, as a scrape shows it; 0 where nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             text = answer.read().decode()
     except OSError:
         return 0.0

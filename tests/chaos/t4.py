@@ -126,7 +126,7 @@ def compact(made: Downstream) -> list[str]:
     """Let the broker compact, as soon as it can, what may be compacted: `current` and the changelogs."""
     admin = topics.admin(made.stack.kafka_address)
     names = [
-        name for name in admin.list_topics(timeout=10).topics
+        name for name in admin.list_topics(timeout=30).topics
         if any(made.derived(one) in name for one in DERIVED) and name.endswith((".current", "changelog"))
     ]  # fmt: skip
     entries = [ConfigEntry(*pair, incremental_operation=AlterConfigOpType.SET) for pair in COMPACTED.items()]
@@ -139,7 +139,7 @@ def compact(made: Downstream) -> list[str]:
 def missing(made: Downstream, name: str) -> int:
     """Records that compaction has taken from a topic; the markers of transactions are among those it counts."""
     bootstrap = made.stack.kafka_address
-    count = len(topics.admin(bootstrap).list_topics(timeout=10).topics[name].partitions)
+    count = len(topics.admin(bootstrap).list_topics(timeout=30).topics[name].partitions)
     places = [Place(name, number, 0) for number in range(count)]
     high = topics.ends(bootstrap, places, topics.Isolation.READ_COMMITTED)
     return sum(high.values()) - sum(1 for _ in topics.read(bootstrap, places))

@@ -127,5 +127,5 @@ def _aside(scene: Scene) -> list[Raw]:
 
 
 def _with_partitions(kafka: str, names: Sequence[str]) -> list[Any]:
-    described = topics.admin(kafka).list_topics(timeout=10).topics
+    described = topics.admin(kafka).list_topics(timeout=30).topics
     return [place for name in names for place in topics.places_of([name], len(described[name].partitions))]

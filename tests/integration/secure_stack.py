@@ -266,7 +266,7 @@ def _registry(stack: SecureStack, pair: Path) -> Iterator[str]:
         yield f"https://{HOST}:{stack.local.ports.registry}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         log.close()
 
 

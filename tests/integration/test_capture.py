@@ -244,7 +244,7 @@ def test_a_snapshot_and_the_stream_say_the_same_of_every_type_and_of_what_an_upd
     (shop.folder / f"connectors/{shop.domain}/orders/mapping.py").write_text(MAPPING)
     shop.cli("schema", "lock")
     assert shop.cli("apply").returncode == 0
-    assert shop.relay("load.before_publish:1:kill").wait(timeout=30) == -signal.SIGKILL
+    assert shop.relay("load.before_publish:1:kill").wait(timeout=60) == -signal.SIGKILL
     shop.execute("UPDATE public.customer_order SET whole = whole")
     shop.relay()
     eventually(lambda: len(shop.records()) == len(keys))

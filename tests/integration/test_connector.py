@@ -23,8 +23,8 @@ from headwater.testing.small_mesh import DEPARTURE_SCHEMA, DEPARTURES, FILES, ed
 if TYPE_CHECKING:
     from tests.integration.conftest import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
-SECONDS = 40
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+SECONDS = 90
 
 
 class Road:
@@ -54,10 +54,10 @@ class Road:
         if self.process is not None:
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.send_signal(signal.SIGABRT)  # it prints where each of its threads stands
-                self.process.wait(20)
+                self.process.wait(60)
                 raise
             self.process = None
 

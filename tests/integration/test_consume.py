@@ -141,7 +141,7 @@ def road(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roa
     made = Road(stack, tmp_path_factory.mktemp("consume"))
     yield made
     made.relay.terminate()
-    made.relay.wait(20)
+    made.relay.wait(60)
     stack.drop_slots(made.database)
 
 

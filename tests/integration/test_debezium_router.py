@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-SECONDS = 30
+SECONDS = 60
 ROUTER = "transforms.outbox."
 STANDARD = "id uuid PRIMARY KEY, aggregatetype text, aggregateid text, type text, payload jsonb"
 JSON = "org.apache.kafka.connect.json.JsonConverter"

@@ -201,7 +201,7 @@ def test_two_transactions_that_race_write_one_row_and_the_second_waits(dsn: str)
                 assert thread.is_alive()
         assert done == []
         first.commit()
-        thread.join(20)
+        thread.join(60)
     assert done == [row_id] and len(rows(dsn)) == 1
 
 

@@ -68,7 +68,7 @@ class Product:
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         process.terminate()
-        assert process.wait(20) == 0, self.said()
+        assert process.wait(60) == 0, self.said()
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")[-4_000:]
@@ -77,7 +77,7 @@ class Product:
         for process in self._started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
 
     def wait_for(self, batch: Any, *, last: bool = False) -> None:
         """Until all that is given up to this batch is published."""
@@ -257,7 +257,7 @@ def test_agents_timers_and_views_of_ones_own_run_beside_the_product(product: Pro
             expected[key.decode()] = expected.get(key.decode(), 0) + 1
 
     def shown() -> bool:  # the output's messages come after the product has settled
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/changes/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/changes/", timeout=30) as answer:
             return json.loads(answer.read()) == expected
 
     wait_until(shown, seconds=30)
@@ -289,7 +289,7 @@ def test_a_saboteur_that_never_returns_is_an_alarm_and_a_restart(product: Produc
     wait_until(lambda: product.said().count("HW-P216") >= 3 and said in product.said(), seconds=240)
     assert process.poll() is None, product.said()
     process.terminate()
-    process.wait(20)
+    process.wait(60)
     file.write_text(text)
     process = product.start("faust", "--no-supervise", "--app", str(file))
     product.wait_for(batches[-1], last=True)

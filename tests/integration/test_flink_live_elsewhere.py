@@ -57,7 +57,7 @@ def watched(machine: Machine, *options: str) -> Iterator[Any]:
     process = subprocess.Popen(argv, env=env, cwd=machine.job.small.mesh.folder)
 
     def figure(name: str) -> float | None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
         found = [line for line in lines if line.startswith(name + "{") and machine.job.name in line]
         return sum(float(line.rpartition(" ")[2]) for line in found) if found else None

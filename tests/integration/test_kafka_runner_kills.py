@@ -64,7 +64,7 @@ class Victim:
         """End what a failed test has left."""
         for process in self._started:
             process.kill()
-            process.wait(10)
+            process.wait(60)
             if process.stdout is not None:
                 process.stdout.close()
 
@@ -90,7 +90,7 @@ class Victim:
         last = batches[-1][-1]["recorded_at"]
         wait_until(lambda: process.poll() is not None or self.small.settled() > last)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.fixture
@@ -134,12 +134,12 @@ def test_two_workers_share_the_partitions_and_one_leaves(victim: Victim) -> None
     victim.small.feed(batches[:20], last=False)
     wait_until(lambda: victim.small.settled() >= batches[19][-1]["recorded_at"] - 200_000)
     second.kill()
-    second.wait(10)
+    second.wait(60)
     victim.small.feed(batches[20:])
     last = batches[-1][-1]["recorded_at"]
     wait_until(lambda: victim.small.settled() > last)
     first.send_signal(signal.SIGTERM)
-    assert first.wait(10) == 0
+    assert first.wait(60) == 0
     assert victim.small.decoded() == victim.small.expected(batches)
 
 

@@ -91,7 +91,7 @@ def rest_server(folder: Path, port: int) -> Iterator[Settings]:
 
 def answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        with urllib.request.urlopen(address, timeout=30) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

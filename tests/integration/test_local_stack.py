@@ -114,14 +114,14 @@ def test_up_twice_is_up_once(machine: Machine, capsys: pytest.CaptureFixture[str
 def test_a_killed_kafka_is_seen_and_comes_back_with_its_topics(machine: Machine) -> None:
     machine.up()
     admin = AdminClient({"bootstrap.servers": machine.local.kafka_address, "log_level": 0})
-    if "kept" not in admin.list_topics(timeout=20).topics:
+    if "kept" not in admin.list_topics(timeout=30).topics:
         admin.create_topics([NewTopic("kept", 1)])["kept"].result(20)
     machine.kill("kafka")
     assert machine.parts()["kafka"]["state"] == "died"
     assert machine.run("doctor").returncode == 1
     assert machine.up()["started"] == ["kafka"]
     assert machine.parts()["kafka"]["state"] == "running"
-    assert "kept" in admin.list_topics(timeout=20).topics
+    assert "kept" in admin.list_topics(timeout=30).topics
 
 
 def test_a_killed_postgresql_comes_back_at_once_with_its_rows(machine: Machine) -> None:

@@ -68,6 +68,6 @@ def test_two_relays_that_fence_each_other_do_not_go_on_for_ever(stack: Stack) ->
     finally:
         ended.set()  # or they go on under all tests that follow
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
     assert [getattr(error, "code", error) for error in failures.values()] == ["HW-R018"]
     assert len(fences) + 1 <= FENCES_MOST, fences

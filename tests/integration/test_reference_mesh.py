@@ -71,7 +71,7 @@ class Mesh:
 
     def start(self, name: str, *argv: str) -> None:
         if name in self.processes:
-            self.processes[name].wait(30)  # what was killed, or has replayed all that it was to
+            self.processes[name].wait(60)  # what was killed, or has replayed all that it was to
         with (self._folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *argv], env=self.environment, cwd=ROOT, stdout=log, stderr=log
@@ -120,7 +120,7 @@ class Mesh:
                 process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(15)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -284,14 +284,14 @@ def test_over_http_the_answers_are_those_of_the_command(stack, running):
         assert in_order(followed) == in_order(after)
         assert ask(link.replace("wait=20", "wait=0"))["records"] == []
         server.kill()  # its index is what it was at some batch, and goes on from there
-        server.wait(20)
+        server.wait(60)
         server = serving(running, port)
         assert in_order(ask(f"{path}/history?key.origin=JFK&limit=100000")["records"]) == in_order(mine)
         expected = [convert(row) for row in opened.as_of(recorded=half).rows]
         assert in_order(follow(f"{path}/as-of?limit=700&recorded={half.iso()}")) == in_order(expected)
     finally:
         server.terminate()
-        assert server.wait(20) is not None
+        assert server.wait(60) is not None
 
 
 @pytest.mark.slow
@@ -332,7 +332,7 @@ def serving(running: Any, port: int) -> Any:
 
 def answers(base: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{base}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"{base}/readyz", timeout=30) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

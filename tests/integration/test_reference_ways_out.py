@@ -85,7 +85,7 @@ class Ways:
                 time.sleep(0.2)
         told, process = self.plain.told(), self.running.processes["lake"]
         process.terminate()
-        assert process.wait(20) == 0, self.running.log("lake")
+        assert process.wait(60) == 0, self.running.log("lake")
         command = [sys.executable, "-m", "headwater", "lake", "run", "--until-end"]
         subprocess.run(command, env=self.running.environment, cwd=ROOT, capture_output=True, timeout=120, check=True)
         while len(self.http.answers([Asked(None, None, None, history=True)])[0]) < len(told.records):
@@ -102,7 +102,7 @@ class Ways:
 
     def close(self) -> None:
         self.server.terminate()
-        assert self.server.wait(20) is not None
+        assert self.server.wait(60) is not None
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_a_hundred_questions_have_one_answer_by_every_way_out_while_flights_are_
         services = running.processes["services"]
         assert services.poll() is None, "reports came in all the while"
         services.terminate()
-        services.wait(20)
+        services.wait(60)
         told = ways.at_rest()
         assert len(told.records) > len(before.records)
         ways.all_right(told, during)

@@ -71,7 +71,7 @@ class Road:
     def stop(self, process: subprocess.Popen[str]) -> tuple[int, str, float]:
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        errors = process.communicate(timeout=20)[1]
+        errors = process.communicate(timeout=60)[1]
         return process.returncode, errors, time.monotonic() - started
 
     def records(self, *options: str) -> list[dict[str, Any]]:

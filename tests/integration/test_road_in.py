@@ -109,7 +109,7 @@ class Mesh:
     def stop(self) -> None:
         if self.relay is not None:
             self.relay.terminate()
-            self.relay.wait(20)
+            self.relay.wait(60)
 
 
 @pytest.fixture(scope="module")

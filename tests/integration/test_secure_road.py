@@ -216,7 +216,7 @@ def test_apply_emit_and_relay_need_no_more_than_their_rights(road: SecureRoad) -
     while road.arrived() < 1 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=20)[1]
+    said = process.communicate(timeout=60)[1]
     assert road.arrived() == 1 and process.returncode == 0, said
     assert not any(secret in said for secret in road.stack.passwords.values())
 
