@@ -34,15 +34,15 @@ from headwater.timeline.instant import Instant
 SECRET = "canary-5b1f0c"
 FUZZED = 20  # texts of the grammar for each trial
 ROWS = pa.table({"v": range(2_000)})
-BOUNDS = Bounds(seconds=4.0, memory_megabytes=256, rows=10_000)
 _EXPECTED = ("HW-K064", "HW-K065", "HW-K066", "HW-R030", "HW-R043")
 _LEAKS = (SECRET, "root:x:", "PATH=")
 
 
 class Escapes:
-    """What came out that may not."""
+    """What came out that may not; `longest` is how many seconds a query may take."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float) -> None:
+        self.longest = longest
         self.found: list[str] = []
         self.outcomes: dict[str, int] = {}
         self.slowest = 0.0
@@ -52,21 +52,23 @@ class Escapes:
         self.found.append(f"{one.want}: {what}: {one.text[:160]}")
 
 
-def run(*, trials: int, seed: int, saboteur: str = "") -> dict[str, Any]:
-    """`trials` are the texts that the cell gets past the first wall; all of the corpus takes the whole road.
+def run(*, trials: int, seed: int, saboteur: str = "", seconds: float = 4.0, over: float = 1.0) -> dict[str, Any]:
+    """`trials` are the texts that the cell gets past the first wall; all of the corpus takes the whole road. A query
+    has `seconds`, and must have ended `over` seconds later.
 
     Of a long run, with 500 trials or more, all that is let through runs; of a short one, a sample.
     """
-    chance, escapes = Random(seed), Escapes()
+    chance, escapes = Random(seed), Escapes(seconds + over)
+    bounds = Bounds(seconds=seconds, memory_megabytes=256, rows=10_000)
     with baited() as (bait, listener), _sabotaged(saboteur):
         texts = corpus(bait)
         fuzzed = list(fuzz(seed, FUZZED * trials))
         passed = [one for one in [*texts, *fuzzed] if _taken(one, escapes)]
         sample = passed if trials >= 500 else chance.sample(passed, min(trials, len(passed)))
         for one in sample:
-            _judge(one, escapes, lambda one=one: run_query(read_query(one.text), _read, BOUNDS).rows)  # type: ignore[misc]
+            _judge(one, escapes, lambda one=one: run_query(read_query(one.text), _read, bounds).rows)  # type: ignore[misc]
         for one in _aimed(texts, chance, trials):
-            _judge(one, escapes, lambda one=one: query._run(one.text, {("a", "b"): ROWS}, BOUNDS))  # type: ignore[misc]
+            _judge(one, escapes, lambda one=one: query._run(one.text, {("a", "b"): ROWS}, bounds))  # type: ignore[misc]
         _outside(bait, listener, escapes)
     return {
         "id": "S6", "trials": trials, "seed": seed, "texts": len(texts) + len(fuzzed), "let_through": len(passed),
@@ -116,7 +118,7 @@ def _judge(one: Hostile, escapes: Escapes, road: Any) -> None:
     took = time.monotonic() - began
     escapes.slowest = max(escapes.slowest, took)
     escapes.outcomes[outcome] = escapes.outcomes.get(outcome, 0) + 1
-    if took > BOUNDS.seconds + 1:
+    if took > escapes.longest:
         escapes.note(one, f"took {took:.1f} s")
     if any(leak in said for leak in _LEAKS):
         escapes.note(one, "told a secret")
