@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from headwater.processing.column_ends import Stepping
 from headwater.processing.column_state import differ
 from headwater.processing.column_steps import column_steps
-from headwater.processing.compiler import Operation
-from headwater.processing.operators.core import Change
+from headwater.processing.operators.core import Change, stepped
+from headwater.schemas.unsure import Unsure
+
+Changes = Mapping[int, Sequence[Change]]
 
 
 class ChangedPart(NamedTuple):
@@ -119,17 +122,28 @@ class ChangedRows:
 
 
 class ChangedSteps:
-    """The row steps behind an operation; `takes` are the columns that they are given."""
+    """Row steps over changes; `takes` are the columns that they are given, in their order."""
 
-    def __init__(self, operation: Operation) -> None:
+    def __init__(self, operation: Stepping) -> None:
         self.takes = tuple(operation.wanted if operation.picks else operation.given)
         self._wanted = tuple(operation.wanted)
+        self._step = operation.step
         self._steps = None if operation.picks else column_steps(operation.rows, operation.given, operation.wanted)
 
-    def __call__(self, rows: ChangedRows) -> ChangedRows:
-        """Rows of the columns wanted; raises `Unsure`, or Arrow's errors, where they must be looked at one by one."""
-        if self._steps is None:
-            return rows
+    def __call__(self, rows: ChangedRows | None, changes: Changes) -> tuple[ChangedRows | None, Changes]:
+        """Changes as columns and others beside them, of the columns wanted; by rows where columns cannot hold them."""
+        if rows is not None and self._steps is not None:
+            try:
+                rows = self._made(rows)
+            except (Unsure, OverflowError, pa.ArrowInvalid):
+                changes = together(rows.by_tick(), changes)
+                rows = None
+        if self._step is not None:
+            changes = {tick: stepped(some, self._step) for tick, some in changes.items()}
+        return rows, changes
+
+    def _made(self, rows: ChangedRows) -> ChangedRows:
+        assert self._steps is not None
         made, kept = self._steps(pa.RecordBatch.from_arrays(list(rows.columns), names=list(self.takes)))
         left = ChangedRows(
             rows.ticks[kept],
@@ -141,7 +155,7 @@ class ChangedSteps:
         return _without_repeats(left)
 
 
-def together(one: Mapping[int, Sequence[Change]], other: Mapping[int, Sequence[Change]]) -> dict[int, list[Change]]:
+def together(one: Changes, other: Changes) -> dict[int, list[Change]]:
     """Changes of each tick, oldest first: those of `one`, then those of `other`."""
     return {tick: [*one.get(tick, ()), *other.get(tick, ())] for tick in sorted({*one, *other})}
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,8 +14,7 @@ import pyarrow as pa
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts
-from headwater.processing.column_changed import ChangedRows, ChangedSteps, together
-from headwater.processing.column_exchange import HandOver
+from headwater.processing.column_changed import ChangedRows, ChangedSteps, Changes
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_order import in_order, said_by_rows
 from headwater.processing.column_rekey import movable
@@ -23,13 +22,10 @@ from headwater.processing.column_steps import column_steps
 from headwater.processing.column_windows import Cells
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.aggregate import Fold
-from headwater.processing.operators.core import Change, stepped
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
-from headwater.schemas.unsure import Unsure
 
 _KINDS = pa.array(["assert", "correct", "retract"])
-Changes = Mapping[int, Sequence[Change]]
 
 
 def sayable(fold: FoldSpec, publish: PublishSpec) -> bool:
@@ -78,6 +74,10 @@ class Results(NamedTuple):
         return found
 
 
+ChangedEnd = Callable[[ChangedRows | None, Changes], Ended]
+"""What becomes of changes: as columns, some of them or none, and beside them others."""
+
+
 class FoldEnd(Protocol):
     """What becomes of what a fold gives; `names` are the columns of it that are read."""
 
@@ -118,29 +118,20 @@ class Published:
         return OutputBlock([keys[cell] for cell in results.of_cell.tolist()], recorded, columns)
 
 
-class HandedOver:
-    """Results to changes, through the row steps behind the fold, and to the messages that hand them over."""
+class Changed:
+    """Results to changes, through the row steps behind the fold, and to what takes those."""
 
     numbered = False
 
-    def __init__(self, operation: Operation, fold: Fold, hand_over: HandOver) -> None:
-        self._steps, self._step = ChangedSteps(operation), operation.step
+    def __init__(self, operation: Operation, fold: Fold, end: ChangedEnd) -> None:
+        self._steps = ChangedSteps(operation)
         self.names = self._steps.takes
-        self._fold, self._hand_over = fold, hand_over
+        self._fold, self._end = fold, end
 
     def __call__(self, results: Results | None, by_rows: Changes) -> Ended:
         """In the order of their ticks."""
         given = None if results is None else self._changed(results)
-        changes: Changes = {tick: self._fold.tick(some) for tick, some in by_rows.items()}
-        rows = None
-        if given is not None:
-            try:
-                rows = self._steps(given)
-            except (Unsure, OverflowError, pa.ArrowInvalid):
-                changes = together(given.by_tick(), changes)
-        if self._step is not None:
-            changes = {tick: stepped(some, self._step) for tick, some in changes.items()}
-        return self._hand_over.changed(rows, changes)
+        return self._end(*self._steps(given, {tick: self._fold.tick(some) for tick, some in by_rows.items()}))
 
     def _changed(self, results: Results) -> ChangedRows:
         """Of each the row before, where there was one, and the row now."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from headwater.processing.blocks import Block, Part
 from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
+from headwater.processing.column_branches import ChangedBranches, parts
 from headwater.processing.column_ends import KeepsRows, Kernel
 from headwater.processing.column_events import EventsSide, OneSideRoad
 from headwater.processing.column_exchange import (
@@ -31,7 +32,7 @@ from headwater.processing.column_join_road import JoinRoad, joins
 from headwater.processing.column_latest import ColumnLatest, settable
 from headwater.processing.column_pairs import PairsRoad, pairable
 from headwater.processing.column_pass import ColumnPass, passable
-from headwater.processing.column_results import FoldEnd, HandedOver, Published, hands_on, sayable
+from headwater.processing.column_results import Changed, FoldEnd, Published, hands_on, sayable
 from headwater.processing.column_sessions import ColumnSessions, gathered
 from headwater.processing.compiler import Operation
 from headwater.processing.lanes import Lane
@@ -96,16 +97,15 @@ def _passes(stage: Stage) -> bool:
 
 def _keeps(stage: Stage) -> bool:
     """Whether all that a stage does is one fold or state, of elements too, that columns can make, and publish or, of a
-    fold, hand over.
+    fold, hand over or say to several outputs.
     """
     operations = stage.logic.operations[len(explodes(stage)) :]
-    if not stage.ticks or stage.further or len(operations) != 1:
-        return False
-    if not (takes_moved(stage) or gives_versions(stage)):
+    if not stage.ticks or len(operations) != 1 or not (takes_moved(stage) or gives_versions(stage)):
         return False
     [operation], output = operations, stage.output.logic
-    if stage.output.kind == "exchange":
-        return type(operation.spec) is FoldSpec and foldable(operation.spec) and hands_on(operation, output)
+    if stage.output.kind == "exchange" or stage.further:
+        ends = parts(operation, stage) if stage.further else hands_on(operation, output)
+        return type(operation.spec) is FoldSpec and foldable(operation.spec) and ends
     return type(output) is PublishSpec and operation.picks and _published(operation, output)
 
 
@@ -158,7 +158,9 @@ def _fold_end(stage: Stage, chain: Chain, lane: int) -> FoldEnd:
     """What becomes of what the last operation, a fold, gives."""
     operator, operation = chain.operators[-1], stage.logic.operations[-1]
     if stage.output.kind == "exchange":
-        return HandedOver(operation, operator, HandOver(stage.output.logic, lane, stage.tick))
+        return Changed(operation, operator, HandOver(stage.output.logic, lane, stage.tick).changed)
+    if stage.further:
+        return Changed(operation, operator, ChangedBranches(stage, chain.branches))
     assert isinstance(chain.publish, Publish)
     return Published(operation, operator, chain.publish, stage.tick)
 

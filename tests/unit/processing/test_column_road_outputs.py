@@ -15,8 +15,10 @@ from tests.unit.processing.test_column_road import (
     ORDERS,
     SELECTED,
     START,
+    TOTALS,
     Life,
     _said,
+    live,
     live_joined,
     live_selected,
 )
@@ -35,8 +37,8 @@ def with_another(mesh: Path, folder: Path, product: ProductName, schema: str, fl
     shutil.copytree(mesh, folder)
     place = folder / "streams" / product.domain / product.product
     contract = (place / "product.yaml").read_text()
-    own = contract[contract.index("  - name: events") :]
-    again = own.replace("name: events", "name: other").replace(f"schema: {schema}", "schema: Other")
+    _, own = contract.split("\noutputs:\n")
+    again = "\n".join(["  - name: other", *own.splitlines()[1:]]).replace(f"schema: {schema}", "schema: Other")
     (place / "product.yaml").write_text(f"{contract.rstrip()}\n{again}")
     (place / "flow.py").write_text(flow)
     avro = folder / "schemas" / "avro" / product.domain / product.product
@@ -52,6 +54,13 @@ def flow(bids):
     made = bids.select("auction", "price", "auction_number")
     cheap = made.filter(col("price") < 50).select("auction", "price")
     return {"events": made.filter(col("auction_number") == 123).select("auction", "price"), "other": cheap}
+"""
+SUMMED = """from headwater import col, count, total, whole
+
+
+def flow(orders):
+    made = orders.aggregate(by=["customer"], window=whole(), orders=count(), amount_cents=total("amount_cents"))
+    return {"facts": made, "other": made.filter(col("amount_cents") % 3 != 0).map(orders=col("orders") - 1)}
 """
 JOINED = """from headwater import col
 
@@ -69,15 +78,21 @@ def topics(product: ProductName) -> tuple[str, str]:
 
 
 def lives(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, product: ProductName, mesh: Path, live: Callable[[Life, int], Any]
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    product: ProductName,
+    mesh: Path,
+    lived: Callable[[Life, int], Any],
+    *,
+    least_columnar: int = 400,
 ) -> list[dict[str, list[Message]]]:
     """All that is written, as columns and by rows."""
     found = []
     for least in (4, 1 << 60):
         monkeypatch.setattr(column_intake, "LEAST_ROWS", least)
         life = Life(folder / str(least), product, mesh)
-        found.append(live(life, 1))
-        assert life.columnar > 400 if least == 4 else not life.columnar
+        found.append(lived(life, 1))
+        assert life.columnar > least_columnar if least == 4 else not life.columnar
     assert all(len(found[1][name]) > 100 for name in topics(product))
     return found
 
@@ -107,14 +122,22 @@ def joined(tmp_path: Path) -> Path:
     return with_another(MESH, tmp_path / "mesh", ENRICHED, "Enriched", JOINED)
 
 
-def test_topics_of_a_join_are_the_same_by_both_roads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    by_columns, by_rows = lives(monkeypatch, tmp_path, ENRICHED, joined(tmp_path), live_joined)
+def require_alike(by_columns: dict[str, list[Message]], by_rows: dict[str, list[Message]]) -> None:
     assert set(by_columns) == set(by_rows)
     for name, messages in by_rows.items():
         # The changelog's order within a commit is no part of what it says.
         assert sorted(map(_said, by_columns[name])) == sorted(map(_said, messages)), name
         if not name.endswith("changelog"):
             assert by_columns[name] == messages, name
+
+
+def test_topics_of_a_join_are_the_same_by_both_roads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    require_alike(*lives(monkeypatch, tmp_path, ENRICHED, joined(tmp_path), live_joined))
+
+
+def test_topics_of_a_fold_are_the_same_by_both_roads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mesh = with_another(MESH, tmp_path / "mesh", TOTALS, "Totals", SUMMED)
+    require_alike(*lives(monkeypatch, tmp_path, TOTALS, mesh, live, least_columnar=200))
 
 
 def test_made_anew_by_columns_neither_output_says_anything_twice(tmp_path: Path) -> None:

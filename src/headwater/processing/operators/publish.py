@@ -141,8 +141,8 @@ class BranchSpec:
 
     @property
     def picks(self) -> bool:
-        """Whether all that it does to rows is to pick columns."""
-        return not self.rows
+        """Whether it takes rows as they are."""
+        return self.step is None
 
 
 class Branch:
