@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,11 @@ from headwater.errors import CallerFault
 from headwater.processing.field_uses import field_uses
 from headwater.processing.flow import Stream, count, source
 from headwater.processing.graph import Graph, Port
+from headwater.processing.operators.latest import Latest
+from headwater.processing.state import MemoryStore, Overlay
 from headwater.processing.validation import lineage, validate
 from headwater.processing.windows import whole
-from headwater.testing.harness import Harness, product
+from headwater.testing.harness import Harness, plan_of, product
 
 SEEN = product(
     "fleet.seen",
@@ -51,6 +55,27 @@ def test_a_late_moved_or_retracted_event_alters_the_piece_up_to_the_next_one() -
         (25, 30, "JFK", "assert", 1),
         (10, 30, "JFK", "retract", 1),
     ]
+
+
+def test_what_a_tick_writes_and_deletes_does_not_follow_from_the_order_of_its_changes() -> None:
+    """The newest goes, and another comes behind it: either may be told first."""
+    [stage] = plan_of(places, [replace(SEEN, key=("plane",))], PLACES, tick=10).stages
+    spec = stage.logic.operations[0].spec
+
+    def row(report: str, at: int) -> tuple[Any, ...]:
+        said = {"plane": "N1", "airport": "JFK", "event_id": report, "occurred_at": at}
+        return tuple(said[name] for name in spec.columns)
+
+    written = []
+    for changes in permutations([(b"N1", row("b", 20), None), (b"N1", None, row("c", 30))]):
+        overlay = Overlay(MemoryStore())
+        latest = Latest(spec, overlay)
+        latest.tick([(b"N1", None, row("a", 10)), (b"N1", None, row("b", 20))])
+        overlay.store.apply(overlay.changes())
+        overlay.committed()
+        latest.tick(list(changes))
+        written.append(dict(overlay.changes()))
+    assert written[0] == written[1]
 
 
 def test_an_event_that_says_what_already_held_says_nothing() -> None:

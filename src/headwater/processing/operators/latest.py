@@ -89,7 +89,8 @@ class Latest:
         return places
 
     def _keep(self, places: _Places) -> None:
-        for place, (key, pool) in places.items():
+        """In the order of places, so that what is written and deleted follows from what the tick says alone."""
+        for place, (key, pool) in sorted(places.items()):
             self._settle(key, place, pool)
 
     def place(self, key: bytes, row: Row) -> bytes:
