@@ -10,7 +10,7 @@ forms, so that each batch may take either way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,13 +22,14 @@ from headwater.processing.column_amounts import Amounts, Touched, Weighed, integ
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
 from headwater.processing.column_intake import Ended
+from headwater.processing.column_keys import tells_value
 from headwater.processing.column_measures import column_measure, measurable, members, summed
 from headwater.processing.column_results import FoldEnd, Results
 from headwater.processing.column_state import arrow_type, packed_rows
 from headwater.processing.column_windows import Cells, Groups, cells_of, grouped
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.aggregate import Fold
-from headwater.processing.operators.core import Change
+from headwater.processing.operators.core import Change, Row
 from headwater.processing.state import CACHE_LIMIT
 from headwater.schemas.unsure import Unsure
 
@@ -83,8 +84,7 @@ class ColumnFold:
 
     def _made(self, rows: Weighed) -> tuple[Results, Callable[[], None]]:
         """What some rows make of the cells, and what then writes these."""
-        if len(self._spec.by) == 1 and _alike(rows.columns[self._spec.by[0]]):
-            raise Unsure
+        self._require_told(rows.columns)
         cells = cells_of(self._spec.window, rows.keys, rows.numbers(self._spec.instant))
         ticks, of_row = np.unique(rows.ticks, return_inverse=True)
         groups = grouped(cells, of_row, len(ticks))
@@ -137,15 +137,16 @@ class ColumnFold:
             raise Unsure
 
     def _apart(self, delta: Delta) -> tuple[NewRows, Mapping[int, Sequence[Change]]]:
-        """The new rows of cells of which nothing else is said, and all else, tick by tick."""
+        """The new rows of cells of which nothing else is said, and all else, tick by tick; raises `Unsure`."""
         new, changes = delta.new, delta.changes
         at = self._spec.columns.index(self._spec.instant)
-        other = [(key, row[at]) for some in changes.values() for key, *rows in some for row in rows if row is not None]
-        keys, instants = zip(*other, strict=True)
+        other = [(key, row) for some in changes.values() for key, *rows in some for row in rows if row is not None]
+        keys, rows = zip(*other, strict=True)
+        self._require_told(new.columns, rows)
         cells = cells_of(
             self._spec.window,
             pa.concat_arrays([new.keys, pa.array(keys, pa.binary())]),
-            np.concatenate([new.columns[self._spec.instant].to_numpy(), integers(instants)]),
+            np.concatenate([new.columns[self._spec.instant].to_numpy(), integers([row[at] for row in rows])]),
         )
         of_row = np.arange(len(cells.touched)) if cells.rows is None else cells.rows
         by_rows = np.zeros(len(cells.keys), bool)
@@ -157,6 +158,16 @@ class ColumnFold:
         goes[of_row[by_rows[cells.touched]]] = True
         goes = goes[: len(new)]
         return new.filter(~goes), Delta(new.filter(goes), changes).by_rows(self._spec.columns).changes
+
+    def _require_told(self, columns: Mapping[str, Any], others: Collection[Row] = ()) -> None:
+        """Raises `Unsure` where rows of one key, those of others too, may be grouped by different values: the first one
+        says which, and it may be another as columns.
+        """
+        if len(self._spec.by) == 1:
+            [name] = self._spec.by
+            place = self._spec.columns.index(name)
+            if not tells_value(columns[name], {row[place] for row in others}):
+                raise Unsure
 
     def _weighed(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> Weighed:
         """All that is folded; raises `Unsure` where a value does not fit into its column."""
@@ -230,11 +241,6 @@ class _After(NamedTuple):
     groups: Groups
     filled: Any
     amounts: Sequence[Amounts]
-
-
-def _alike(column: Any) -> bool:
-    """Whether rows of one key may be grouped by different values: of one key the first row says which it is."""
-    return bool(column.null_count and column.type == pa.string() and pc.any(pc.equal(column, "null")).as_py())
 
 
 def _perhaps_alike(column: Any) -> bool:

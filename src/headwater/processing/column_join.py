@@ -74,7 +74,9 @@ class ColumnJoin:
         again: dict[int, list[Change]] = {}
         counts: dict[str, int] = {}
         for tick in sorted({*changes, *facts}):
-            again[tick], became = self._join.tick(changes.get(tick, ()), facts.get(tick, ()))
+            made, became = self._join.tick(changes.get(tick, ()), facts.get(tick, ()))
+            if made:
+                again[tick] = made
             add_counts(counts, became)
         if rows is None:
             return Delta(NO_ROWS, again), counts

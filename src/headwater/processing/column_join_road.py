@@ -1,7 +1,7 @@
 """The columnar road of a stage that joins: what its left brings, each join after the other, and the end.
 
-The left is of events or of facts, those of a union too, or what another stage has handed over; the end is the product
-or a rekey topic.
+The left is of events or of facts, those of a union too, or what another stage has handed over; the end is the product,
+straight away or behind one fold, state or sessions, or a rekey topic.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headwater.processing.blocks import Block, Part
+from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
 from headwater.processing.column_ends import Delta, RowSteps, steppable
 from headwater.processing.column_events import EventsSide, Side, in_runs
-from headwater.processing.column_exchange import MovedSide, end_of, endable, first_columns
+from headwater.processing.column_exchange import MovedSide, first_columns
 from headwater.processing.column_explode import ColumnExplode, explodes
 from headwater.processing.column_intake import FactsBlocks, Folded, enough, takes_versions
 from headwater.processing.column_join import ColumnJoin, joinable
+from headwater.processing.column_keeping import closable, close_of
+from headwater.processing.column_keys import tells_value
 from headwater.processing.column_rekey import movable
+from headwater.processing.compiler import Operation
 from headwater.processing.lanes import Lane
 from headwater.processing.operators.join_as_of import FactsSpec
 from headwater.processing.packing import RowForm
@@ -27,18 +31,25 @@ from headwater.schemas.unsure import Unsure
 
 
 def joins(stage: Stage) -> bool:
-    """Whether a stage only joins, once or more, what it may explode before, and columns can make all of it."""
+    """Whether a stage joins, once or more, what it may explode before, and columns can make all of it to its end."""
     lefts, rights = _sides(stage)
-    exploded = explodes(stage)
-    operations = stage.logic.operations[len(exploded) :]
-    if not operations or len(rights) != len(operations) or not _brings(lefts, first_columns(stage)):
+    exploded, joined, behind = _operations(stage)
+    if not rights or len(joined) < len(rights) or not _brings(lefts, first_columns(stage)):
         return False
     given = tuple(exploded[-1].wanted) if exploded else first_columns(stage)
-    for operation in operations:
+    for operation in joined:
         if not joinable(operation, given) or not steppable(operation):
             return False
         given = tuple(operation.wanted)
-    return endable(stage, given)
+    return closable(stage, behind, given)
+
+
+def _operations(stage: Stage) -> tuple[Sequence[Operation], Sequence[Operation], Sequence[Operation]]:
+    """What stands before the joins, these, and what stands behind them."""
+    exploded = explodes(stage)
+    end = len(exploded) + len(_sides(stage)[1])
+    operations = stage.logic.operations
+    return exploded, operations[len(exploded) : end], operations[end:]
 
 
 def _sides(stage: Stage) -> tuple[list[StageInput], list[StageInput]]:
@@ -67,7 +78,7 @@ class JoinRoad:
 
     def __init__(self, stage: Stage, chain: Chain, lane: int) -> None:
         lefts, rights = _sides(stage)
-        exploded = explodes(stage)
+        exploded, joined, behind = _operations(stage)
         self._explodes = [ColumnExplode(*one) for one in zip(exploded, chain.operators, strict=False)]
         moved = isinstance(lefts[0].logic, RowForm)
         self._left: Side
@@ -79,11 +90,15 @@ class JoinRoad:
         promised = not moved and all(entry.logic.kept for entry in lefts)
         self._facts = {entry.topic: FactsBlocks(entry.logic, stage.tick) for entry in rights}
         self._joins: list[_Joining] = []
-        for operation, operator in list(zip(stage.logic.operations, chain.operators, strict=True))[len(exploded) :]:
+        for operation, operator in zip(joined, chain.operators[len(exploded) :], strict=False):
             topic = next(entry.topic for entry in rights if entry.logic is operation.spec.right)
             join = ColumnJoin(operation.spec, operator, promised=promised or bool(self._joins))
             self._joins.append(_Joining(topic, join, RowSteps(operation)))
-        self._end = end_of(stage, chain, lane, promised=promised)
+        self._end = close_of(stage, chain, lane, behind, promised=promised)
+        # The one column of the key, where a fold groups by it: of its cells the first row says which value they have.
+        first = joined[0].spec
+        self._key = first.on[0] if len(first.on) == 1 and behind and type(behind[0].spec) is FoldSpec else None
+        self._columns = first.columns
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks, or not."""
@@ -118,6 +133,7 @@ class JoinRoad:
             delta = brought.delta
             for explode in self._explodes:
                 delta = explode(delta)
+            self._require_told(delta)
         except Unsure:
             return None
         brought.taken()
@@ -129,6 +145,15 @@ class JoinRoad:
             delta = steps(delta)
             add_counts(counts, became)
         return Folded(self._end(delta), brought.records, counts)
+
+    def _require_told(self, delta: Delta) -> None:
+        """Raises `Unsure` where a fold might find another row of a key first than it does by rows, and it matters."""
+        if self._key is None or not len(delta.new):
+            return
+        place = self._columns.index(self._key)
+        others = {row[place] for some in delta.changes.values() for _, *rows in some for row in rows if row is not None}
+        if not tells_value(delta.new.columns[self._key], others):
+            raise Unsure
 
 
 def _nothing(delta: Delta) -> None:

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headwater.ports import key_columns
 from headwater.processing.column_state import json_texts, packed_column
@@ -25,6 +26,18 @@ def key_column(columns: Sequence[Any]) -> Any:
     only = columns[0]
     text = only.fill_null("null") if only.type == pa.string() else json_texts(only)
     return text.cast(pa.binary())
+
+
+def tells_value(column: Any, others: Collection[Any] = ()) -> bool:
+    """Whether the key of this one column, and of other values of it, tells which value a row has: not where some are
+    null and others the text of that.
+
+    >>> tells_value(pa.array(["null", "a"])), tells_value(pa.array(["null", "a"]), [None])
+    (True, False)
+    """
+    if column.type != pa.string() or not (column.null_count or None in others):
+        return True
+    return "null" not in others and not pc.any(pc.equal(column, "null")).as_py()
 
 
 def partitions_of(keys: Any, partitions: int) -> Any:

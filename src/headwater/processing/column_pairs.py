@@ -1,4 +1,7 @@
-"""The columnar road of a stage that pairs events: both sides wait as columns and are closed together."""
+"""The columnar road of a stage that pairs events: both sides wait as columns and are closed together.
+
+The pairs are published, straight away or behind one fold, state or sessions, or handed over.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from headwater.processing.chain import Chain
 from headwater.processing.column_changes import NO_ROWS
 from headwater.processing.column_ends import Delta, RowSteps, steppable
 from headwater.processing.column_events import EventsSide, Side, in_runs
-from headwater.processing.column_exchange import MovedSide, end_of, endable
+from headwater.processing.column_exchange import MovedSide
 from headwater.processing.column_intake import Folded, enough, takes_events
+from headwater.processing.column_keeping import closable, close_of
 from headwater.processing.column_state import packable
 from headwater.processing.column_within import ColumnWithin
 from headwater.processing.field_types import FieldType
@@ -27,21 +31,20 @@ _NOTHING = Delta(NO_ROWS, {})
 
 
 def pairable(stage: Stage) -> bool:
-    """Whether all that a stage does is to pair events with those of another input, of what columns can hold."""
+    """Whether a stage first pairs events with those of another input, and columns can make all of it to its end."""
     *lefts, right = [entry.logic for entry in stage.inputs]
-    operations = stage.logic.operations
-    if len(operations) != 1 or not lefts or not isinstance(right, OthersSpec):
+    if not (stage.logic.operations and lefts and isinstance(right, OthersSpec)):
         return False
-    [operation] = operations
-    spec: IntervalSpec = operation.spec
-    if spec.right is not right or not steppable(operation) or not takes_events(right.changes):
+    operation, *behind = stage.logic.operations
+    spec = operation.spec
+    if type(spec) is not IntervalSpec or not steppable(operation) or not takes_events(right.changes):
         return False
     if not all(isinstance(one, RowForm) or (takes_events(one) and one.gives == spec.columns) for one in lefts):
         return False
     return (
         _holds(spec.columns, spec.types)
         and _holds(right.columns, right.types)
-        and endable(stage, list(operation.wanted))
+        and closable(stage, behind, list(operation.wanted))
     )
 
 
@@ -55,7 +58,7 @@ class PairsRoad:
 
     def __init__(self, stage: Stage, chain: Chain, lane: int) -> None:
         *lefts, right = stage.inputs
-        [operation] = stage.logic.operations
+        operation, *behind = stage.logic.operations
         moved = isinstance(lefts[0].logic, RowForm)
         self._right_topic = right.topic
         self._right = EventsSide(stage, [right.topic], chain)
@@ -69,7 +72,7 @@ class PairsRoad:
         promised = not moved and all(one.kept for one in told)
         self._within = ColumnWithin(operation, chain.operators[0], promised=promised)
         self._steps = RowSteps(operation)
-        self._end = end_of(stage, chain, lane, promised=promised)
+        self._end = close_of(stage, chain, lane, behind, promised=promised)
 
     def take(self, topic: str, lane: Lane, closed: int, block: Block) -> bool:
         """Let a block wait for its ticks, or not."""

@@ -10,13 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from headwater.processing.blocks import Block, Part
-from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
-from headwater.processing.column_branches import ChangedBranches, parts
 from headwater.processing.column_ends import KeepsRows, Kernel
 from headwater.processing.column_events import EventsSide, OneSideRoad
 from headwater.processing.column_exchange import (
-    HandOver,
     MovedSide,
     end_of,
     first_columns,
@@ -26,20 +23,12 @@ from headwater.processing.column_exchange import (
     takes_moved,
 )
 from headwater.processing.column_explode import ColumnExplode, explodes, exploding
-from headwater.processing.column_fold import ColumnFold, foldable
 from headwater.processing.column_intake import Folded
 from headwater.processing.column_join_road import JoinRoad, joins
-from headwater.processing.column_latest import ColumnLatest, settable
+from headwater.processing.column_keeping import keeping, keeps
 from headwater.processing.column_pairs import PairsRoad, pairable
 from headwater.processing.column_pass import ColumnPass, passable
-from headwater.processing.column_results import Changed, FoldEnd, Published, hands_on, sayable
-from headwater.processing.column_sessions import ColumnSessions, gathered
-from headwater.processing.compiler import Operation
 from headwater.processing.lanes import Lane
-from headwater.processing.operators.aggregate import Fold
-from headwater.processing.operators.latest import Latest, LatestSpec
-from headwater.processing.operators.publish import Publish, PublishSpec
-from headwater.processing.operators.sessions import Sessions, SessionSpec
 from headwater.processing.steps import Stage
 
 
@@ -100,28 +89,12 @@ def _keeps(stage: Stage) -> bool:
     fold, hand over or say to several outputs.
     """
     operations = stage.logic.operations[len(explodes(stage)) :]
-    if not stage.ticks or len(operations) != 1 or not (takes_moved(stage) or gives_versions(stage)):
-        return False
-    [operation], output = operations, stage.output.logic
-    if stage.output.kind == "exchange" or stage.further:
-        ends = parts(operation, stage) if stage.further else hands_on(operation, output)
-        return type(operation.spec) is FoldSpec and foldable(operation.spec) and ends
-    return type(output) is PublishSpec and operation.picks and _published(operation, output)
-
-
-def _published(operation: Operation, publish: PublishSpec) -> bool:
-    """Whether columns can make this operation and publish all that it gives."""
-    spec = operation.spec
-    if type(spec) is LatestSpec:
-        return settable(operation, publish)
-    if type(spec) is SessionSpec:
-        return gathered(spec.fold, publish)
-    return type(spec) is FoldSpec and foldable(spec) and sayable(spec, publish)
+    return len(operations) == 1 and (takes_moved(stage) or gives_versions(stage)) and keeps(stage, operations[0])
 
 
 def _keeping(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
-    keeps, kernel, weighs = _kernel(stage, chain, lane)
-    return _road(stage, chain, kernel, None if explodes(stage) else keeps, weighs=weighs)
+    made = keeping(stage, chain, lane)
+    return _road(stage, chain, made.fold, None if explodes(stage) else made.rows, weighs=made.weighs)
 
 
 def _road(
@@ -137,32 +110,6 @@ def _road(
         return OneSideRoad(MovedSide(stage.inputs[0].topic, first_columns(stage), weighs=weighs), kernel)
     side = EventsSide(stage, [entry.topic for entry in stage.inputs], chain, weighs=weighs)
     return OneSideRoad(side, kernel, keeps)
-
-
-def _kernel(stage: Stage, chain: Chain, lane: int) -> tuple[KeepsRows | None, Kernel, bool]:
-    """What folds columns, and whether it only weighs rows; where it keeps rows, it by itself too."""
-    operator, operation = chain.operators[-1], stage.logic.operations[-1]
-    if isinstance(operator, Fold):
-        fold = ColumnFold(operation, operator, _fold_end(stage, chain, lane))
-        return None, fold.fold, fold.weighs
-    assert isinstance(chain.publish, Publish)
-    if isinstance(operator, Latest):
-        latest = ColumnLatest(operation, operator, chain.publish, stage.tick)
-        return latest, latest.fold, False
-    assert isinstance(operator, Sessions)
-    sessions = ColumnSessions(operation, operator, chain.publish, stage.output.logic, stage.tick)
-    return sessions, sessions.fold, False
-
-
-def _fold_end(stage: Stage, chain: Chain, lane: int) -> FoldEnd:
-    """What becomes of what the last operation, a fold, gives."""
-    operator, operation = chain.operators[-1], stage.logic.operations[-1]
-    if stage.output.kind == "exchange":
-        return Changed(operation, operator, HandOver(stage.output.logic, lane, stage.tick).changed)
-    if stage.further:
-        return Changed(operation, operator, ChangedBranches(stage, chain.branches))
-    assert isinstance(chain.publish, Publish)
-    return Published(operation, operator, chain.publish, stage.tick)
 
 
 def _ending(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
