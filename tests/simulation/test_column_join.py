@@ -52,9 +52,9 @@ def chosen(orders: Stream, facts: Stream) -> Stream:
 
 
 def stepped(orders: Stream, facts: Stream) -> Stream:
-    """What facts change moves rows in and out of a filter, and sums that 64 bits may not hold."""
+    """What facts change moves rows in and out of a filter, and means of what sums to more than 64 bits hold."""
     joined = plain(orders, facts).filter((col("grade") != "y") | (col("n") > 0))
-    return joined.map(m=col("n") + col("at").coalesce(0))
+    return joined.map(m=((col("n") + col("at").coalesce(0)) // 2).coalesce(0))
 
 
 STAGES = [

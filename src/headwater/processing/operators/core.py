@@ -7,7 +7,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from headwater.errors import Misfit
+from headwater.errors import CallerFault, Misfit
 from headwater.ports.keys import key_bytes
 from headwater.processing.packing import ordered_integer, sized
 
@@ -131,15 +131,25 @@ def row_of(record: Mapping[str, Any], pick: Callable[[Mapping[str, Any]], Row], 
 def stepped(changes: Iterable[Change], step: RowStep) -> list[Change]:
     """Changes after row steps; one that says nothing any more is left out.
 
+    Raises `CallerFault` HW-P089 where a step cannot compute: what was folded or joined has no record to refuse.
+
     >>> stepped([(b"k", (1,), (2,)), (b"k", (3,), (4,))], lambda row: row if row[0] > 2 else None)
     [(b'k', (3,), (4,))]
     """
     made: list[Change] = []
-    for key, before, after in changes:
-        old = None if before is None else step(before)
-        new = None if after is None else step(after)
-        if old != new:
-            made.append((key, old, new))
+    try:
+        for key, before, after in changes:
+            old = None if before is None else step(before)
+            new = None if after is None else step(after)
+            if old != new:
+                made.append((key, old, new))
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise CallerFault(
+            "the flow cannot compute with what it has folded or joined",
+            code="HW-P089",
+            detail=f"{type(error).__name__} in a map or filter behind it; nothing of this transaction is published",
+            hint="guard the expression with when(...).then(...).otherwise(...), then start the product again",
+        ) from None
     return made
 
 

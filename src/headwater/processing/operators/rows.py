@@ -10,11 +10,14 @@ from headwater.processing.expressions import Column, Getter
 from headwater.processing.graph import Filter, Map
 from headwater.processing.operators.core import Row, RowStep
 
+LEAST, MOST = -(1 << 63), (1 << 63) - 1  # what a field holds; what is computed on the way to it may be beyond
+
 
 def compile_rows(steps: Sequence[Map | Filter], given: Sequence[str], wanted: Sequence[str]) -> RowStep | None:
     """One function from rows with the columns `given` to rows with `wanted`, None where a row is left out.
 
-    The result itself is None where there is nothing to do.
+    The result itself is None where there is nothing to do. It raises `OverflowError` where a column comes to an
+    integer beyond 64 bits.
 
     >>> from headwater.processing.expressions import col
     >>> from headwater.processing.graph import Source
@@ -37,7 +40,8 @@ def compile_rows(steps: Sequence[Map | Filter], given: Sequence[str], wanted: Se
         getters = {**getters, **computed}
     if not conditions and all(name in plain for name in wanted):
         return _picking([plain[name] for name in wanted], len(given))
-    return _computing(conditions, [getters[name] for name in wanted])
+    computed_ones = [index for index, name in enumerate(wanted) if name not in plain]
+    return _computing(conditions, [getters[name] for name in wanted], computed_ones)
 
 
 def needed(steps: Iterable[Map | Filter], wanted: Iterable[str]) -> tuple[str, ...]:
@@ -87,11 +91,15 @@ def _picking(positions: list[int], width: int) -> RowStep | None:
     return itemgetter(*positions)
 
 
-def _computing(conditions: list[Getter], columns: list[Getter]) -> RowStep:
+def _computing(conditions: list[Getter], columns: list[Getter], computed: list[int]) -> RowStep:
     def step(row: Row) -> Row | None:
         for condition in conditions:
             if not condition(row):
                 return None
-        return tuple([column(row) for column in columns])
+        made = tuple([column(row) for column in columns])
+        for index in computed:
+            if made[index].__class__ is int and not LEAST <= made[index] <= MOST:
+                raise OverflowError
+        return made
 
     return step
