@@ -158,12 +158,12 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 
 def takes_late_events_for_new(patch: pytest.MonkeyPatch) -> None:
-    whole = ColumnLatest._going_on
-
-    def going_on(self: ColumnLatest, new: Any, codes: Any, names: Any, newest: Any, changes: Any) -> Any:
-        return whole(self, new, codes, names, [None] * len(names), changes)
-
-    patch.setattr(ColumnLatest, "_going_on", going_on)
+    whole = ColumnLatest._in_front
+    patch.setattr(
+        ColumnLatest,
+        "_in_front",
+        lambda self, found, newest, size: whole(self, found, [None] * len(newest), size),
+    )
 
 
 def forgets_what_held_before(patch: pytest.MonkeyPatch) -> None:

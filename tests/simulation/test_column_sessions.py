@@ -325,11 +325,6 @@ def _forgets_what_was_summed(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-def _leaves_keys_that_change_to_columns(patch: pytest.MonkeyPatch) -> None:
-    whole = SessionRows.going_on
-    patch.setattr(SessionRows, "going_on", lambda self, new, keys, changes: whole(self, new, keys, {}))
-
-
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
@@ -341,7 +336,6 @@ def _leaves_keys_that_change_to_columns(patch: pytest.MonkeyPatch) -> None:
         ("totals", _says_what_is_not_new),
         ("sums", _says_it_in_the_order_of_intervals),
         ("sums", _forgets_what_was_summed),
-        ("sums", _leaves_keys_that_change_to_columns),
     ],
 )
 def test_a_broken_session_is_seen(monkeypatch: pytest.MonkeyPatch, name: str, broken: Any) -> None:

@@ -1,9 +1,10 @@
 """`latest` over columns: many ticks in one step, what is newest of its key without a look at anything else of it.
 
-`latest` is the rule, over the same tables and forms, so that each batch may take either way. Keys do not touch each
-other: one whose events all come after what is known of it, each after the one before, goes as columns; one of which
-anything else is said goes by rows, with all that the ticks say of it. `tests/simulation/test_column_exchange.py` holds
-both together.
+`latest` is the rule, over the same tables and forms, so that each batch may take either way. An event that comes after
+all that was known of its key goes as columns. What is said behind the newest event of then, of one that is late,
+corrected or taken back, alters pieces that end there at the latest, and goes by rows once all columns are kept. A key
+goes by rows with all that the ticks say of it where its newest event of then is touched, or one tick says two events of
+one instant. `tests/simulation/test_column_exchange.py` and `test_column_front.py` hold both together.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
+from headwater.processing.column_front import Touches, greatest_before, touches, with_all_that_comes
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_keys import key_column
 from headwater.processing.column_order import in_order, known_numbers, said_by_rows
@@ -28,7 +30,6 @@ from headwater.processing.column_state import (
     ordered_integers,
     packable,
     packed_rows,
-    require_types,
     sized_keys,
 )
 from headwater.processing.compiler import Operation
@@ -68,15 +69,12 @@ class _Rows(NamedTuple):
 
 
 class _Arranged(NamedTuple):
-    """What some ticks say: the keys, also as bytes; which is each new row's; whether a key goes by rows; the others."""
+    """What some ticks say: the keys, also as bytes; the rows that go as columns; and all else, tick by tick."""
 
-    new: NewRows
-    changes: Mapping[int, Sequence[Change]]
     keys: Any
     names: list[bytes]
-    codes: Any
-    by_rows: Any
     rows: _Rows
+    others: Mapping[int, Sequence[Change]]
 
 
 class ColumnLatest:
@@ -86,13 +84,14 @@ class ColumnLatest:
         self._spec: LatestSpec = operation.spec
         self._names = (*self._spec.columns, *FACT_TIMES)
         self._given = [self._names[place] for place in self._spec.gives]
+        self._instant = self._spec.columns.index("occurred_at")
         self._step = operation.step
         self._latest, self._publish = latest, publish
         self._tick = tick
 
     def fold(self, delta: Delta) -> Ended:
         """What some ticks make; raises `Unsure`, with nothing changed, where rows must be looked at."""
-        arranged = self._arranged(delta.new, delta.changes)
+        arranged = self._arranged(delta)
         rows, sizes = arranged.rows, sized_keys(arranged.keys)
         told = self._told(rows)
         identities = _identities(sizes, rows, told)
@@ -100,10 +99,9 @@ class ColumnLatest:
         known = known_numbers(self._publish.revisions, identities)
         revisions = np.abs(known) + 1
         older = self._older(rows, sizes)
-        more = self._more_said(arranged)
-        said = said_by_rows(more, self._publish, self._tick, self._latest, self._step)
         self._write(arranged, older)
         self._publish.revisions.put_packed(identities, [b"%d" % revision for revision in revisions.tolist()])
+        said = said_by_rows(arranged.others, self._publish, self._tick, self._latest, self._step)
         columns = {name: self._column(rows, name, told) for name in self._given}
         columns["recorded_at"] = pa.array((rows.ticks[told] + 1) * self._tick - 1)
         columns["kind"] = _KINDS.take(pa.array(np.where(known > 0, 1, 0)))
@@ -115,44 +113,38 @@ class ColumnLatest:
 
     def remember(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> None:
         """Keep what `fold` would of these; raises `Unsure`, with nothing kept."""
-        arranged = self._arranged(new, changes)
+        arranged = self._arranged(Delta(new, changes))
         older = self._older(arranged.rows, sized_keys(arranged.keys))
-        for some in self._more_said(arranged).values():
-            self._latest.remember(some, ())
         self._write(arranged, older)
+        for some in arranged.others.values():
+            self._latest.remember(some, ())
 
-    def _arranged(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> _Arranged:
-        require_types(new.columns, self._spec.columns, self._spec.types)
+    def _arranged(self, delta: Delta) -> _Arranged:
+        delta = with_all_that_comes(delta, self._spec.columns, self._spec.types)
+        new, changes, _ = delta
         coded = new.keys.dictionary_encode()
         codes, keys = coded.indices.to_numpy().astype(np.int64), coded.dictionary
         names: list[bytes] = keys.to_pylist()
         newest = self._latest.newest.get_many(names)
-        order, by_rows = self._going_on(new, codes, names, newest, changes)
+        found = touches(new, codes, names, changes, ("occurred_at", self._instant))
+        order = self._in_front(found, newest, len(new))
         rows = self._ordered(new, order, codes[order], names, newest)
-        return _Arranged(new, changes, keys, names, codes, by_rows, rows)
+        left = np.ones(len(new), bool)
+        left[order] = False
+        return _Arranged(keys, names, rows, Delta(new.filter(left), changes).by_rows(self._spec.columns).changes)
 
-    def _going_on(
-        self,
-        new: NewRows,
-        codes: Any,
-        names: Sequence[bytes],
-        newest: Sequence[Row | None],
-        changes: Mapping[int, Sequence[Change]],
-    ) -> tuple[Any, Any]:
-        """The rows of keys that only go on, in their order; and of each key whether it goes by rows."""
-        instants = new.columns["occurred_at"].to_numpy()
-        by_rows = np.zeros(len(names), bool)
-        if changes:
-            place = {name: code for code, name in enumerate(names)}
-            by_rows[[place[key] for some in changes.values() for key, _, _ in some if key in place]] = True
-        order = np.lexsort((instants, new.ticks, codes))
-        of_key, at = codes[order], instants[order]
-        again = of_key[1:] == of_key[:-1]
-        by_rows[of_key[1:][again & (at[1:] <= at[:-1])]] = True
-        at_key = self._spec.columns.index("occurred_at")
-        reached = np.array([-OPEN if row is None else row[at_key] for row in newest], np.int64)
-        by_rows[of_key[at <= reached[of_key]]] = True
-        return order[~by_rows[of_key]], by_rows
+    def _in_front(self, found: Touches, newest: Sequence[Row | None], size: int) -> Any:
+        """Which of so many new rows go as columns, in their order."""
+        reached = np.array([-OPEN if row is None else row[self._instant] for row in newest], np.int64)
+        order = found.order()
+        codes, ticks, instants = (values[order] for values in found)
+        known = greatest_before(codes, ticks, instants, reached)
+        comes, ahead = order < size, instants > known
+        odd = np.where(comes, instants == known, instants >= known)
+        odd[1:] |= ahead[1:] & (codes[1:] == codes[:-1]) & (ticks[1:] == ticks[:-1]) & (instants[1:] == instants[:-1])
+        by_rows = np.zeros(len(newest), bool)
+        by_rows[codes[odd]] = True
+        return order[comes & ahead & ~by_rows[codes]]
 
     def _ordered(
         self, new: NewRows, order: Any, codes: Any, names: Sequence[bytes], newest: Sequence[Row | None]
@@ -203,11 +195,6 @@ class ColumnLatest:
         own = key_column([rows.columns[name].take(some) for name in self._spec.key])
         prefixes = sizes.take(pa.array(rows.codes[which]))
         return joined_keys([prefixes, ordered_integers(rows.starts[which]), ids, own]), which
-
-    def _more_said(self, arranged: _Arranged) -> Mapping[int, Sequence[Change]]:
-        """What each tick, oldest first, says of keys that go by rows."""
-        some = arranged.new.filter(arranged.by_rows[arranged.codes])
-        return Delta(some, arranged.changes).by_rows(self._spec.columns).changes
 
     def _write(self, arranged: _Arranged, older: tuple[list[bytes], Any]) -> None:
         rows = arranged.rows

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_changes import NewRows
+from headwater.processing.column_front import Touches, touches
 from headwater.processing.column_order import known_numbers
 from headwater.processing.column_state import (
     differ,
@@ -61,11 +62,11 @@ class SessionRows:
 
     def __init__(self, fold: FoldSpec, sessions: Sessions) -> None:
         self._fold, self._gap = fold, fold.window.gap
+        self._instant = fold.columns.index(fold.instant)
         self._sessions = sessions
 
     def keys(self, new: NewRows) -> Keys:
-        """The keys of rows; raises `Unsure` where columns cannot hold these."""
-        require_types(new.columns, self._fold.columns, self._fold.types)
+        """The keys of rows."""
         coded = new.keys.dictionary_encode()
         names: list[bytes] = coded.dictionary.to_pylist()
         anchors = self._sessions.newest.get_many(names)
@@ -80,22 +81,26 @@ class SessionRows:
         return Keys(names, sized_keys(coded.dictionary), codes, anchors, cells, bounds[:, 0], bounds[:, 1])
 
     def going_on(self, new: NewRows, keys: Keys, changes: Mapping[int, Sequence[Change]]) -> tuple[Rows, Any]:
-        """The rows of keys that only go on, in their order; and of each key whether it goes by rows."""
-        codes, instants = keys.codes, new.columns[self._fold.instant].to_numpy()
+        """The rows that go as columns, in their order; and of each new row whether it is left."""
+        found = touches(new, keys.codes, keys.names, changes, (self._fold.instant, self._instant))
+        codes, instants = found.codes, found.instants
         by_rows = np.abs(keys.lasts.astype(np.float64)) > -_NEVER
         by_rows[codes[(instants >= FAR) | (instants <= -FAR)]] = True
-        first = pa.array(np.unique(codes, return_index=True)[1][codes])
+        first = pa.array(np.unique(keys.codes, return_index=True)[1][keys.codes])
         for name in self._fold.by:  # which the key tells, if it is as it should be
-            by_rows[codes[differ(new.columns[name], new.columns[name].take(first))]] = True
-        place = {name: code for code, name in enumerate(keys.names)}
-        by_rows[[place[key] for some in changes.values() for key, _, _ in some if key in place]] = True
-        order = np.lexsort((instants, new.ticks, codes))
-        rows = self._rows(new, keys, order[~by_rows[codes[order]]])
-        early = rows.instants < rows.first[rows.session]
-        if early.any():
-            by_rows[rows.codes[early]] = True
-            rows = self._rows(new, keys, rows.which[~by_rows[rows.codes]])
-        return rows, by_rows
+            by_rows[keys.codes[differ(new.columns[name], new.columns[name].take(first))]] = True
+        order = found.order()
+        rows = self._rows(found, keys, order[~by_rows[codes[order]]])
+        begins = rows.first[rows.session]
+        behind = rows.instants <= begins - self._gap  # what is there does not meet the last session of then
+        comes_near = (rows.which < len(new)) & (rows.instants >= begins)
+        by_rows[rows.codes[~(behind | comes_near)]] = True
+        stays = comes_near & ~by_rows[rows.codes]
+        if not stays.all():
+            rows = self._rows(found, keys, rows.which[stays])
+        left = np.ones(len(new), bool)
+        left[rows.which] = False
+        return rows, left
 
     def counted(self, new: NewRows, which: Any, older: Any) -> tuple[list[bytes], list[bytes]]:
         """The places of rows, and how many there are then of each; `older` are those that there may be some of. Raises
@@ -126,9 +131,8 @@ class SessionRows:
             found[name] = pa.concat_arrays([column, held]).take(places)
         return found
 
-    def _rows(self, new: NewRows, keys: Keys, which: Any) -> Rows:
-        codes, ticks = keys.codes[which], new.ticks[which]
-        instants = new.columns[self._fold.instant].to_numpy()[which]
+    def _rows(self, found: Touches, keys: Keys, which: Any) -> Rows:
+        codes, ticks, instants = (values[which] for values in found)
         reached = keys.lasts[codes]
         values, rank = np.unique(instants, return_inverse=True)
         # A later key is above all before it, so that what is reached is each key's own.

@@ -1,9 +1,10 @@
 """`aggregate` over sessions as columns: many ticks in one step, of keys whose last sessions only grow or are followed.
 
-`sessions` is the rule, over the same tables and forms, so that each batch may take either way. Keys do not touch each
-other: one of which ticks say new rows alone, none before its last session of then, goes as columns, since each of them
-lies in that session, makes it longer, or begins another behind it; any other goes by rows, with all that the ticks say
-of it. `tests/simulation/test_column_sessions.py` holds both together.
+`sessions` is the rule, over the same tables and forms, so that each batch may take either way. A row that does not come
+before its key's last session of then goes as columns, since it lies in that session, makes it longer, or begins another
+after it. What is said of instants a gap or more before that session concerns others, and goes by rows once all columns
+are kept. A key goes by rows with all that the ticks say of it where its last session of then loses a row, or gets one
+from before it. `tests/simulation/test_column_sessions.py` and `test_column_front.py` hold both together.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts, Touched, Weighed, of_numbers
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
+from headwater.processing.column_front import with_all_that_comes
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_measures import column_sums, members, summable
 from headwater.processing.column_order import in_order, known_numbers, said_by_rows
@@ -87,12 +89,13 @@ class ColumnSessions:
 
     def fold(self, delta: Delta) -> Ended:
         """What some ticks make; raises `Unsure`, with nothing changed, where rows must be looked at."""
+        delta = with_all_that_comes(delta, self._fold.columns, self._fold.types)
         new = delta.new
         if not len(new):
             return Ended(None, self._by_rows(delta))
         keys = self._rows.keys(new)
-        rows, by_rows = self._rows.going_on(new, keys, delta.changes)
-        others = Delta(new.filter(by_rows[keys.codes]), delta.changes)
+        rows, left = self._rows.going_on(new, keys, delta.changes)
+        others = Delta(new.filter(left), delta.changes)
         if not len(rows.which):
             return Ended(None, self._by_rows(others))
         counted = self._rows.counted(new, rows.which, rows.instants <= keys.lasts[rows.codes])
@@ -100,12 +103,11 @@ class ColumnSessions:
         steps = self._steps(new, keys, rows)
         said, revisions = self._said(keys, rows, steps)
         made = self._block(keys, rows, grouped, steps, said)
-        also = self._by_rows(others)
         self._sessions.rows.put_packed(*counted)
         self._sessions.cells.put_packed(*_cells(keys, rows, grouped, steps))
         self._sessions.newest.put_many(*_newest(keys, rows))
         self._publish.revisions.put_packed(*revisions)
-        return in_order(made, also, moving=True)
+        return in_order(made, self._by_rows(others), moving=True)
 
     def remember(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> None:
         """Keep the rows that `fold` would of these; raises `Unsure`, with nothing kept."""
@@ -207,7 +209,7 @@ class ColumnSessions:
         return delta.by_rows(self._fold.columns).changes
 
     def _by_rows(self, delta: Delta) -> list[OutputRecord]:
-        """What is published of keys of which more is said than that they go on."""
+        """What is published of what does not go as columns."""
         return said_by_rows(self._changes(delta), self._publish, self._tick, self._sessions, self._step)
 
 
