@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 
@@ -15,8 +16,8 @@ settings.register_profile(
 settings.load_profile("headwater")
 
 NETWORK_ALLOWED = ("tests/integration/", "tests/chaos/")
-# What runs in one process, one test after the other: chaos in two parts, which wait more than they work.
-TOGETHER = ("tests/integration/", "tests/chaos/test_p", "tests/chaos/")
+# What runs in one process, one test after the other, with a stack of its own: two parts of each, which take as long.
+TOGETHER = ("tests/integration/test_[a-l]", "tests/integration/", "tests/chaos/test_p", "tests/chaos/")
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
@@ -27,7 +28,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class FoldersTogether(LoadScopeScheduling):
         # Not `--dist loadgroup`: pytest 9.2 does not see the names that pytest-xdist 3.8 gives tests for it.
         def _split_scope(self, nodeid: str) -> str:
-            return next((part for part in TOGETHER if nodeid.startswith(part)), super()._split_scope(nodeid))
+            return next((part for part in TOGETHER if re.match(part, nodeid)), super()._split_scope(nodeid))
 
     return FoldersTogether(config, log)
 
