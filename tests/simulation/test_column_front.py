@@ -205,6 +205,12 @@ def _lets_what_meets_a_session_lie_behind_it(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(column_session_rows.SessionRows, "going_on", going_on)
 
 
+def _goes_on_a_tick_too_long(patch: pytest.MonkeyPatch) -> None:
+    whole = column_front.first_ticks
+    for module in (column_latest, column_session_rows):
+        patch.setattr(module, "first_ticks", lambda codes, ticks, size: whole(codes, ticks + 1, size))
+
+
 def _drops_what_lies_behind(patch: pytest.MonkeyPatch) -> None:
     for module in (column_latest, column_sessions):
         patch.setattr(module, "said_by_rows", lambda *more: [])
@@ -217,6 +223,8 @@ def _drops_what_lies_behind(patch: pytest.MonkeyPatch) -> None:
         ("sums", _sees_no_change),
         ("last", _takes_the_front_for_what_lies_behind),
         ("sums", _lets_what_meets_a_session_lie_behind_it),
+        ("last", _goes_on_a_tick_too_long),
+        ("sums", _goes_on_a_tick_too_long),
         ("last", _drops_what_lies_behind),
         ("united", _drops_what_lies_behind),
     ],

@@ -16,7 +16,7 @@ from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
 from headwater.processing.column_state import arrow_type, require_types
 from headwater.processing.field_types import FieldType
-from headwater.processing.operators.core import Change
+from headwater.processing.operators.core import OPEN, Change
 
 
 class Touches(NamedTuple):
@@ -98,3 +98,14 @@ def greatest_before(codes: Any, ticks: Any, instants: Any, reached: Any) -> Any:
     first = np.maximum.accumulate(np.where(begins, np.arange(len(codes)), 0))
     before = np.maximum(np.concatenate([start[:1], until[:-1]])[first], start)
     return values[before - base]
+
+
+def first_ticks(codes: Any, ticks: Any, size: int) -> Any:
+    """The first of the ticks of each of so many keys, or one that never comes.
+
+    >>> first_ticks(np.array([0, 0]), np.array([9, 8]), 2).tolist() == [8, OPEN]
+    True
+    """
+    found = np.full(size, OPEN, np.int64)
+    np.minimum.at(found, codes, ticks)
+    return found

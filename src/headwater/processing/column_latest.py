@@ -3,8 +3,8 @@
 `latest` is the rule, over the same tables and forms, so that each batch may take either way. An event that comes after
 all that was known of its key goes as columns. What is said behind the newest event of then, of one that is late,
 corrected or taken back, alters pieces that end there at the latest, and goes by rows once all columns are kept. A key
-goes by rows with all that the ticks say of it where its newest event of then is touched, or one tick says two events of
-one instant. `tests/simulation/test_column_exchange.py` and `test_column_front.py` hold both together.
+goes by rows from the tick on that touches its newest event of then, or says two events of one instant.
+`tests/simulation/test_column_exchange.py` and `test_column_front.py` hold both together.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
-from headwater.processing.column_front import Touches, greatest_before, touches, with_all_that_comes
+from headwater.processing.column_front import Touches, first_ticks, greatest_before, touches, with_all_that_comes
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_keys import key_column
 from headwater.processing.column_order import in_order, known_numbers, said_by_rows
@@ -142,9 +142,7 @@ class ColumnLatest:
         comes, ahead = order < size, instants > known
         odd = np.where(comes, instants == known, instants >= known)
         odd[1:] |= ahead[1:] & (codes[1:] == codes[:-1]) & (ticks[1:] == ticks[:-1]) & (instants[1:] == instants[:-1])
-        by_rows = np.zeros(len(newest), bool)
-        by_rows[codes[odd]] = True
-        return order[comes & ahead & ~by_rows[codes]]
+        return order[comes & ahead & (ticks < first_ticks(codes[odd], ticks[odd], len(newest))[codes])]
 
     def _ordered(
         self, new: NewRows, order: Any, codes: Any, names: Sequence[bytes], newest: Sequence[Row | None]

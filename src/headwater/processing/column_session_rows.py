@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_changes import NewRows
-from headwater.processing.column_front import Touches, touches
+from headwater.processing.column_front import Touches, first_ticks, touches
 from headwater.processing.column_order import known_numbers
 from headwater.processing.column_state import (
     differ,
@@ -94,8 +94,8 @@ class SessionRows:
         begins = rows.first[rows.session]
         behind = rows.instants <= begins - self._gap  # what is there does not meet the last session of then
         comes_near = (rows.which < len(new)) & (rows.instants >= begins)
-        by_rows[rows.codes[~(behind | comes_near)]] = True
-        stays = comes_near & ~by_rows[rows.codes]
+        odd = ~(behind | comes_near)
+        stays = comes_near & (rows.ticks < first_ticks(rows.codes[odd], rows.ticks[odd], len(by_rows))[rows.codes])
         if not stays.all():
             rows = self._rows(found, keys, rows.which[stays])
         left = np.ones(len(new), bool)

@@ -3,8 +3,8 @@
 `sessions` is the rule, over the same tables and forms, so that each batch may take either way. A row that does not come
 before its key's last session of then goes as columns, since it lies in that session, makes it longer, or begins another
 after it. What is said of instants a gap or more before that session concerns others, and goes by rows once all columns
-are kept. A key goes by rows with all that the ticks say of it where its last session of then loses a row, or gets one
-from before it. `tests/simulation/test_column_sessions.py` and `test_column_front.py` hold both together.
+are kept. A key goes by rows from the tick on in which its last session of then loses a row, or meets one from before
+it. `tests/simulation/test_column_sessions.py` and `test_column_front.py` hold both together.
 """
 
 from __future__ import annotations
