@@ -20,7 +20,13 @@ from tests.simulation.test_column_sessions import sums, united
 from tests.simulation.test_recall import OTHERS, PAYMENTS, SCHEMAS, both, hold
 
 from headwater.errors import Fault
-from headwater.processing import column_front, column_latest, column_session_rows, column_sessions, recollection
+from headwater.processing import (
+    column_front,
+    column_latest,
+    column_session_results,
+    column_session_rows,
+    recollection,
+)
 from headwater.processing.column_ends import Delta
 from headwater.processing.columns import takes_columns
 from headwater.processing.expressions import col
@@ -212,7 +218,7 @@ def _goes_on_a_tick_too_long(patch: pytest.MonkeyPatch) -> None:
 
 
 def _drops_what_lies_behind(patch: pytest.MonkeyPatch) -> None:
-    for module in (column_latest, column_sessions):
+    for module in (column_latest, column_session_results):
         patch.setattr(module, "said_by_rows", lambda *more: [])
 
 

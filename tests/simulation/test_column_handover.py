@@ -1,4 +1,4 @@
-"""What folds hand over as columns against the row road: the same changes handed over, and the same made of them."""
+"""What folds and sessions hand over as columns against the row road: the same is handed over, and made of it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from headwater.processing.column_exchange import HandOver
 from headwater.processing.column_fold import ColumnFold
 from headwater.processing.column_rekey import ColumnRekey, read_moved
 from headwater.processing.column_results import Results
+from headwater.processing.column_session_results import SessionResults, Steps
 from headwater.processing.columns import takes_columns
 from headwater.processing.expressions import col, lit
 from headwater.processing.field_types import INTEGER
@@ -33,7 +34,7 @@ from headwater.processing.flow import Stream, count, maximum, minimum, total
 from headwater.processing.graph import Port
 from headwater.processing.operators.rekey import MANY_CHANGES, MANY_ROWS, RekeySpec
 from headwater.processing.steps import Stage
-from headwater.processing.windows import hopping, tumbling, whole
+from headwater.processing.windows import hopping, session, tumbling, whole
 from headwater.testing.conformance.runner_cases import DEPARTURES, Case, Histories, Run, departures, log_of
 from headwater.testing.harness import plan_of, product
 from headwater.testing.oracles import aggregate_as_of, events_as_of
@@ -89,6 +90,19 @@ def one_note(rows: Stream) -> Stream:
     return noted.aggregate(by=["place"], window=whole(), cells=count(), events=total("place"), n=total("n"))
 
 
+def visits(rows: Stream) -> Stream:
+    """Sessions that grow go and come; others change, and are of another key then."""
+    found = rows.aggregate(by=["k"], window=session("7us"), name="visits", place=count("note"), n=total("n"))
+    return found.aggregate(by=["place"], window=whole(), cells=count(), events=total("place"), n=total("n"))
+
+
+def some_visits(rows: Stream) -> Stream:
+    """What of them is seen says how long they are."""
+    found = rows.aggregate(by=["k"], window=session("7us"), name="visits", events=count(), n=total("n"))
+    lasting = found.filter(col("n") != 3).map(place=col("n") // 3, n=col("valid_to") - col("valid_from"))
+    return daily(lasting.map(events=col("events") // 2))
+
+
 def stages(flow: Any, output: Port) -> Sequence[Stage]:
     return plan_of(flow, [replace(EVENTS, partitions=2)], replace(output, partitions=2), tick=TICK).stages
 
@@ -100,6 +114,8 @@ PLANS = {
     "ends": stages(ends, MOST),
     "notes": stages(notes, NOTES),
     "one note": stages(one_note, DAYS),
+    "visits": stages(visits, DAYS),
+    "some visits": stages(some_visits, DAYS),
 }
 EVERY_PLAN = pytest.mark.parametrize("name", PLANS)
 
@@ -154,14 +170,14 @@ def handed_on(stage: Stage, parted: Sequence[Log], seed: int) -> list[Log]:
     return [list(some) for some in found]
 
 
-def busy_log(size: int) -> Log:
+def busy_log(size: int, late: int = 9) -> Log:
     """Events of two partitions that mostly come in their order; some are late, corrected, moved or taken back."""
     chance = random.Random(7)
     log: list[tuple[bytes | None, Any]] = []
     for number in range(size):
         key = "k" * chance.randrange(1, 3) + str(chance.choice([0, 1, 2, chance.randrange(3, 9)]))
         said = {"recorded_at": number // 2, "kind": "assert", "revision": 1, "event_id": f"e{number}", "k": key}
-        said |= {"occurred_at": number // 2 - chance.randrange(9), "n": number % 5, "ok": True}
+        said |= {"occurred_at": number // 2 - chance.randrange(late), "n": number % 5, "ok": True}
         said["note"] = chance.choice(["a", "null", None, "b"])
         if number > 9 and not number % 7:
             before = log[-chance.randrange(1, 9)][1]
@@ -175,10 +191,10 @@ def busy_log(size: int) -> Log:
 def test_most_of_a_busy_history_goes_as_columns(name: str) -> None:
     plan = PLANS[name]
     assert all(takes_columns(stage) for stage in plan)
-    log = busy_log(600)
+    log = busy_log(600, late=1 if "visits" in name else 9)  # of sessions those that are late go by rows
     with every_batch():
         first, *rest = gone_through(plan, log, 5)
-        assert first > 200 and all(size > 50 for size in rest)
+        assert first > 200 and all(size > 30 for size in rest)
         parted = parted_by_key(log)
         for stage in plan[:-1]:
             parted = handed_on(stage, parted, 5)
@@ -310,6 +326,15 @@ def parts_changes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(column_rekey, "_cut", lambda rows, place: min(place, len(rows)))
 
 
+def says_of_sessions_that_grow_what_holds_now(patch: pytest.MonkeyPatch) -> None:
+    whole_ = SessionResults.until
+    patch.setattr(SessionResults, "until", lambda self, step, goes: whole_(self, step, goes & False))
+
+
+def leaves_out_sessions_that_only_change(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Steps, "corrected", lambda self: np.zeros(len(self.tick), bool))
+
+
 def forgets_what_changes_by_rows(patch: pytest.MonkeyPatch) -> None:
     whole_ = HandOver.changed
     patch.setattr(HandOver, "changed", lambda self, rows, changes: whole_(self, rows, {}))
@@ -326,6 +351,9 @@ def forgets_what_changes_by_rows(patch: pytest.MonkeyPatch) -> None:
         ("ends", takes_what_comes_in_a_place_for_new),
         ("by value", parts_changes),
         ("ends", forgets_what_changes_by_rows),
+        ("visits", forgets_what_changes_by_rows),
+        ("some visits", says_of_sessions_that_grow_what_holds_now),
+        ("visits", leaves_out_sessions_that_only_change),
     ],
 )
 def test_a_broken_hand_over_is_seen(

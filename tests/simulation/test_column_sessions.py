@@ -22,7 +22,7 @@ from tests.simulation.test_recall import COUNTS, LEFT, OTHERS, PAYMENTS, SCHEMAS
 from tests.simulation.test_time_rules import PROFILE, RUNS
 
 from headwater.errors import Fault
-from headwater.processing import column_session_rows, column_sessions
+from headwater.processing import column_session_results, column_session_rows, column_sessions
 from headwater.processing.column_measures import Sums
 from headwater.processing.column_session_rows import SessionRows
 from headwater.processing.column_sessions import ColumnSessions
@@ -224,17 +224,18 @@ def test_most_of_what_is_handed_over_goes_as_columns() -> None:
 def rows_counted() -> Iterator[list[int]]:
     """How many changes sessions are told of by rows while columns fold."""
     found = [0]
-    whole = ColumnSessions._by_rows
+    whole = ColumnSessions._changes
 
-    def by_rows(self: ColumnSessions, delta: Any) -> Any:
-        found[0] += sum(map(len, self._changes(delta).values()))
-        return whole(self, delta)
+    def changes(self: ColumnSessions, delta: Any) -> Any:
+        made = whole(self, delta)
+        found[0] += sum(map(len, made.values()))
+        return made
 
-    ColumnSessions._by_rows = by_rows  # type: ignore[method-assign]
+    ColumnSessions._changes = changes  # type: ignore[method-assign]
     try:
         yield found
     finally:
-        ColumnSessions._by_rows = whole  # type: ignore[method-assign]
+        ColumnSessions._changes = whole  # type: ignore[method-assign]
 
 
 @EVERY_STAGE
@@ -299,7 +300,7 @@ def _counts_no_row_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def _numbers_every_session_anew(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(column_sessions, "known_numbers", lambda table, keys: np.zeros(len(keys), np.int64))
+    patch.setattr(column_session_results, "known_numbers", lambda table, keys: np.zeros(len(keys), np.int64))
 
 
 def _forgets_the_newest(patch: pytest.MonkeyPatch) -> None:
@@ -314,8 +315,8 @@ def _says_what_is_not_new(patch: pytest.MonkeyPatch) -> None:
 
 
 def _says_it_in_the_order_of_intervals(patch: pytest.MonkeyPatch) -> None:
-    whole = column_sessions.in_order
-    patch.setattr(column_sessions, "in_order", lambda made, said, moving: whole(made, said))
+    whole = column_session_results.in_order
+    patch.setattr(column_session_results, "in_order", lambda made, said, moving: whole(made, said))
 
 
 def _forgets_what_was_summed(patch: pytest.MonkeyPatch) -> None:

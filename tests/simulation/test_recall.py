@@ -30,7 +30,7 @@ from headwater.processing.operators.sessions import Sessions
 from headwater.processing.recollection import Recollection
 from headwater.processing.state import MemoryStore
 from headwater.processing.steps import Stage
-from headwater.processing.windows import session, whole
+from headwater.processing.windows import session, tumbling, whole
 from headwater.testing.harness import plan_of, product
 
 TICK = 10
@@ -52,6 +52,18 @@ def near(rows: Stream, payments: Stream) -> Stream:
 def moved(rows: Stream) -> Stream:
     """Handed over by another key: the first stage keeps versions alone."""
     return rows.map(n=col("n") * 2).aggregate(by=["n"], window=whole(), seen=total("n"))
+
+
+def folded_on(rows: Stream) -> Stream:
+    """What a fold gives is handed over: the cells lie in the changelog, those that are gone too."""
+    hourly = rows.aggregate(by=["k"], window=tumbling("20us"), name="hourly", n=count())
+    return hourly.aggregate(by=["n"], window=whole(), seen=count())
+
+
+def sessions_on(rows: Stream) -> Stream:
+    """The same of sessions, whose rows come back from the input."""
+    visits = rows.aggregate(by=["k"], window=session("7us"), name="visits", n=count())
+    return visits.aggregate(by=["n"], window=whole(), seen=count())
 
 
 def sessions(rows: Stream) -> Stream:
@@ -133,6 +145,8 @@ STAGES = {
     "united, state": stage_of(united_state, [EVENTS, PAYMENTS], STATE),
     "united, joined": stage_of(united_joined, [EVENTS, PAYMENTS, FACTS], GRADED),
     "handed over": stage_of(moved, [EVENTS], BY_NUMBER),
+    "folded, handed over": stage_of(folded_on, [EVENTS], BY_NUMBER),
+    "sessions, handed over": stage_of(sessions_on, [EVENTS], BY_NUMBER),
     "facts": stage_of(of_facts, [replace(FACTS, grid=True)], STATE),
     "facts, handed over": stage_of(moved_facts, [replace(FACTS, grid=True)], BY_NUMBER),
     "joined": stage_of(plain, [ORDERS, FACTS], JOINED),
@@ -322,6 +336,8 @@ REMEMBERED = {
     "united, state": {"orders", "payments", "latest", "newest"},
     "united, joined": {"orders", "payments", "rows", "facts", "revisions"},
     "handed over": {"orders"},
+    "folded, handed over": {"orders"},
+    "sessions, handed over": {"orders", "rows"},
     "facts": {"facts"},
     "facts, handed over": {"facts"},
     "joined": {"rows", "facts", "revisions"},

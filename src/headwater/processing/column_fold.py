@@ -10,7 +10,7 @@ forms, so that each batch may take either way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.processing.cells import FoldSpec
-from headwater.processing.column_amounts import Amounts, Touched, Weighed, integers, nothing, of_numbers
+from headwater.processing.column_amounts import Amounts, Touched, Weighed, integers, of_numbers
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
 from headwater.processing.column_intake import Ended
@@ -77,13 +77,10 @@ class ColumnFold:
             assert not len(delta.gone), "who does not only weigh rows is told of changes"
             new, by_rows = self._apart(delta)
             rows = Weighed(*new)
-        made, write = self._made(rows) if len(rows.ticks) else (None, nothing)
-        ended = self._end(made, by_rows)
-        write()
-        return ended
+        return self._end(self._made(rows) if len(rows.ticks) else None, by_rows)
 
-    def _made(self, rows: Weighed) -> tuple[Results, Callable[[], None]]:
-        """What some rows make of the cells, and what then writes these."""
+    def _made(self, rows: Weighed) -> Results:
+        """What some rows make of the cells."""
         self._require_told(rows.columns)
         cells = cells_of(self._spec.window, rows.keys, rows.numbers(self._spec.instant))
         ticks, of_row = np.unique(rows.ticks, return_inverse=True)
@@ -114,7 +111,7 @@ class ColumnFold:
             self._require_nothing_left(rows, np.flatnonzero(~is_), kept)
             told = told[np.lexsort((groups.order[groups.begins[told]], groups.of_tick[told]))]  # as they were touched
         by = self._by(held)
-        results = Results(
+        return Results(
             cells,
             told,
             groups.of_cell[told],
@@ -124,8 +121,8 @@ class ColumnFold:
             None if revision is None else revision[told],
             amounts,
             dict(zip(self._spec.by, by, strict=True)),
+            lambda: self._write(places, known, by, _After(groups, is_, kept)),
         )
-        return results, lambda: self._write(places, known, by, _After(groups, is_, kept))
 
     def _require_nothing_left(self, rows: Weighed, empty: Any, kept: Sequence[Amounts]) -> None:
         """A cell that has no rows begins anew with the next one: raises `Unsure` where that might be another."""

@@ -1,5 +1,5 @@
 """What a stage ends with that keeps something as columns: a fold, a state or sessions, published as they are, or a fold
-that is handed over or said to several outputs.
+or sessions that are handed over, or a fold that is said to several outputs.
 
 Behind a join it is an end like others, which never is unsure: the join has kept its rows by then. What its kernel is
 not sure of goes by rows from there on, through the operator itself, which keeps the same.
@@ -9,7 +9,7 @@ not sure of goes by rows from there on, through the operator itself, which keeps
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
@@ -21,10 +21,10 @@ from headwater.processing.column_fold import ColumnFold, foldable
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_latest import ColumnLatest, settable
 from headwater.processing.column_order import said_by_rows
-from headwater.processing.column_results import Changed, FoldEnd, Published, hands_on, sayable
+from headwater.processing.column_results import Changed, Published, hands_on, sayable
+from headwater.processing.column_session_results import SessionsPublished
 from headwater.processing.column_sessions import ColumnSessions, gathered
 from headwater.processing.compiler import Operation
-from headwater.processing.operators.aggregate import Fold
 from headwater.processing.operators.latest import Latest, LatestSpec
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.sessions import Sessions, SessionSpec
@@ -44,54 +44,48 @@ class Keeping(NamedTuple):
 
 
 def keeps(stage: Stage, operation: Operation) -> bool:
-    """Whether columns can make an operation that keeps something, and publish that as this stage does or, of a fold,
-    hand it over or say it to several outputs.
+    """Whether columns can make an operation that keeps something, and publish that as this stage does, or hand it over;
+    a fold, also say it to several outputs.
     """
     output, spec = stage.output.logic, operation.spec
     if not stage.ticks:
         return False
-    if stage.output.kind == "exchange" or stage.further:
-        ends = parts(operation, stage) if stage.further else hands_on(operation, output)
-        return type(spec) is FoldSpec and foldable(spec) and ends
-    if type(output) is not PublishSpec or not operation.picks:
-        return False
     if type(spec) is LatestSpec:
-        return settable(operation, output)
+        return type(output) is PublishSpec and not stage.further and settable(operation, output)
     if type(spec) is SessionSpec:
-        return gathered(spec.fold, output)
-    return type(spec) is FoldSpec and foldable(spec) and sayable(spec, output)
+        fold, able = spec.fold, gathered(spec.fold) and not stage.further
+    else:
+        fold, able = spec, type(spec) is FoldSpec and foldable(spec)
+    if stage.output.kind == "exchange" or stage.further:
+        return able and (parts(operation, stage) if stage.further else hands_on(operation, output))
+    return able and type(output) is PublishSpec and operation.picks and sayable(fold, output)
 
 
 def keeping(stage: Stage, chain: Chain, lane: int) -> Keeping:
     """What makes the last operation of a stage, if it `keeps`."""
-    operator, operation = chain.operators[-1], stage.logic.operations[-1]
-    if isinstance(operator, Fold):
-        end = _fold_end(stage, chain, lane)
-        fold = ColumnFold(operation, operator, end)
-        return Keeping(fold.fold, lambda changes: end(None, changes), weighs=fold.weighs)
-    publish = chain.publish
-    assert isinstance(publish, Publish)
-
-    def by_rows(changes: Changes) -> Ended:
-        return Ended(None, said_by_rows(changes, publish, stage.tick, operator, operation.step))
-
+    operator, operation, publish = chain.operators[-1], stage.logic.operations[-1], chain.publish
     if isinstance(operator, Latest):
-        latest = ColumnLatest(operation, operator, publish, stage.tick)
+        assert isinstance(publish, Publish)
+        said, latest = publish, ColumnLatest(operation, operator, publish, stage.tick)
+
+        def by_rows(changes: Changes) -> Ended:
+            return Ended(None, said_by_rows(changes, said, stage.tick, operator, operation.step))
+
         return Keeping(latest.fold, by_rows, latest)
-    assert isinstance(operator, Sessions)
-    sessions = ColumnSessions(operation, operator, publish, stage.output.logic, stage.tick)
-    return Keeping(sessions.fold, by_rows, sessions)
-
-
-def _fold_end(stage: Stage, chain: Chain, lane: int) -> FoldEnd:
-    """What becomes of what the last operation, a fold, gives."""
-    operator, operation = chain.operators[-1], stage.logic.operations[-1]
+    end: Any
     if stage.output.kind == "exchange":
-        return Changed(operation, operator, HandOver(stage.output.logic, lane, stage.tick).changed)
-    if stage.further:
-        return Changed(operation, operator, ChangedBranches(stage, chain.branches))
-    assert isinstance(chain.publish, Publish)
-    return Published(operation, operator, chain.publish, stage.tick)
+        end = Changed(operation, operator, HandOver(stage.output.logic, lane, stage.tick).changed)
+    elif stage.further:
+        end = Changed(operation, operator, ChangedBranches(stage, chain.branches))
+    else:
+        assert isinstance(publish, Publish)
+        published = SessionsPublished if isinstance(operator, Sessions) else Published
+        end = published(operation, operator, publish, stage.tick)
+    if isinstance(operator, Sessions):
+        sessions = ColumnSessions(operation, operator, end)
+        return Keeping(sessions.fold, lambda changes: end(None, changes), sessions)
+    fold = ColumnFold(operation, operator, end)
+    return Keeping(fold.fold, lambda changes: end(None, changes), weighs=fold.weighs)
 
 
 def closable(stage: Stage, operations: Sequence[Operation], columns: Sequence[str]) -> bool:

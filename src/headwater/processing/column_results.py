@@ -24,6 +24,7 @@ from headwater.processing.compiler import Operation
 from headwater.processing.operators.aggregate import Fold
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
+from headwater.processing.operators.sessions import Sessions
 
 _KINDS = pa.array(["assert", "correct", "retract"])
 
@@ -44,7 +45,7 @@ class Results(NamedTuple):
     """The groups that make a cell say something else, oldest tick first: of each its cell and tick, whether there was
     something before and is now, and the revision, where cells count those.
 
-    `amounts` are those of measures, `by` what each cell is grouped by.
+    `amounts` are those of measures, `by` what each cell is grouped by; `keep` writes the cells.
     """
 
     cells: Cells
@@ -56,6 +57,7 @@ class Results(NamedTuple):
     revisions: Any
     amounts: Mapping[str, Amounts]
     by: Mapping[str, Any]
+    keep: Callable[[], None]
 
     def columns(self, names: Sequence[str], which: Any, came: Any) -> dict[str, Any]:
         """These columns of some of them: what they say now, or, where nothing came, what they said before."""
@@ -73,6 +75,27 @@ class Results(NamedTuple):
                 found[name] = self.amounts[name].shown(groups, came)
         return found
 
+    def changed(self, names: Sequence[str]) -> ChangedRows:
+        """Of each the row before, where there was one, and the row now."""
+        sizes = self.was.astype(np.int64) + self.comes
+        which = np.repeat(np.arange(len(sizes)), sizes)
+        goes = np.ones(len(which), bool)
+        goes[(np.cumsum(sizes) - 1)[self.comes]] = False
+        columns = self.columns(names, which, ~goes)
+        keys = pa.array(self.cells.keys, pa.binary()).take(pa.array(self.of_cell[which]))
+        return ChangedRows(self.ticks[which], which, keys, [columns[name] for name in names], goes)
+
+
+class Given(Protocol):
+    """What some ticks make of what an operator keeps."""
+
+    def changed(self, names: Sequence[str]) -> ChangedRows:
+        """The changes that it gives, of these columns; may raise `Unsure`."""
+
+    @property
+    def keep(self) -> Callable[[], None]:
+        """What writes it."""
+
 
 ChangedEnd = Callable[[ChangedRows | None, Changes], Ended]
 """What becomes of changes: as columns, some of them or none, and beside them others."""
@@ -84,8 +107,8 @@ class FoldEnd(Protocol):
     names: tuple[str, ...]
     numbered: bool
 
-    def __call__(self, results: Results | None, by_rows: Changes) -> Ended:
-        """Of results, and of what each tick says of cells that go by rows."""
+    def __call__(self, given: Results | None, by_rows: Changes) -> Ended:
+        """Of results, which are kept then, and of what each tick says of cells that go by rows."""
 
 
 class Published:
@@ -99,9 +122,12 @@ class Published:
         self._fold, self._publish = fold, publish
         self._tick = tick
 
-    def __call__(self, results: Results | None, by_rows: Changes) -> Ended:
+    def __call__(self, given: Results | None, by_rows: Changes) -> Ended:
         """In the order of `publish`."""
-        block = None if results is None else self._block(results)
+        block = None
+        if given is not None:
+            block = self._block(given)
+            given.keep()
         if not by_rows:
             return Ended(block)
         said = said_by_rows(by_rows, self._publish, self._tick, self._fold, self._step)
@@ -119,27 +145,19 @@ class Published:
 
 
 class Changed:
-    """Results to changes, through the row steps behind the fold, and to what takes those."""
+    """What an operator gives to changes, through the row steps behind it, and to what takes those."""
 
     numbered = False
 
-    def __init__(self, operation: Operation, fold: Fold, end: ChangedEnd) -> None:
+    def __init__(self, operation: Operation, operator: Fold | Sessions, end: ChangedEnd) -> None:
         self._steps = ChangedSteps(operation)
         self.names = self._steps.takes
-        self._fold, self._end = fold, end
+        self._operator, self._end = operator, end
 
-    def __call__(self, results: Results | None, by_rows: Changes) -> Ended:
+    def __call__(self, given: Given | None, by_rows: Changes) -> Ended:
         """In the order of their ticks."""
-        given = None if results is None else self._changed(results)
-        return self._end(*self._steps(given, {tick: self._fold.tick(some) for tick, some in by_rows.items()}))
-
-    def _changed(self, results: Results) -> ChangedRows:
-        """Of each the row before, where there was one, and the row now."""
-        was, comes = results.was, results.comes
-        sizes = was.astype(np.int64) + comes
-        which = np.repeat(np.arange(len(sizes)), sizes)
-        goes = np.ones(len(which), bool)
-        goes[(np.cumsum(sizes) - 1)[comes]] = False
-        columns = results.columns(self.names, which, ~goes)
-        keys = pa.array(results.cells.keys, pa.binary()).take(pa.array(results.of_cell[which]))
-        return ChangedRows(results.ticks[which], which, keys, [columns[name] for name in self.names], goes)
+        rows = None
+        if given is not None:
+            rows = given.changed(self.names)
+            given.keep()
+        return self._end(*self._steps(rows, {tick: self._operator.tick(some) for tick, some in by_rows.items()}))

@@ -10,13 +10,12 @@ it. `tests/simulation/test_column_sessions.py` and `test_column_front.py` hold b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts, Touched, Weighed, of_numbers
 from headwater.processing.column_changes import NewRows
@@ -24,66 +23,31 @@ from headwater.processing.column_ends import Delta
 from headwater.processing.column_front import with_all_that_comes
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_measures import column_sums, members, summable
-from headwater.processing.column_order import in_order, known_numbers, said_by_rows
+from headwater.processing.column_session_results import SessionResults, SessionsEnd, Steps, ends_of_runs
 from headwater.processing.column_session_rows import FAR, Keys, Rows, SessionRows, shifted
 from headwater.processing.column_state import joined_keys, ordered_integers, packable, packed_rows
 from headwater.processing.column_windows import Groups, changed
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.core import Change
-from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.sessions import Sessions
-from headwater.processing.work import OutputRecord
 
-_KINDS = pa.array(["assert", "correct", "retract"])
-_ASSERT, _CORRECT, _RETRACT = range(3)
 _Packed = tuple[list[bytes], list[bytes]]
 
 
-def gathered(fold: FoldSpec, publish: PublishSpec) -> bool:
-    """Whether these sessions and what they are published as can be made over columns."""
+def gathered(fold: FoldSpec) -> bool:
+    """Whether these sessions can be made over columns."""
     types = dict(zip(fold.columns, fold.types, strict=True))
-    if publish.conversions or publish.shape != "fact" or not set(publish.columns) <= set(fold.gives):
-        return False
     if not packable(fold.types) or types[fold.instant].nullable:
         return False
     return fold.window.gap < FAR and all(summable(measure, fold) for _, measure in fold.measures)
 
 
-class _Steps(NamedTuple):
-    """What each tick makes of each session that it touches, by session and tick."""
-
-    tick: Any
-    session: Any
-    fresh: Any  # whether there was no such session before it
-    last: Any  # the session's last instant
-    was_last: Any
-    ends: Any  # the last step of each session
-    kept: list[Amounts]  # how many rows there are, then the measures, in the order of the cell's slots
-    shown: Mapping[str, Amounts]  # what is published of these
-
-
-class _Said(NamedTuple):
-    """Records, by key and session: the step that each is of, what it is called, and its interval and revision."""
-
-    step: Any
-    kind: Any
-    session: Any
-    first: Any
-    until: Any
-    revision: Any
-
-
 class ColumnSessions:
-    """Rows to the cells of a `Sessions`, and to the records that publish them."""
+    """Rows to the cells of a `Sessions`; `end` says what becomes of what that gives."""
 
-    def __init__(
-        self, operation: Operation, sessions: Sessions, publish: Publish, published: PublishSpec, tick: int
-    ) -> None:
+    def __init__(self, operation: Operation, sessions: Sessions, end: SessionsEnd) -> None:
         self._fold: FoldSpec = operation.spec.fold
-        self._step = operation.step
-        self._sessions, self._publish = sessions, publish
-        self._published = published.columns
-        self._tick = tick
+        self._sessions, self._end = sessions, end
         self._rows = SessionRows(self._fold, sessions)
         self._measures = [(name, column_sums(measure)) for name, measure in self._fold.measures]
 
@@ -92,22 +56,22 @@ class ColumnSessions:
         delta = with_all_that_comes(delta, self._fold.columns, self._fold.types)
         new = delta.new
         if not len(new):
-            return Ended(None, self._by_rows(delta))
+            return self._end(None, self._changes(delta))
         keys = self._rows.keys(new)
         rows, left = self._rows.going_on(new, keys, delta.changes)
-        others = Delta(new.filter(left), delta.changes)
+        others = self._changes(Delta(new.filter(left), delta.changes))
         if not len(rows.which):
-            return Ended(None, self._by_rows(others))
+            return self._end(None, others)
         counted = self._rows.counted(new, rows.which, rows.instants <= keys.lasts[rows.codes])
         grouped = self._rows.grouped(new, keys, rows)
         steps = self._steps(new, keys, rows)
-        said, revisions = self._said(keys, rows, steps)
-        made = self._block(keys, rows, grouped, steps, said)
-        self._sessions.rows.put_packed(*counted)
-        self._sessions.cells.put_packed(*_cells(keys, rows, grouped, steps))
-        self._sessions.newest.put_many(*_newest(keys, rows))
-        self._publish.revisions.put_packed(*revisions)
-        return in_order(made, self._by_rows(others), moving=True)
+
+        def keep() -> None:
+            self._sessions.rows.put_packed(*counted)
+            self._sessions.cells.put_packed(*_cells(keys, rows, grouped, steps))
+            self._sessions.newest.put_many(*_newest(keys, rows))
+
+        return self._end(SessionResults(keys, rows, grouped, steps, self._fold.window.gap, keep), others)
 
     def remember(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> None:
         """Keep the rows that `fold` would of these; raises `Unsure`, with nothing kept."""
@@ -119,14 +83,14 @@ class ColumnSessions:
             self._sessions.remember(some, ())
         self._sessions.rows.put_packed(*counted)
 
-    def _steps(self, new: NewRows, keys: Keys, rows: Rows) -> _Steps:
+    def _steps(self, new: NewRows, keys: Keys, rows: Rows) -> Steps:
         """Raises `Unsure` where 64 bits might not hold a sum."""
         begins = np.flatnonzero(changed(rows.session) | changed(rows.ticks))
         session = rows.session[begins]
         first = np.flatnonzero(changed(session))
         fresh = np.zeros(len(begins), bool)
         fresh[first] = rows.fresh
-        last = rows.last[_ends(begins, len(rows.which))]
+        last = rows.last[ends_of_runs(begins, len(rows.which))]
         was_last = shifted(last)
         was_last[first] = keys.lasts[rows.of_key]
         groups = Groups(
@@ -139,7 +103,7 @@ class ColumnSessions:
             np.diff(first, append=len(begins)),
         )
         kept, shown = self._amounts(Weighed(*new), groups, self._held(keys, rows))
-        return _Steps(rows.ticks[begins], session, fresh, last, was_last, _ends(first, len(begins)), kept, shown)
+        return Steps(rows.ticks[begins], session, fresh, last, was_last, ends_of_runs(first, len(begins)), kept, shown)
 
     def _held(self, keys: Keys, rows: Rows) -> list[tuple[Any, ...]]:
         """What the cells of sessions held at first, slot by slot."""
@@ -163,57 +127,13 @@ class ColumnSessions:
                 kept.append(measure.amounts(touched, held[at:end]))
                 at = end
             shown[name] = kept[-1 if measure is not None else 0]
-        return kept, {name: one for name, one in shown.items() if name in self._published}
-
-    def _said(self, keys: Keys, rows: Rows, steps: _Steps) -> tuple[_Said, _Packed]:
-        """What is said, and the revisions that are to be kept."""
-        moved = ~steps.fresh & (steps.last != steps.was_last)
-        corrected = np.zeros(len(moved), bool)
-        for one in steps.shown.values():
-            corrected |= one.differs
-        corrected &= ~steps.fresh & ~moved
-        # A session that is longer is taken back as it was, and said anew.
-        step = np.repeat(np.arange(len(moved)), np.where(moved, 2, steps.fresh | corrected))
-        goes = moved[step] & changed(step)
-        kind = np.where(goes, _RETRACT, np.where(corrected[step], _CORRECT, _ASSERT))
-        session = steps.session[step]
-        first = rows.first[session]
-        until = np.where(goes, steps.was_last[step], steps.last[step]) + self._fold.window.gap
-        # Records of one interval follow each other, from where it is asserted, or from one said before.
-        another = (kind == _ASSERT) | changed(session)
-        begins, own = np.flatnonzero(another), np.cumsum(another) - 1
-        sizes = keys.sizes.take(pa.array(rows.of_key[session[begins]]))
-        identities = joined_keys([sizes, ordered_integers(first[begins]), ordered_integers(until[begins])])
-        known = known_numbers(self._publish.revisions, identities)
-        base = np.where(known > 0, known, kind[begins] != _ASSERT)  # of what holds the first number is not kept
-        revision = base[own] + np.arange(len(kind)) - begins[own] + 1
-        newest = revision[_ends(begins, len(kind))]
-        kept = np.flatnonzero(newest > 1).tolist()
-        numbers = [identities[place] for place in kept], [b"%d" % newest[place] for place in kept]
-        return _Said(step, kind, session, first, until, revision), numbers
-
-    def _block(self, keys: Keys, rows: Rows, grouped: Mapping[str, Any], steps: _Steps, said: _Said) -> OutputBlock:
-        """The records of what is said."""
-        step, session = said.step, pa.array(said.session)
-        columns = {name: column.take(session) for name, column in grouped.items()}
-        columns |= {"valid_from": pa.array(said.first), "valid_to": pa.array(said.until)}
-        columns |= {name: one.shown(step, said.kind != _RETRACT) for name, one in steps.shown.items()}
-        columns = {name: columns[name] for name in self._published}
-        recorded = (steps.tick[step] + 1) * self._tick - 1
-        columns["recorded_at"] = pa.array(recorded)
-        columns["kind"] = _KINDS.take(pa.array(said.kind))
-        columns["revision"] = pa.array(said.revision)
-        return OutputBlock([keys.names[code] for code in rows.of_key[said.session].tolist()], recorded, columns)
+        return kept, {name: one for name, one in shown.items() if name in self._end.names}
 
     def _changes(self, delta: Delta) -> Mapping[int, Sequence[Change]]:
         return delta.by_rows(self._fold.columns).changes
 
-    def _by_rows(self, delta: Delta) -> list[OutputRecord]:
-        """What is published of what does not go as columns."""
-        return said_by_rows(self._changes(delta), self._publish, self._tick, self._sessions, self._step)
 
-
-def _cells(keys: Keys, rows: Rows, grouped: Mapping[str, Any], steps: _Steps) -> _Packed:
+def _cells(keys: Keys, rows: Rows, grouped: Mapping[str, Any], steps: Steps) -> _Packed:
     """The places of sessions, and their cells as they are after all ticks."""
     sessions = zip(rows.fresh.tolist(), rows.first.tolist(), rows.of_key.tolist(), strict=True)
     anchors = [first if own else keys.anchors[code] for own, first, code in sessions]
@@ -227,8 +147,3 @@ def _newest(keys: Keys, rows: Rows) -> tuple[list[bytes], list[int]]:
     """The keys whose last session is another now, and its anchor."""
     last = np.flatnonzero(changed(rows.of_key[::-1])[::-1] & rows.fresh)
     return [keys.names[code] for code in rows.of_key[last].tolist()], rows.first[last].tolist()
-
-
-def _ends(begins: Any, size: int) -> Any:
-    """Where each run ends, which reaches to the next one's beginning."""
-    return np.append(begins, size)[1:] - 1

@@ -85,8 +85,8 @@ def _passes(stage: Stage) -> bool:
 
 
 def _keeps(stage: Stage) -> bool:
-    """Whether all that a stage does is one fold or state, of elements too, that columns can make, and publish or, of a
-    fold, hand over or say to several outputs.
+    """Whether all that a stage does is one fold or state, of elements too, that columns can make, and what becomes of
+    it.
     """
     operations = stage.logic.operations[len(explodes(stage)) :]
     return len(operations) == 1 and (takes_moved(stage) or gives_versions(stage)) and keeps(stage, operations[0])
