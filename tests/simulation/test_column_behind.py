@@ -31,7 +31,6 @@ from headwater.processing.column_intake import Ended
 from headwater.processing.column_join_road import joins
 from headwater.processing.column_keeping import KeepingEnd
 from headwater.processing.column_latest import ColumnLatest
-from headwater.processing.column_pairs import pairable
 from headwater.processing.column_sessions import ColumnSessions
 from headwater.processing.columns import takes_columns
 from headwater.processing.expressions import col
@@ -230,7 +229,7 @@ def busy_logs(name: str, events: int = 400) -> Logs:
 @pytest.mark.parametrize("name", STAGES)
 def test_most_of_a_busy_history_goes_as_columns(name: str) -> None:
     stage, logs = STAGES[name], busy_logs(name)
-    assert takes_columns(stage) and (pairable(stage) if name in PAIRED else joins(stage))
+    assert takes_columns(stage) and joins(stage)
     with every_batch():
         assert compared(stage, logs, ALL, 5) > 300 * sum(topic in (LEFT, OTHERS) for topic in logs)
 
@@ -391,12 +390,12 @@ def test_what_the_list_does_not_name_goes_row_by_row() -> None:
     def computed(rows: Stream, grades: Stream) -> Stream:
         return summed(graded(rows, grades)).map(n=col("n") + 1)
 
-    def joined_again(rows: Stream, payments: Stream, grades: Stream) -> Stream:
-        return near(lambda pairs: graded(pairs.map(at=col("m")).select("k", "n"), grades))(rows, payments)
+    def set_and_computed(rows: Stream, payments: Stream) -> Stream:
+        return near(state)(rows, payments).map(m=col("m") + 1)
 
     for flow, inputs, output in (
         (computed, [EVENTS, FACTS], SUMS),
-        (lambda *streams: state(joined_again(*streams)), [EVENTS, PAYMENTS, FACTS], STATE),
+        (set_and_computed, [EVENTS, PAYMENTS], STATE),
     ):
         stages = of(flow, inputs, output)
         assert len(stages) == 1 and not takes_columns(stages[0])

@@ -19,8 +19,8 @@ from tests.simulation.test_time_rules import PROFILE, RUNS
 
 from headwater.errors import Fault
 from headwater.processing import column_near, column_within
+from headwater.processing.column_join_road import joins
 from headwater.processing.column_near import Places
-from headwater.processing.column_pairs import pairable
 from headwater.processing.column_side import ColumnSide
 from headwater.processing.column_within import ColumnWithin
 from headwater.processing.columns import reads_columns
@@ -216,7 +216,7 @@ def test_most_of_what_is_paired_by_another_key_goes_as_columns() -> None:
     runner = columned(PAIRED, histories, BUSY, 1.0)
     assert log_of(PAIRED, runner) == PAIRED.expected(histories)
     pairing = runner.plan.stages[1]
-    assert pairable(pairing) and runner.columnar[pairing.name] > 900
+    assert joins(pairing) and runner.columnar[pairing.name] > 900
 
 
 @settings(max_examples=100, deadline=None)
@@ -240,9 +240,9 @@ def test_what_the_list_does_not_name_goes_row_by_row() -> None:
     priced = product("a.payments", shape="event", key=["k"], fields={"k": "string", "n": "double"})
     paid = product("a.pairs", shape="event", key=["k"], fields={"k": "string", "n": "long", "paid": "double"})
 
-    assert all(pairable(stage) for stage in STAGES.values())
-    assert not pairable(stage_of(near, [EVENTS, priced], paid))
-    assert not pairable(stage_of(lambda a, b: near(a, b).filter(col("n") / 2 > 0), [EVENTS, PAYMENTS]))
+    assert all(joins(stage) for stage in STAGES.values())
+    assert not joins(stage_of(near, [EVENTS, priced], paid))
+    assert not joins(stage_of(lambda a, b: near(a, b).filter(col("n") / 2 > 0), [EVENTS, PAYMENTS]))
 
 
 # Saboteurs: each breaks the columnar road in one place, and the comparison must see it.

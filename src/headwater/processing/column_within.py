@@ -8,20 +8,37 @@ columns. `tests/simulation/test_column_within.py` holds both together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.processing.column_changes import NewRows
+from headwater.processing.column_changes import NO_ROWS, NewRows
 from headwater.processing.column_ends import Delta
+from headwater.processing.column_intake import takes_events
 from headwater.processing.column_near import beside, near, require_countable, spans_around
 from headwater.processing.column_side import Changes, ColumnSide, SideRows, coded
+from headwater.processing.column_state import packable
 from headwater.processing.compiler import Operation
+from headwater.processing.field_types import FieldType
 from headwater.processing.operators.core import Change
 from headwater.processing.operators.join_interval import IntervalJoin, IntervalSpec
 from headwater.schemas.unsure import Unsure
+
+
+def pairable(operation: Operation, columns: Sequence[str]) -> bool:
+    """Whether an operation pairs events, of rows of these columns, and columns can make that."""
+    spec = operation.spec
+    if type(spec) is not IntervalSpec or spec.columns != tuple(columns) or not takes_events(spec.right.changes):
+        return False
+    return _holds(spec.columns, spec.types) and _holds(spec.right.columns, spec.right.types)
+
+
+def _holds(columns: Sequence[str], types: Sequence[FieldType]) -> bool:
+    given = dict(zip(columns, types, strict=True))
+    return packable(types) and not any(given[name].nullable for name in ("event_id", "occurred_at"))
 
 
 class ColumnWithin:
@@ -46,6 +63,14 @@ class ColumnWithin:
             return self._paired(left, right)
         except (OverflowError, pa.ArrowInvalid):
             raise Unsure from None
+
+    def surely(self, left: Delta, right: Delta) -> Delta:
+        """The same; all by rows where columns are not sure, for whoever cannot go back."""
+        try:
+            return self(left, right)
+        except Unsure:
+            sides = zip((self.left, self.right), (left, right), strict=True)
+            return Delta(NO_ROWS, self._by_rows(*(delta.by_rows(side.columns).changes for side, delta in sides)))
 
     def remember(self, left: Delta, right: Delta) -> None:
         """Keep the rows of both sides, paired with nothing; raises `Unsure`, with nothing kept."""

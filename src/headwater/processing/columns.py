@@ -26,7 +26,6 @@ from headwater.processing.column_explode import ColumnExplode, explodes, explodi
 from headwater.processing.column_intake import Folded
 from headwater.processing.column_join_road import JoinRoad, joins
 from headwater.processing.column_keeping import keeping, keeps
-from headwater.processing.column_pairs import PairsRoad, pairable
 from headwater.processing.column_pass import ColumnPass, passable
 from headwater.processing.lanes import Lane
 from headwater.processing.steps import Stage
@@ -118,7 +117,6 @@ def _ending(stage: Stage, chain: Chain, lane: int) -> ColumnRoad:
 
 
 _WAYS = (
-    Way(pairable, PairsRoad),
     Way(joins, JoinRoad),
     Way(hands_over, _ending),
     Way(_keeps, _keeping),
