@@ -23,6 +23,7 @@ from headwater.errors import Fault
 from headwater.processing import (
     column_front,
     column_latest,
+    column_pieces,
     column_session_results,
     column_session_rows,
     recollection,
@@ -218,7 +219,7 @@ def _goes_on_a_tick_too_long(patch: pytest.MonkeyPatch) -> None:
 
 
 def _drops_what_lies_behind(patch: pytest.MonkeyPatch) -> None:
-    for module in (column_latest, column_session_results):
+    for module in (column_pieces, column_session_results):
         patch.setattr(module, "said_by_rows", lambda *more: [])
 
 

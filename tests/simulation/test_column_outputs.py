@@ -4,6 +4,7 @@ cut; and each says what a product with it alone would.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from tests.simulation import test_column_explode, test_column_joins, test_column_pass, test_column_within, test_recall
 from tests.simulation.column_runner import ColumnRunner, every_batch
 from tests.simulation.column_runner import _schema as schema_of
-from tests.simulation.roads import Logs, compared
+from tests.simulation.roads import Log, Logs, compared
 from tests.simulation.test_column_changes import EVENTS, amended
 from tests.simulation.test_column_explode import ORDERS as CARTS
 from tests.simulation.test_column_explode import histories as carts
@@ -34,11 +35,12 @@ from headwater.processing.column_branches import ColumnBranches, Numbers
 from headwater.processing.column_ends import ColumnPublish, Delta
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_pass import ColumnPass
+from headwater.processing.column_pieces import Pieces
 from headwater.processing.columns import reads_columns, takes_columns
 from headwater.processing.expressions import col, when
 from headwater.processing.flow import Stream, average, count, maximum, total
 from headwater.processing.steps import Stage
-from headwater.processing.windows import hopping, tumbling, whole
+from headwater.processing.windows import hopping, session, tumbling, whole
 from headwater.processing.work import Said
 from headwater.testing.harness import plan_of, product
 
@@ -93,6 +95,25 @@ def measured(rows: Stream) -> Mapping[str, Stream]:
     return {"most": made.select("k", "m"), "means": made.filter(col("m") > 0).select("k", "mean")}
 
 
+def states(rows: Stream) -> Mapping[str, Stream]:
+    """What a filter leaves out of one output goes from it, and may come back over the same interval."""
+    made = rows.filter(col("n") != 1).select("k", "n", "note").latest(by=["k"])
+    return {"all": made, "some": made.filter(col("n") > 2), "noted": made.filter(col("note").is_not_null())}
+
+
+def sessions(rows: Stream) -> Mapping[str, Stream]:
+    """Of sessions that grow, merge and part some are left out of one output."""
+    made = rows.aggregate(by=["k"], window=session("7us"), events=count(), n=total("n"))
+    long = made.filter(col("events") > 1)
+    return {"many": long.map(m=col("n") * 3).select("k", "m"), "all": made.select("k", "n")}
+
+
+def graded_sums(rows: Stream, grades: Stream) -> Mapping[str, Stream]:
+    """What a fold behind a join gives."""
+    made = plain(rows, grades).aggregate(by=["k"], window=tumbling("20us"), events=count("grade"), n=total("n"))
+    return {"all": made.select("k", "n"), "some": made.filter(col("events") > 1).select("k", "n")}
+
+
 def elements(orders: Stream) -> Mapping[str, Stream]:
     made = orders.explode("lines").aggregate(by=["k"], window=whole(), n=total("n"), m=count())
     return {"sums": made.filter(col("m") > 2).select("k", "n"), "counts": made.select("k", "m")}
@@ -110,6 +131,7 @@ def of(flow: Callable[..., Any], inputs: Sequence[Any], lanes: int = 1, shape: A
 TOTAL = {"k": "string", "n": ["null", "long"]}
 MOST, MEAN = {"k": "string", "m": ["null", "long"]}, {"k": "string", "mean": ["null", "double"]}
 SUMMED = {"many": MOST, "all": TOTAL, "full": SUM}
+HELD = {"all": NUMBER, "some": NUMBER, "noted": {"k": "string", "note": ["null", "string"]}}
 PASSED = {"made": SUM, "all": NUMBER, "noted": SUM}
 JOINED = {"good": GRADE, "other": GRADE, "sums": SUM}
 STAGES: dict[str, Stage] = {
@@ -123,6 +145,11 @@ STAGES: dict[str, Stage] = {
     "summed, never corrected": of(summed, [ORDERS], shape="fact", **SUMMED)[0],
     "measured": of(measured, [EVENTS], shape="fact", most=MOST, means=MEAN)[0],
     "measured, never corrected": of(measured, [ORDERS], shape="fact", most=MOST, means=MEAN)[0],
+    "states": of(states, [EVENTS], shape="fact", **HELD)[0],
+    "states, never corrected": of(states, [ORDERS], shape="fact", **HELD)[0],
+    "sessions": of(sessions, [EVENTS], shape="fact", many=MOST, all=TOTAL)[0],
+    "sessions, never corrected": of(sessions, [ORDERS], shape="fact", many=MOST, all=TOTAL)[0],
+    "joined and summed": of(graded_sums, [EVENTS, FACTS], shape="fact", all=TOTAL, some=TOTAL)[0],
     "parts summed": of(elements, [CARTS], shape="fact", sums=TOTAL, counts=SUM)[0],
 }
 MOVED: dict[str, Sequence[Stage]] = {
@@ -131,6 +158,8 @@ MOVED: dict[str, Sequence[Stage]] = {
     "parts behind a rekey": of(parted, [CARTS], 3, parts=PART, sizes=SIZE),
     "summed behind a rekey": of(summed, [EVENTS], 3, shape="fact", **SUMMED),
     "summed behind a rekey, never corrected": of(summed, [ORDERS], 3, shape="fact", **SUMMED),
+    "states behind a rekey": of(states, [EVENTS], 3, shape="fact", **HELD),
+    "sessions behind a rekey": of(sessions, [EVENTS], 3, shape="fact", many=MOST, all=TOTAL),
     "measured behind a rekey": of(measured, [EVENTS], 3, shape="fact", most=MOST, means=MEAN),
 }
 
@@ -177,6 +206,25 @@ def handed_over(stages: Sequence[Stage], logs: Logs, seed: int) -> Logs:
     return {entry.topic: found[entry.topic] for entry in stages[1].inputs}
 
 
+def in_their_order() -> Log:
+    """Events that come each after the one before; now and then the newest goes, and later another has its instant."""
+    chance = random.Random(5)
+    log, newest = list[tuple[bytes | None, Any]](), dict[str, dict[str, Any]]()
+    for number in range(400):
+        key, at = f"k{chance.randrange(30)}", number * 3
+        said = {"recorded_at": at, "kind": "assert", "revision": 1, "event_id": f"e{number}", "k": key, "ok": True}
+        said |= {"occurred_at": at, "n": chance.randrange(5), "note": chance.choice([None, "x", "y"])}
+        before = newest.get(key)
+        if before is not None and number % 7 == 0:
+            if before["kind"] == "assert":
+                said = {**before, "recorded_at": at, "kind": "retract", "revision": 2}
+            else:
+                said["occurred_at"] = before["occurred_at"]
+        newest[key] = said
+        log.append((key.encode(), said))
+    return [*log, (None, 10_000)]
+
+
 def busy(name: str) -> tuple[Stage, Logs]:
     """A long history of which few rows are corrected or go."""
     if name.endswith("passed"):
@@ -188,7 +236,8 @@ def busy(name: str) -> tuple[Stage, Logs]:
     if name == "paired":
         return STAGES[name], test_column_within.busy("near")
     logs = test_column_joins.busy()
-    left = test_column_joins.never_corrected(logs[LEFT]) if "never" in name else logs[LEFT]
+    left = in_their_order() if name.startswith(("states", "sessions")) else logs[LEFT]
+    left = test_column_joins.never_corrected(left) if "never" in name else left
     logs = {LEFT: left, RIGHT: logs[RIGHT]} if "joined" in name else {LEFT: left}
     return (MOVED[name][1], handed_over(MOVED[name], logs, 5)) if name in MOVED else (STAGES[name], logs)
 
@@ -314,7 +363,11 @@ def _forgets_numbers(patch: pytest.MonkeyPatch) -> None:
 
 def _takes_no_number_for_nothing_said(patch: pytest.MonkeyPatch) -> None:
     whole = Numbers._numbered
-    patch.setattr(Numbers, "_numbered", lambda self, keys, fresh: whole(self, keys, np.ones(len(fresh), bool)))
+
+    def numbered(self: Any, keys: Any, fresh: Any, comes: Any) -> Any:
+        return whole(self, keys, np.ones(len(fresh), bool), comes)[0], fresh
+
+    patch.setattr(Numbers, "_numbered", numbered)
 
 
 def _corrects_what_was_never_said(patch: pytest.MonkeyPatch) -> None:
@@ -330,14 +383,47 @@ def _says_what_goes_by_rows_last(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(column_branches, "in_order", lambda made, said, moving: Ended(None, [*made.records(), *said]))
 
 
+def _forgets_that_nothing_holds(patch: pytest.MonkeyPatch) -> None:
+    """Of pieces: the number of a retract is kept as that of what holds."""
+    whole = Numbers._numbered
+
+    def numbered(self: Any, *some: Any) -> Any:
+        table = self._publish.revisions
+        puts = table.put_many
+        table.put_many = lambda keys, values: puts(keys, [abs(value) for value in values])
+        made = whole(self, *some)
+        table.put_many = puts
+        return made
+
+    patch.setattr(Numbers, "_numbered", numbered)
+
+
+def _numbers_pieces_as_others(patch: pytest.MonkeyPatch) -> None:
+    whole = Numbers.__init__
+
+    def made(self: Any, spec: Any, *more: Any) -> None:
+        whole(self, replace(spec, pieces=False), *more)
+
+    patch.setattr(Numbers, "__init__", made)
+
+
+def _forgets_what_held(patch: pytest.MonkeyPatch) -> None:
+    whole = Pieces.changed
+    patch.setattr(Pieces, "changed", lambda self, names: whole(self, names).coming())
+
+
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
+        ("states", _forgets_that_nothing_holds),
+        ("states", _numbers_pieces_as_others),
+        ("states", _forgets_what_held),
         ("summed", _numbers_each_batch_from_one),
         ("summed", _forgets_numbers),
         ("summed", _takes_no_number_for_nothing_said),
         ("summed", _corrects_what_was_never_said),
         ("summed", _says_what_stays_the_same),
+        ("sessions", _numbers_each_batch_from_one),
         ("measured", _says_what_goes_by_rows_last),
         ("joined", _says_nothing_to_the_others),
         ("joined", _steps_as_the_first),

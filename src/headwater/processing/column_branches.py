@@ -33,12 +33,10 @@ def publishable(stage: Stage) -> bool:
 
 def parts(operation: Operation, stage: Stage) -> bool:
     """Whether changes that an operation gives can be published as columns to each output of a stage with several."""
-    return (
-        publishable(stage)
-        and steppable(operation)
-        and stage.output.logic.columns == tuple(operation.wanted)
-        and all(output.logic.publish.shape == "fact" for output in stage.outputs)
-    )
+    branches: list[BranchSpec] = [output.logic for output in stage.outputs]
+    if not steppable(operation) or any(one.columns != tuple(operation.wanted) for one in branches):
+        return False
+    return all(steppable(one) and one.publish.shape == "fact" and not one.publish.conversions for one in branches)
 
 
 def _sayable(logic: Any) -> bool:
@@ -108,23 +106,35 @@ class Numbers:
         if rows.goes is not None:
             fresh, comes = ~rows.goes[firsts], ~rows.goes[lasts]
         recorded = (told.ticks + 1) * self._tick - 1
+        numbers, fresh = self._numbered(identities.dictionary_encode(), fresh, comes)
         columns["recorded_at"] = pa.array(recorded, pa.int64())
         columns["kind"] = _KINDS.take(pa.array(np.where(comes, np.where(fresh, 0, 1), 2)))
-        columns["revision"] = pa.array(self._numbered(identities.dictionary_encode(), fresh))
+        columns["revision"] = pa.array(numbers)
         return OutputBlock(told.keys.to_pylist(), recorded, columns)
 
-    def _numbered(self, identities: Any, fresh: Any) -> Any:
-        """The number of each record, oldest first; the newest of each identity is kept, save the first of all."""
+    def _numbered(self, identities: Any, fresh: Any, comes: Any) -> tuple[Any, Any]:
+        """The number of each record, oldest first, and whether nothing was said to hold before it.
+
+        The newest of each identity is kept: of pieces, below zero where nothing holds; of others, save the very first.
+        """
         keys, codes = identities.dictionary.to_pylist(), identities.indices.to_numpy()
         order = np.argsort(codes, kind="stable")
         counts = np.bincount(codes, minlength=len(keys))
         begins = np.cumsum(counts) - counts
         known = known_numbers(self._publish.revisions, keys)
-        # Of what holds and has no number the first was said.
-        before = np.where((known == 0) & ~fresh[order[begins]], 1, known)
+        if self._spec.pieces:
+            held = np.roll(comes[order], 1)
+            held[begins] = known > 0
+            fresh, before = np.empty(len(codes), bool), np.abs(known)
+            fresh[order] = ~held
+        else:  # of what holds and has no number the first was said
+            before = np.where((known == 0) & ~fresh[order[begins]], 1, known)
         numbers = np.empty(len(codes), np.int64)
         numbers[order] = np.arange(len(codes)) - np.repeat(begins, counts) + np.repeat(before, counts) + 1
-        newest = before + counts
-        kept = np.flatnonzero(newest > 1).tolist()
-        self._publish.revisions.put_many([keys[place] for place in kept], newest[kept].tolist())
-        return numbers
+        newest, kept = before + counts, np.arange(len(keys))
+        if self._spec.pieces:
+            newest = np.where(comes[order[begins + counts - 1]], newest, -newest)
+        else:
+            kept = np.flatnonzero(newest > 1)
+        self._publish.revisions.put_many([keys[place] for place in kept.tolist()], newest[kept].tolist())
+        return numbers, fresh

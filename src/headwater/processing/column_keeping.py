@@ -1,5 +1,5 @@
 """What a stage ends with that keeps something as columns: a fold, a state or sessions, published as they are, or a fold
-or sessions that are handed over, or a fold that is said to several outputs.
+or sessions that are handed over, or any of them said to several outputs.
 
 Behind a join it is an end like others, which never is unsure: the join has kept its rows by then. What its kernel is
 not sure of goes by rows from there on, through the operator itself, which keeps the same.
@@ -8,7 +8,7 @@ not sure of goes by rows from there on, through the operator itself, which keeps
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headwater.processing.cells import FoldSpec
@@ -20,11 +20,12 @@ from headwater.processing.column_exchange import HandOver, end_of, endable
 from headwater.processing.column_fold import ColumnFold, foldable
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_latest import ColumnLatest, settable
-from headwater.processing.column_order import said_by_rows
+from headwater.processing.column_pieces import PublishedPieces, piecewise
 from headwater.processing.column_results import Changed, Published, hands_on, sayable
 from headwater.processing.column_session_results import SessionsPublished
 from headwater.processing.column_sessions import ColumnSessions, gathered
 from headwater.processing.compiler import Operation
+from headwater.processing.operators.aggregate import Fold
 from headwater.processing.operators.latest import Latest, LatestSpec
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.sessions import Sessions, SessionSpec
@@ -44,16 +45,18 @@ class Keeping(NamedTuple):
 
 
 def keeps(stage: Stage, operation: Operation) -> bool:
-    """Whether columns can make an operation that keeps something, and publish that as this stage does, or hand it over;
-    a fold, also say it to several outputs.
+    """Whether columns can make an operation that keeps something, and publish that as this stage does, to one output or
+    several, or, but for a state, hand it over.
     """
     output, spec = stage.output.logic, operation.spec
     if not stage.ticks:
         return False
     if type(spec) is LatestSpec:
-        return type(output) is PublishSpec and not stage.further and settable(operation, output)
+        if stage.further:
+            return settable(spec) and parts(operation, stage)
+        return type(output) is PublishSpec and settable(spec) and piecewise(operation, output)
     if type(spec) is SessionSpec:
-        fold, able = spec.fold, gathered(spec.fold) and not stage.further
+        fold, able = spec.fold, gathered(spec.fold)
     else:
         fold, able = spec, type(spec) is FoldSpec and foldable(spec)
     if stage.output.kind == "exchange" or stage.further:
@@ -64,14 +67,6 @@ def keeps(stage: Stage, operation: Operation) -> bool:
 def keeping(stage: Stage, chain: Chain, lane: int) -> Keeping:
     """What makes the last operation of a stage, if it `keeps`."""
     operator, operation, publish = chain.operators[-1], stage.logic.operations[-1], chain.publish
-    if isinstance(operator, Latest):
-        assert isinstance(publish, Publish)
-        said, latest = publish, ColumnLatest(operation, operator, publish, stage.tick)
-
-        def by_rows(changes: Changes) -> Ended:
-            return Ended(None, said_by_rows(changes, said, stage.tick, operator, operation.step))
-
-        return Keeping(latest.fold, by_rows, latest)
     end: Any
     if stage.output.kind == "exchange":
         end = Changed(operation, operator, HandOver(stage.output.logic, lane, stage.tick).changed)
@@ -79,13 +74,27 @@ def keeping(stage: Stage, chain: Chain, lane: int) -> Keeping:
         end = Changed(operation, operator, ChangedBranches(stage, chain.branches))
     else:
         assert isinstance(publish, Publish)
-        published = SessionsPublished if isinstance(operator, Sessions) else Published
-        end = published(operation, operator, publish, stage.tick)
+        end = _PUBLISHED[type(operator)](operation, operator, publish, stage.tick)
+
+    def by_rows(changes: Changes) -> Ended:
+        ended: Ended = end(None, changes)
+        return ended
+
+    if isinstance(operator, Latest):
+        latest = ColumnLatest(operation.spec, operator, end)
+        return Keeping(latest.fold, by_rows, latest)
     if isinstance(operator, Sessions):
         sessions = ColumnSessions(operation, operator, end)
-        return Keeping(sessions.fold, lambda changes: end(None, changes), sessions)
+        return Keeping(sessions.fold, by_rows, sessions)
     fold = ColumnFold(operation, operator, end)
-    return Keeping(fold.fold, lambda changes: end(None, changes), weighs=fold.weighs)
+    return Keeping(fold.fold, by_rows, weighs=fold.weighs)
+
+
+_PUBLISHED: Mapping[type, Callable[..., Any]] = {
+    Fold: Published,
+    Latest: PublishedPieces,
+    Sessions: SessionsPublished,
+}
 
 
 def closable(stage: Stage, operations: Sequence[Operation], columns: Sequence[str]) -> bool:

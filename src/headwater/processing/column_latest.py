@@ -15,57 +15,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
 from headwater.processing.column_front import Touches, first_ticks, greatest_before, touches, with_all_that_comes
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_keys import key_column
-from headwater.processing.column_order import in_order, known_numbers, said_by_rows
+from headwater.processing.column_pieces import GoingOn, Pieces, PiecesEnd
 from headwater.processing.column_state import (
-    arrow_type,
     differ,
-    held_column,
     joined_keys,
     ordered_integers,
     packable,
     packed_rows,
     sized_keys,
 )
-from headwater.processing.compiler import Operation
 from headwater.processing.graph import FACT_TIMES
 from headwater.processing.operators.core import OPEN, Change, Row
 from headwater.processing.operators.latest import Latest, LatestSpec, ordered_text
-from headwater.processing.operators.publish import Publish, PublishSpec
-
-_KINDS = pa.array(["assert", "correct"])
 
 
-def settable(operation: Operation, publish: PublishSpec) -> bool:
-    """Whether these states and what they are published as can be made over columns."""
-    spec: LatestSpec = operation.spec
+def settable(spec: LatestSpec) -> bool:
+    """Whether these states can be made over columns."""
     types = dict(zip(spec.columns, spec.types, strict=True))
-    if not (publish.pieces and publish.shape == "fact" and operation.picks) or publish.conversions:
-        return False
-    if not packable(spec.types) or any(types[name].nullable for name in ("occurred_at", "event_id")):
-        return False
-    return operation.given.keys() == operation.wanted.keys() == set(publish.columns)
-
-
-class _Rows(NamedTuple):
-    """Events of keys that only go on, by key, tick and instant: whose key each is of, and how long it holds.
-
-    `before` is the place of what held then, among these rows and, after them, `heads`; below zero where nothing did.
-    """
-
-    ticks: Any
-    codes: Any
-    starts: Any
-    ends: Any
-    before: Any
-    last: Any  # whether it is the newest of its key now
-    columns: Mapping[str, Any]
-    heads: Sequence[tuple[bytes, Row]]
+    return packable(spec.types) and not any(types[name].nullable for name in ("occurred_at", "event_id"))
 
 
 class _Arranged(NamedTuple):
@@ -73,43 +45,27 @@ class _Arranged(NamedTuple):
 
     keys: Any
     names: list[bytes]
-    rows: _Rows
+    rows: GoingOn
     others: Mapping[int, Sequence[Change]]
 
 
 class ColumnLatest:
-    """Events to pieces of a `Latest`, and to the records that publish them."""
+    """Events to pieces of a `Latest`; `end` says what becomes of those."""
 
-    def __init__(self, operation: Operation, latest: Latest, publish: Publish, tick: int) -> None:
-        self._spec: LatestSpec = operation.spec
-        self._names = (*self._spec.columns, *FACT_TIMES)
-        self._given = [self._names[place] for place in self._spec.gives]
-        self._instant = self._spec.columns.index("occurred_at")
-        self._step = operation.step
-        self._latest, self._publish = latest, publish
-        self._tick = tick
+    def __init__(self, spec: LatestSpec, latest: Latest, end: PiecesEnd) -> None:
+        self._spec = spec
+        names = (*spec.columns, *FACT_TIMES)
+        self._given = [names[place] for place in spec.gives]
+        self._instant = spec.columns.index("occurred_at")
+        self._latest, self._end = latest, end
 
     def fold(self, delta: Delta) -> Ended:
         """What some ticks make; raises `Unsure`, with nothing changed, where rows must be looked at."""
         arranged = self._arranged(delta)
         rows, sizes = arranged.rows, sized_keys(arranged.keys)
-        told = self._told(rows)
-        identities = _identities(sizes, rows, told)
-        # Below one where nothing is said to hold.
-        known = known_numbers(self._publish.revisions, identities)
-        revisions = np.abs(known) + 1
-        older = self._older(rows, sizes)
-        self._write(arranged, older)
-        self._publish.revisions.put_packed(identities, [b"%d" % revision for revision in revisions.tolist()])
-        said = said_by_rows(arranged.others, self._publish, self._tick, self._latest, self._step)
-        columns = {name: self._column(rows, name, told) for name in self._given}
-        columns["recorded_at"] = pa.array((rows.ticks[told] + 1) * self._tick - 1)
-        columns["kind"] = _KINDS.take(pa.array(np.where(known > 0, 1, 0)))
-        columns["revision"] = pa.array(revisions)
-        made = OutputBlock(
-            arranged.keys.take(pa.array(rows.codes[told])).to_pylist(), columns["recorded_at"].to_numpy(), columns
-        )
-        return in_order(made, said)
+        told, older = self._told(rows), self._older(rows, sizes)
+        pieces = Pieces(arranged.keys, rows, told, lambda: self._write(arranged, older))
+        return self._end(pieces, arranged.others)
 
     def remember(self, new: NewRows, changes: Mapping[int, Sequence[Change]]) -> None:
         """Keep what `fold` would of these; raises `Unsure`, with nothing kept."""
@@ -146,7 +102,7 @@ class ColumnLatest:
 
     def _ordered(
         self, new: NewRows, order: Any, codes: Any, names: Sequence[bytes], newest: Sequence[Row | None]
-    ) -> _Rows:
+    ) -> GoingOn:
         size = len(order)
         ticks, starts = new.ticks[order], new.columns["occurred_at"].to_numpy()[order]
         one = np.arange(size)
@@ -170,21 +126,19 @@ class ColumnLatest:
         before = np.where(begins_key[begin], head[codes], begin - 1) if size else one
         which = pa.array(order)
         columns = {name: column.take(which) for name, column in new.columns.items()}
-        return _Rows(ticks, codes, starts, ends, before, last, columns, heads)
+        return GoingOn(ticks, codes, starts, ends, before, last, columns, heads, self._spec)
 
-    def _told(self, rows: _Rows) -> Any:
+    def _told(self, rows: GoingOn) -> Any:
         """The rows that say something else than what held until then."""
         nothing = rows.before < 0
         differs = nothing.copy()
         before = pa.array(rows.before, mask=nothing)
-        for place, (name, type_) in enumerate(zip(self._spec.columns, self._spec.types, strict=True)):
+        for name in self._spec.columns:
             if name in self._given:
-                now = rows.columns[name]
-                kept = held_column([row[place] for _, row in rows.heads], arrow_type(type_))
-                differs |= differ(now, pa.concat_arrays([now, kept]).take(before))
+                differs |= differ(rows.columns[name], rows.all_of(name).take(before))
         return np.flatnonzero(differs)
 
-    def _older(self, rows: _Rows, sizes: Any) -> tuple[list[bytes], Any]:
+    def _older(self, rows: GoingOn, sizes: Any) -> tuple[list[bytes], Any]:
         """The places of those of these rows that are not the newest of their key any more, and which they are."""
         which = np.flatnonzero(~rows.last)
         some = pa.array(which)
@@ -209,15 +163,3 @@ class ColumnLatest:
         latest.newest.put_packed(
             [arranged.names[code] for code in rows.codes[last].tolist()], [bodies[place] for place in last.tolist()]
         )
-
-    def _column(self, rows: _Rows, name: str, told: Any) -> Any:
-        if name == "valid_from":
-            return pa.array(rows.starts[told])
-        if name == "valid_to":
-            return pa.array(rows.ends[told], mask=rows.ends[told] == OPEN)
-        return rows.columns[name].take(pa.array(told))
-
-
-def _identities(sizes: Any, rows: _Rows, told: Any) -> list[bytes]:
-    prefixes = sizes.take(pa.array(rows.codes[told]))
-    return joined_keys([prefixes, ordered_integers(rows.starts[told]), ordered_integers(rows.ends[told])])

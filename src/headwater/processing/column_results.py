@@ -22,6 +22,7 @@ from headwater.processing.column_steps import column_steps
 from headwater.processing.column_windows import Cells
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.aggregate import Fold
+from headwater.processing.operators.latest import Latest
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
 from headwater.processing.operators.sessions import Sessions
@@ -149,7 +150,7 @@ class Changed:
 
     numbered = False
 
-    def __init__(self, operation: Operation, operator: Fold | Sessions, end: ChangedEnd) -> None:
+    def __init__(self, operation: Operation, operator: Fold | Latest | Sessions, end: ChangedEnd) -> None:
         self._steps = ChangedSteps(operation)
         self.names = self._steps.takes
         self._operator, self._end = operator, end
