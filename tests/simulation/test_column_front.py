@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.simulation.column_runner import every_batch
-from tests.simulation.roads import Log, Logs, compared
+from tests.simulation.roads import Driver, Log, Logs, compared
 from tests.simulation.test_column_changes import EVENTS, LEFT, SUMS, TICK
 from tests.simulation.test_column_sessions import sums, united
 from tests.simulation.test_recall import OTHERS, PAYMENTS, SCHEMAS, both, hold
@@ -31,9 +32,10 @@ from headwater.processing import (
 from headwater.processing.column_ends import Delta
 from headwater.processing.columns import takes_columns
 from headwater.processing.expressions import col
-from headwater.processing.flow import Stream
+from headwater.processing.flow import Stream, count, total
 from headwater.processing.operators.latest import Latest
 from headwater.processing.state import MemoryStore, Overlay
+from headwater.processing.windows import session
 from headwater.testing.harness import plan_of, product
 
 LAST = product("a.last", shape="fact", key=["k"], fields={"k": "string", "n": "long"})
@@ -52,11 +54,17 @@ def last_of_both(rows: Stream, payments: Stream) -> Stream:
     return last(both(rows, payments))
 
 
+def longer(rows: Stream) -> Stream:
+    """Sessions in which most corrections lie; what comes out alike is one row twice."""
+    return rows.aggregate(by=["k"], window=session("60us"), events=count(), n=total("n"), seen=count("ok"))
+
+
 STAGES = {
     "last": plan_of(last, [EVENTS], LAST, tick=TICK).stages[0],
     "chosen": plan_of(chosen, [EVENTS], LAST, tick=TICK).stages[0],
     "last of both": plan_of(last_of_both, [EVENTS, PAYMENTS], LAST, tick=TICK).stages[0],
     "sums": plan_of(sums, [EVENTS], SUMS, tick=TICK).stages[0],
+    "longer": plan_of(longer, [EVENTS], SUMS, tick=TICK).stages[0],
     "united": plan_of(united, [EVENTS, PAYMENTS], SUMS, tick=TICK).stages[0],
 }
 EVERY_STAGE = pytest.mark.parametrize("name", STAGES)
@@ -149,7 +157,7 @@ def test_what_does_not_concern_the_front_leaves_its_key_to_columns(name: str) ->
     assert by_rows[0] < columnar / 2
 
 
-@pytest.mark.parametrize("name", ["last", "chosen", "sums"])
+@pytest.mark.parametrize("name", ["last", "chosen", "sums", "longer"])
 def test_what_lies_behind_comes_back_from_the_input_byte_for_byte(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recollection, "LEAST_ROWS", 4)
 
@@ -184,6 +192,26 @@ def test_the_order_in_a_tick_decides_nothing_that_is_written() -> None:
     assert all(one == written[0] for one in written)
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_rows_that_change_places_in_a_tick_touch_nothing(broken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two events of one instant each become what the other was: no row and no session is written again."""
+    known: dict[str, Any] = {"k": "a", "ok": True, "note": None, "occurred_at": 5}
+    first = [known | {"event_id": f"e{n}", "n": n, "recorded_at": 5, "kind": "assert", "revision": 1} for n in (0, 1)]
+    then = [one | {"n": 1 - one["n"], "recorded_at": 15, "kind": "correct", "revision": 2} for one in first]
+    log: Log = [*((b"a", one) for one in first), (None, 9), *((b"a", one) for one in then), (None, 10_000)]
+    if broken:
+        monkeypatch.setattr(column_session_rows, "_crowded", lambda rows, replaced: np.zeros(len(rows.codes), bool))
+    said = []
+    for columnar in (True, False):
+        driver = Driver(STAGES["longer"], {LEFT: log}, SCHEMAS, columnar=columnar)
+        with every_batch():
+            for size in (3, 3):
+                driver.take(LEFT, size)
+                driver.commit()
+        said.append(driver.said)
+    assert (said[0] == said[1]) is not broken
+
+
 # Saboteurs: each breaks columns in one place, and the bytes or the state must show it.
 
 
@@ -212,6 +240,27 @@ def _lets_what_meets_a_session_lie_behind_it(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(column_session_rows.SessionRows, "going_on", going_on)
 
 
+def _forgets_what_others_take_the_place_of(patch: pytest.MonkeyPatch) -> None:
+    whole = column_session_rows.SessionRows.told
+
+    def told(self: Any, delta: Delta) -> Any:
+        made = whole(self, delta)
+        return made if made.weights is None else made._replace(weights=np.abs(made.weights))
+
+    patch.setattr(column_session_rows.SessionRows, "told", told)
+
+
+def _counts_what_is_gone_as_nothing(patch: pytest.MonkeyPatch) -> None:
+    """A row that is no more is kept, as none."""
+    patch.setattr(
+        column_session_rows.SessionRows,
+        "keep",
+        lambda self, counted: self._sessions.rows.put_packed(
+            [*counted.places, *counted.gone], [*counted.numbers, *(b"0" for _ in counted.gone)]
+        ),
+    )
+
+
 def _goes_on_a_tick_too_long(patch: pytest.MonkeyPatch) -> None:
     whole = column_front.first_ticks
     for module in (column_latest, column_session_rows):
@@ -227,11 +276,13 @@ def _drops_what_lies_behind(patch: pytest.MonkeyPatch) -> None:
     ("name", "broken"),
     [
         ("last", _sees_no_change),
-        ("sums", _sees_no_change),
+        ("longer", _sees_no_change),
         ("last", _takes_the_front_for_what_lies_behind),
         ("sums", _lets_what_meets_a_session_lie_behind_it),
+        ("longer", _forgets_what_others_take_the_place_of),
+        ("longer", _counts_what_is_gone_as_nothing),
         ("last", _goes_on_a_tick_too_long),
-        ("sums", _goes_on_a_tick_too_long),
+        ("longer", _goes_on_a_tick_too_long),
         ("last", _drops_what_lies_behind),
         ("united", _drops_what_lies_behind),
     ],

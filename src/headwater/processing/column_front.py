@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
-from headwater.processing.column_state import arrow_type, require_types
+from headwater.processing.column_state import require_types
 from headwater.processing.field_types import FieldType
-from headwater.processing.operators.core import OPEN, Change
+from headwater.processing.operators.core import OPEN, Change, Row
 
 
 class Touches(NamedTuple):
@@ -31,6 +31,23 @@ class Touches(NamedTuple):
         return np.lexsort((self.instants, self.ticks, self.codes))
 
 
+def and_rows(new: NewRows, more: Sequence[tuple[int, bytes, Row]], names: Sequence[str]) -> NewRows | None:
+    """New rows, and others of these columns behind them; None where columns cannot hold those."""
+    if not more:
+        return new
+    ticks, keys, rows = zip(*more, strict=True)
+    try:
+        columns = {
+            name: pa.concat_arrays([new.columns[name], pa.array(values, new.columns[name].type)])
+            for name, values in zip(names, zip(*rows, strict=True), strict=True)
+        }
+    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
+        return None
+    return NewRows(
+        np.concatenate([new.ticks, ticks]), pa.concat_arrays([new.keys, pa.array(keys, pa.binary())]), columns
+    )
+
+
 def with_all_that_comes(delta: Delta, names: Sequence[str], types: Sequence[FieldType]) -> Delta:
     """The same, where rows that only come, though more is said of them later, are new ones; they need not be in order.
 
@@ -41,20 +58,9 @@ def with_all_that_comes(delta: Delta, names: Sequence[str], types: Sequence[Fiel
     come = [
         (tick, key, row) for tick, some in changes.items() for key, old, row in some if old is None and row is not None
     ]
-    if not come:
+    all_ = and_rows(new, come, names)
+    if all_ is None:
         return delta
-    ticks, keys, rows = zip(*come, strict=True)
-    values = zip(names, types, zip(*rows, strict=True), strict=True)
-    try:
-        columns = {
-            name: pa.concat_arrays([new.columns[name], pa.array(some, arrow_type(type_))])
-            for name, type_, some in values
-        }
-    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
-        return delta
-    all_ = NewRows(
-        np.concatenate([new.ticks, ticks]), pa.concat_arrays([new.keys, pa.array(keys, pa.binary())]), columns
-    )
     left = {tick: [change for change in some if change[1] is not None] for tick, some in changes.items()}
     return Delta(all_, {tick: some for tick, some in left.items() if some})
 

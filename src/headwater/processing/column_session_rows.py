@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_changes import NewRows
-from headwater.processing.column_front import Touches, first_ticks, touches
+from headwater.processing.column_ends import Delta
+from headwater.processing.column_front import Touches, and_rows, first_ticks, touches, with_all_that_comes
 from headwater.processing.column_order import known_numbers
 from headwater.processing.column_state import (
     differ,
@@ -25,6 +26,7 @@ from headwater.processing.column_windows import changed
 from headwater.processing.operators.core import Change, Row
 from headwater.processing.operators.sessions import Sessions
 from headwater.processing.packing import ordered_integer, sized
+from headwater.schemas.unsure import Unsure
 
 FAR = 1 << 61  # instants are nearer, so that 64 bits hold what lies between two
 _NEVER = -(1 << 62)
@@ -57,6 +59,37 @@ class Rows(NamedTuple):
     first: Any  # where it begins
 
 
+class Told(NamedTuple):
+    """What ticks say: rows that come, then those that others take the place of at their instants, then these others;
+    what weighs each; how many come by themselves; those replacements, and all other changes.
+    """
+
+    rows: NewRows
+    weights: Any  # None: all come
+    came: int
+    replaced: Sequence[tuple[int, Change]]
+    changes: Mapping[int, Sequence[Change]]
+
+    def others(self, left: Any) -> Delta:
+        """What goes by rows, of rows of which these are left."""
+        size = self.came
+        changes = {tick: list(some) for tick, some in self.changes.items()}
+        for place in np.flatnonzero(left[size : size + len(self.replaced)]).tolist():
+            tick, change = self.replaced[place]
+            changes.setdefault(tick, []).append(change)
+        mask = left.copy()
+        mask[size:] = False
+        return Delta(self.rows.filter(mask), changes)
+
+
+class Counted(NamedTuple):
+    """Places of rows, how many there are of each, and the places of which none is left."""
+
+    places: list[bytes]
+    numbers: list[bytes]
+    gone: list[bytes]
+
+
 class SessionRows:
     """Sorts rows into the sessions of a `Sessions`."""
 
@@ -64,6 +97,26 @@ class SessionRows:
         self._fold, self._gap = fold, fold.window.gap
         self._instant = fold.columns.index(fold.instant)
         self._sessions = sessions
+
+    def told(self, delta: Delta) -> Told:
+        """What these ticks say; raises `Unsure` where columns cannot hold it."""
+        new, changes, _ = with_all_that_comes(delta, self._fold.columns, self._fold.types)
+        at, replaced, others = self._instant, list[tuple[int, Change]](), dict[int, list[Change]]()
+        for tick, some in changes.items():
+            for change in some:
+                _, old, now = change
+                if old is not None and now is not None and old[at] == now[at]:
+                    replaced.append((tick, change))
+                else:
+                    others.setdefault(tick, []).append(change)
+        sides = [(tick, key, old) for tick, (key, old, _) in replaced if old is not None]
+        sides += [(tick, key, now) for tick, (key, _, now) in replaced if now is not None]
+        rows = and_rows(new, sides, self._fold.columns)
+        if rows is None or not sides:
+            return Told(new, None, len(new), (), changes)
+        weights = np.ones(len(rows), np.int64)
+        weights[len(new) : len(new) + len(replaced)] = -1
+        return Told(rows, weights, len(new), replaced, others)
 
     def keys(self, new: NewRows) -> Keys:
         """The keys of rows."""
@@ -80,9 +133,10 @@ class SessionRows:
         codes = coded.indices.to_numpy().astype(np.int64)
         return Keys(names, sized_keys(coded.dictionary), codes, anchors, cells, bounds[:, 0], bounds[:, 1])
 
-    def going_on(self, new: NewRows, keys: Keys, changes: Mapping[int, Sequence[Change]]) -> tuple[Rows, Any]:
-        """The rows that go as columns, in their order; and of each new row whether it is left."""
-        found = touches(new, keys.codes, keys.names, changes, (self._fold.instant, self._instant))
+    def going_on(self, told: Told, keys: Keys) -> tuple[Rows, Any]:
+        """The rows that go as columns, in their order; and of each row whether it is left."""
+        new = told.rows
+        found = touches(new, keys.codes, keys.names, told.changes, (self._fold.instant, self._instant))
         codes, instants = found.codes, found.instants
         by_rows = np.abs(keys.lasts.astype(np.float64)) > -_NEVER
         by_rows[codes[(instants >= FAR) | (instants <= -FAR)]] = True
@@ -94,7 +148,7 @@ class SessionRows:
         begins = rows.first[rows.session]
         behind = rows.instants <= begins - self._gap  # what is there does not meet the last session of then
         comes_near = (rows.which < len(new)) & (rows.instants >= begins)
-        odd = ~(behind | comes_near)
+        odd = ~(behind | comes_near) | _crowded(rows, (rows.which >= told.came) & (rows.which < len(new)))
         stays = comes_near & (rows.ticks < first_ticks(rows.codes[odd], rows.ticks[odd], len(by_rows))[rows.codes])
         if not stays.all():
             rows = self._rows(found, keys, rows.which[stays])
@@ -102,21 +156,34 @@ class SessionRows:
         left[rows.which] = False
         return rows, left
 
-    def counted(self, new: NewRows, which: Any, older: Any) -> tuple[list[bytes], list[bytes]]:
-        """The places of rows, and how many there are then of each; `older` are those that there may be some of. Raises
-        `Unsure` where columns cannot hold them.
+    def counted(self, told: Told, which: Any, older: Any) -> Counted:
+        """How many there are of rows then; `older` are those that there may be some of. Raises `Unsure` where columns
+        cannot hold them.
         """
-        require_types(new.columns, self._fold.columns, self._fold.types)
+        require_types(told.rows.columns, self._fold.columns, self._fold.types)
         some = pa.array(which)
-        columns = {name: new.columns[name].take(some) for name in self._fold.columns}
+        columns = {name: told.rows.columns[name].take(some) for name in self._fold.columns}
         instants = ordered_integers(columns[self._fold.instant].to_numpy())
         bodies = packed_column(list(columns.values()))
-        places = joined_keys([sized_keys(new.keys.take(some)), instants, bodies])
+        places = joined_keys([sized_keys(told.rows.keys.take(some)), instants, bodies])
         counts = Counter(places)
+        if told.weights is not None:
+            goes = np.flatnonzero(told.weights[which] < 0).tolist()
+            counts.subtract(places[one] for one in goes for _ in range(2))  # each was counted as one that comes
         asked = list({places[place]: None for place in np.flatnonzero(older).tolist()})
         for place, number in zip(asked, known_numbers(self._sessions.rows, asked).tolist(), strict=True):
             counts[place] += number
-        return list(counts), [b"%d" % number for number in counts.values()]
+        if min(counts.values(), default=0) < 0:
+            raise Unsure
+        held = {place: number for place, number in counts.items() if number}
+        gone = [place for place, number in counts.items() if not number]
+        return Counted(list(held), [b"%d" % number for number in held.values()], gone)
+
+    def keep(self, counted: Counted) -> None:
+        """Put what there is of rows then."""
+        self._sessions.rows.put_packed(counted.places, counted.numbers)
+        for place in counted.gone:
+            self._sessions.rows.put(place, None)
 
     def grouped(self, new: NewRows, keys: Keys, rows: Rows) -> dict[str, Any]:
         """What each session is grouped by: as its cell has it, or its first row."""
@@ -146,6 +213,13 @@ class SessionRows:
         first = np.where(fresh, instants[begins], keys.firsts[of_key])
         session = np.cumsum(session_begins) - 1
         return Rows(which, codes, ticks, instants, last, session, begins, of_key, fresh, first)
+
+
+def _crowded(rows: Rows, replaced: Any) -> Any:
+    """Whether a row is replaced where its tick says more of that instant than that."""
+    at = np.cumsum(changed(rows.codes) | changed(rows.ticks) | changed(rows.instants)) - 1
+    found = np.bincount(at) > 2
+    return found[at] & (np.bincount(at, replaced) > 0)[at] if len(at) else replaced
 
 
 def shifted(values: Any) -> Any:

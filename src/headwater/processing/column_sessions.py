@@ -2,9 +2,10 @@
 
 `sessions` is the rule, over the same tables and forms, so that each batch may take either way. A row that does not come
 before its key's last session of then goes as columns, since it lies in that session, makes it longer, or begins another
-after it. What is said of instants a gap or more before that session concerns others, and goes by rows once all columns
-are kept. A key goes by rows from the tick on in which its last session of then loses a row, or meets one from before
-it. `tests/simulation/test_column_sessions.py` and `test_column_front.py` hold both together.
+after it; so does one that takes the place of another at its instant, which the session loses. What is said of instants
+a gap or more before that session concerns others, and goes by rows once all columns are kept. A key goes by rows from
+the tick on in which its last session of then loses a row else, or meets one from before it.
+`tests/simulation/test_column_sessions.py` and `test_column_front.py` hold both together.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts, Touched, Weighed, of_numbers
 from headwater.processing.column_changes import NewRows
 from headwater.processing.column_ends import Delta
-from headwater.processing.column_front import with_all_that_comes
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_measures import column_sums, members, summable
 from headwater.processing.column_session_results import SessionResults, SessionsEnd, Steps, ends_of_runs
-from headwater.processing.column_session_rows import FAR, Keys, Rows, SessionRows, shifted
+from headwater.processing.column_session_rows import FAR, Keys, Rows, SessionRows, Told, shifted
 from headwater.processing.column_state import joined_keys, ordered_integers, packable, packed_rows
 from headwater.processing.column_windows import Groups, changed
 from headwater.processing.compiler import Operation
@@ -53,21 +53,21 @@ class ColumnSessions:
 
     def fold(self, delta: Delta) -> Ended:
         """What some ticks make; raises `Unsure`, with nothing changed, where rows must be looked at."""
-        delta = with_all_that_comes(delta, self._fold.columns, self._fold.types)
-        new = delta.new
+        told = self._rows.told(delta)
+        new = told.rows
         if not len(new):
-            return self._end(None, self._changes(delta))
+            return self._end(None, told.changes)
         keys = self._rows.keys(new)
-        rows, left = self._rows.going_on(new, keys, delta.changes)
-        others = self._changes(Delta(new.filter(left), delta.changes))
+        rows, left = self._rows.going_on(told, keys)
+        others = self._changes(told.others(left))
         if not len(rows.which):
             return self._end(None, others)
-        counted = self._rows.counted(new, rows.which, rows.instants <= keys.lasts[rows.codes])
+        counted = self._rows.counted(told, rows.which, rows.instants <= keys.lasts[rows.codes])
         grouped = self._rows.grouped(new, keys, rows)
-        steps = self._steps(new, keys, rows)
+        steps = self._steps(Weighed(*new, told.weights), keys, rows)
 
         def keep() -> None:
-            self._sessions.rows.put_packed(*counted)
+            self._rows.keep(counted)
             self._sessions.cells.put_packed(*_cells(keys, rows, grouped, steps))
             self._sessions.newest.put_many(*_newest(keys, rows))
 
@@ -78,12 +78,12 @@ class ColumnSessions:
         known = pa.array([key for some in changes.values() for key, _, _ in some], pa.binary())
         by_rows = pc.is_in(new.keys, known).to_numpy(zero_copy_only=False)
         which = np.flatnonzero(~by_rows)
-        counted = self._rows.counted(new, which, np.ones(len(which), bool))
+        counted = self._rows.counted(Told(new, None, len(new), (), {}), which, np.ones(len(which), bool))
         for some in self._changes(Delta(new.filter(by_rows), changes)).values():
             self._sessions.remember(some, ())
-        self._sessions.rows.put_packed(*counted)
+        self._rows.keep(counted)
 
-    def _steps(self, new: NewRows, keys: Keys, rows: Rows) -> Steps:
+    def _steps(self, weighed: Weighed, keys: Keys, rows: Rows) -> Steps:
         """Raises `Unsure` where 64 bits might not hold a sum."""
         begins = np.flatnonzero(changed(rows.session) | changed(rows.ticks))
         session = rows.session[begins]
@@ -102,7 +102,7 @@ class ColumnSessions:
             first,
             np.diff(first, append=len(begins)),
         )
-        kept, shown = self._amounts(Weighed(*new), groups, self._held(keys, rows))
+        kept, shown = self._amounts(weighed, groups, self._held(keys, rows))
         return Steps(rows.ticks[begins], session, fresh, last, was_last, ends_of_runs(first, len(begins)), kept, shown)
 
     def _held(self, keys: Keys, rows: Rows) -> list[tuple[Any, ...]]:
