@@ -91,6 +91,11 @@ def measured(rows: Stream) -> Stream:
     )
 
 
+def computed(rows: Stream) -> Stream:
+    """Of which some are left out, and the others said otherwise."""
+    return summed(rows).filter(col("events") > 1).map(n=col("n") + 1)
+
+
 def state(rows: Stream) -> Stream:
     return rows.select("k", "m", "grade").latest(by=["k"])
 
@@ -140,6 +145,7 @@ def noted(rows: Stream) -> Stream:
 JOINS = {
     "summed": of(behind(summed), [EVENTS, FACTS], SUMS)[0],
     "summed, never corrected": of(behind(summed), [ORDERS, FACTS], SUMS)[0],
+    "computed": of(behind(computed), [EVENTS, FACTS], SUMS)[0],
     "measured": of(behind(measured), [EVENTS, FACTS], ENDS)[0],
     "late": of(behind(late), [EVENTS, FACTS], SUMS)[0],
     "handed over": of(again, [EVENTS, FACTS], BY_SEEN)[0],
@@ -387,14 +393,14 @@ def test_the_log_is_what_the_whole_input_says(case: Case) -> None:
 
 
 def test_what_the_list_does_not_name_goes_row_by_row() -> None:
-    def computed(rows: Stream, grades: Stream) -> Stream:
-        return summed(graded(rows, grades)).map(n=col("n") + 1)
+    def moved_on(rows: Stream, grades: Stream) -> Stream:
+        return state(graded(rows, grades)).map(m=col("m") + 1)
 
     def set_and_computed(rows: Stream, payments: Stream) -> Stream:
         return near(state)(rows, payments).map(m=col("m") + 1)
 
     for flow, inputs, output in (
-        (computed, [EVENTS, FACTS], SUMS),
+        (moved_on, [EVENTS, FACTS], STATE),
         (set_and_computed, [EVENTS, PAYMENTS], STATE),
     ):
         stages = of(flow, inputs, output)

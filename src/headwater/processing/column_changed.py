@@ -134,7 +134,7 @@ class ChangedSteps:
         """Changes as columns and others beside them, of the columns wanted; by rows where columns cannot hold them."""
         if rows is not None and self._steps is not None:
             try:
-                rows = self._made(rows)
+                rows = self.made(rows)
             except (Unsure, OverflowError, pa.ArrowInvalid):
                 changes = together(rows.by_tick(), changes)
                 rows = None
@@ -142,8 +142,10 @@ class ChangedSteps:
             changes = {tick: stepped(some, self._step) for tick, some in changes.items()}
         return rows, changes
 
-    def _made(self, rows: ChangedRows) -> ChangedRows:
-        assert self._steps is not None
+    def made(self, rows: ChangedRows) -> ChangedRows:
+        """Changes as columns; raises `Unsure`, or errors of too large numbers, where columns cannot hold them."""
+        if self._steps is None:
+            return rows
         made, kept = self._steps(pa.RecordBatch.from_arrays(list(rows.columns), names=list(self.takes)))
         left = ChangedRows(
             rows.ticks[kept],

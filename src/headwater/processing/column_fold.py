@@ -101,16 +101,23 @@ class ColumnFold:
                 amounts[name], at = kept[-1], end
         differs = [one.differs for name, one in amounts.items() if name in self._end.names]
         changed = (was != is_) | (was & is_ & np.any(differs, axis=0))
-        told, revision = np.flatnonzero(changed), None
+        told, base = np.flatnonzero(changed), None
         if self._end.numbered:
-            revision = groups.running(changed.astype(np.int64), integers(held[-1]))
-            kept.append(of_numbers(revision, revision, changed, [revision]))
+            base = integers(held[-1])
             order = groups.of_tick[told] * len(cells.keys) + cells.rank[groups.of_cell[told]]
             told = told[np.argsort(order, kind="stable")]
         else:
             self._require_nothing_left(rows, np.flatnonzero(~is_), kept)
             told = told[np.lexsort((groups.order[groups.begins[told]], groups.of_tick[told]))]  # as they were touched
         by = self._by(held)
+
+        def number(which: Any) -> Any:
+            counts = np.zeros(len(changed), bool)
+            counts[told[which]] = True
+            revision = groups.running(counts.astype(np.int64), base)
+            kept.append(of_numbers(revision, revision, counts, [revision]))
+            return revision[told[which]]
+
         return Results(
             cells,
             told,
@@ -118,9 +125,9 @@ class ColumnFold:
             ticks[groups.of_tick[told]],
             was[told],
             is_[told],
-            None if revision is None else revision[told],
             amounts,
             dict(zip(self._spec.by, by, strict=True)),
+            number,
             lambda: self._write(places, known, by, _After(groups, is_, kept)),
         )
 

@@ -1,5 +1,5 @@
 """What a stage ends with that keeps something as columns: a fold, a state or sessions, published as they are, or a fold
-or sessions that are handed over, or any of them said to several outputs.
+or sessions that are handed over, any of them said to several outputs, or a fold that is published behind row steps.
 
 Behind a join it is an end like others, which never is unsure: the join has kept its rows by then. What its kernel is
 not sure of goes by rows from there on, through the operator itself, which keeps the same.
@@ -61,7 +61,9 @@ def keeps(stage: Stage, operation: Operation) -> bool:
         fold, able = spec, type(spec) is FoldSpec and foldable(spec)
     if stage.output.kind == "exchange" or stage.further:
         return able and (parts(operation, stage) if stage.further else hands_on(operation, output))
-    return able and type(output) is PublishSpec and operation.picks and sayable(fold, output)
+    if type(spec) is SessionSpec and not operation.picks:
+        return False
+    return able and type(output) is PublishSpec and sayable(operation, fold, output)
 
 
 def keeping(stage: Stage, chain: Chain, lane: int) -> Keeping:

@@ -15,6 +15,7 @@ from headwater.processing.blocks import OutputBlock
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts
 from headwater.processing.column_changed import ChangedRows, ChangedSteps, Changes
+from headwater.processing.column_ends import steppable
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_order import in_order, said_by_rows
 from headwater.processing.column_rekey import movable
@@ -26,13 +27,20 @@ from headwater.processing.operators.latest import Latest
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
 from headwater.processing.operators.sessions import Sessions
+from headwater.schemas.unsure import Unsure
 
 _KINDS = pa.array(["assert", "correct", "retract"])
 
 
-def sayable(fold: FoldSpec, publish: PublishSpec) -> bool:
-    """Whether what a fold gives is published as it is."""
-    return not publish.conversions and publish.shape == "fact" and set(publish.columns) <= set(fold.gives)
+def sayable(operation: Operation, fold: FoldSpec, publish: PublishSpec) -> bool:
+    """Whether what a fold gives is published as it is, or columns can make the row steps before that, which leave facts
+    their identity.
+    """
+    if publish.conversions or publish.shape != "fact":
+        return False
+    if operation.picks:
+        return set(publish.columns) <= set(fold.gives)
+    return steppable(operation) and set(publish.columns) == set(operation.wanted)
 
 
 def hands_on(operation: Operation, rekey: RekeySpec) -> bool:
@@ -44,9 +52,10 @@ def hands_on(operation: Operation, rekey: RekeySpec) -> bool:
 
 class Results(NamedTuple):
     """The groups that make a cell say something else, oldest tick first: of each its cell and tick, whether there was
-    something before and is now, and the revision, where cells count those.
+    something before and is now.
 
-    `amounts` are those of measures, `by` what each cell is grouped by; `keep` writes the cells.
+    `amounts` are those of measures, `by` what each cell is grouped by. `number` gives the revisions of those that are
+    said, where cells count them; `keep`, once that is done, writes the cells.
     """
 
     cells: Cells
@@ -55,9 +64,9 @@ class Results(NamedTuple):
     ticks: Any
     was: Any
     comes: Any
-    revisions: Any
     amounts: Mapping[str, Amounts]
     by: Mapping[str, Any]
+    number: Callable[[Any], Any]
     keep: Callable[[], None]
 
     def columns(self, names: Sequence[str], which: Any, came: Any) -> dict[str, Any]:
@@ -113,12 +122,14 @@ class FoldEnd(Protocol):
 
 
 class Published:
-    """Results to the records of a product."""
+    """Results to the records of a product, through the row steps behind the fold."""
 
     numbered = True
 
     def __init__(self, operation: Operation, fold: Fold, publish: Publish, tick: int) -> None:
-        self.names = tuple(operation.wanted)
+        self._wanted = tuple(operation.wanted)
+        self._steps = None if operation.picks else ChangedSteps(operation)
+        self.names = self._wanted if self._steps is None else self._steps.takes
         self._step = operation.step
         self._fold, self._publish = fold, publish
         self._tick = tick
@@ -135,14 +146,28 @@ class Published:
         return Ended(None, said) if block is None else in_order(block, said)
 
     def _block(self, results: Results) -> OutputBlock:
-        was, comes = results.was, results.comes
-        columns = results.columns(self.names, slice(None), comes)  # a retract carries what it takes back
-        recorded = (results.ticks + 1) * self._tick - 1
+        """Raises `Unsure`, with nothing changed."""
+        which, was, comes, columns = self._said(results)
+        recorded = (results.ticks[which] + 1) * self._tick - 1
         columns["recorded_at"] = pa.array(recorded)
         columns["kind"] = _KINDS.take(pa.array(np.where(comes, np.where(was, 1, 0), 2)))
-        columns["revision"] = pa.array(results.revisions)
+        columns["revision"] = pa.array(results.number(which))
         keys = results.cells.keys
-        return OutputBlock([keys[cell] for cell in results.of_cell.tolist()], recorded, columns)
+        return OutputBlock([keys[cell] for cell in results.of_cell[which].tolist()], recorded, columns)
+
+    def _said(self, results: Results) -> tuple[Any, Any, Any, dict[str, Any]]:
+        """Which results are said, whether something was before and is now, and the columns published."""
+        was, comes = results.was, results.comes
+        if self._steps is None:  # a retract carries what it takes back
+            return slice(None), was, comes, results.columns(self.names, slice(None), comes)
+        try:
+            rows = self._steps.made(results.changed(self.names))
+        except (OverflowError, pa.ArrowInvalid):
+            raise Unsure from None
+        firsts = np.flatnonzero(~rows.follows())
+        lasts = np.append(firsts[1:], len(rows))[: len(firsts)] - 1
+        told = rows.take(lasts)
+        return told.numbers, rows.goes[firsts], ~told.goes, dict(zip(self._wanted, told.columns, strict=True))
 
 
 class Changed:
