@@ -33,7 +33,7 @@ from headwater.processing.column_keeping import KeepingEnd
 from headwater.processing.column_latest import ColumnLatest
 from headwater.processing.column_sessions import ColumnSessions
 from headwater.processing.columns import takes_columns
-from headwater.processing.expressions import col
+from headwater.processing.expressions import col, when
 from headwater.processing.flow import Stream, count, count_distinct, first, maximum, total
 from headwater.processing.windows import session, tumbling, whole
 from headwater.schemas.unsure import Unsure
@@ -393,11 +393,13 @@ def test_the_log_is_what_the_whole_input_says(case: Case) -> None:
 
 
 def test_what_the_list_does_not_name_goes_row_by_row() -> None:
+    halved = when(col("m") / 2 > 1.0).then(col("m")).otherwise(0)
+
     def moved_on(rows: Stream, grades: Stream) -> Stream:
-        return state(graded(rows, grades)).map(m=col("m") + 1)
+        return state(graded(rows, grades)).map(m=halved)
 
     def set_and_computed(rows: Stream, payments: Stream) -> Stream:
-        return near(state)(rows, payments).map(m=col("m") + 1)
+        return near(state)(rows, payments).map(m=halved)
 
     for flow, inputs, output in (
         (moved_on, [EVENTS, FACTS], STATE),

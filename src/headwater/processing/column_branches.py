@@ -36,7 +36,16 @@ def parts(operation: Operation, stage: Stage) -> bool:
     branches: list[BranchSpec] = [output.logic for output in stage.outputs]
     if not steppable(operation) or any(one.columns != tuple(operation.wanted) for one in branches):
         return False
-    return all(steppable(one) and one.publish.shape == "fact" and not one.publish.conversions for one in branches)
+    return all(steppable(one) and _numberable(one.publish) for one in branches)
+
+
+def steps_between(operation: Operation, publish: PublishSpec) -> bool:
+    """Whether changes that an operation gives can be published as columns behind its row steps."""
+    return steppable(operation) and publish.columns == tuple(operation.wanted) and _numberable(publish)
+
+
+def _numberable(publish: PublishSpec) -> bool:
+    return publish.shape == "fact" and not publish.conversions
 
 
 def _sayable(logic: Any) -> bool:

@@ -1,5 +1,5 @@
-"""What a stage ends with that keeps something as columns: a fold, a state or sessions, published as they are, or a fold
-or sessions that are handed over, any of them said to several outputs, or a fold that is published behind row steps.
+"""What a stage ends with that keeps something as columns: a fold, a state or sessions, published to one output or
+several, behind row steps or as they are, or a fold or sessions that are handed over.
 
 Behind a join it is an end like others, which never is unsure: the join has kept its rows by then. What its kernel is
 not sure of goes by rows from there on, through the operator itself, which keeps the same.
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from headwater.processing.cells import FoldSpec
 from headwater.processing.chain import Chain
-from headwater.processing.column_branches import ChangedBranches, parts
+from headwater.processing.column_branches import ChangedBranches, Numbers, parts, steps_between
 from headwater.processing.column_changed import Changes
 from headwater.processing.column_ends import Delta, KeepsRows, Kernel
 from headwater.processing.column_exchange import HandOver, end_of, endable
@@ -54,16 +54,20 @@ def keeps(stage: Stage, operation: Operation) -> bool:
     if type(spec) is LatestSpec:
         if stage.further:
             return settable(spec) and parts(operation, stage)
-        return type(output) is PublishSpec and settable(spec) and piecewise(operation, output)
+        if type(output) is not PublishSpec or not settable(spec):
+            return False
+        return piecewise(operation, output) if operation.picks else steps_between(operation, output)
     if type(spec) is SessionSpec:
         fold, able = spec.fold, gathered(spec.fold)
     else:
         fold, able = spec, type(spec) is FoldSpec and foldable(spec)
     if stage.output.kind == "exchange" or stage.further:
         return able and (parts(operation, stage) if stage.further else hands_on(operation, output))
-    if type(spec) is SessionSpec and not operation.picks:
+    if not able or type(output) is not PublishSpec:
         return False
-    return able and type(output) is PublishSpec and sayable(operation, fold, output)
+    if type(spec) is SessionSpec and not operation.picks:
+        return steps_between(operation, output)
+    return sayable(operation, fold, output)
 
 
 def keeping(stage: Stage, chain: Chain, lane: int) -> Keeping:
@@ -76,7 +80,7 @@ def keeping(stage: Stage, chain: Chain, lane: int) -> Keeping:
         end = Changed(operation, operator, ChangedBranches(stage, chain.branches))
     else:
         assert isinstance(publish, Publish)
-        end = _PUBLISHED[type(operator)](operation, operator, publish, stage.tick)
+        end = _published(stage, operation, operator, publish)
 
     def by_rows(changes: Changes) -> Ended:
         ended: Ended = end(None, changes)
@@ -90,6 +94,12 @@ def keeping(stage: Stage, chain: Chain, lane: int) -> Keeping:
         return Keeping(sessions.fold, by_rows, sessions)
     fold = ColumnFold(operation, operator, end)
     return Keeping(fold.fold, by_rows, weighs=fold.weighs)
+
+
+def _published(stage: Stage, operation: Operation, operator: Any, publish: Publish) -> Any:
+    if operation.picks or isinstance(operator, Fold):
+        return _PUBLISHED[type(operator)](operation, operator, publish, stage.tick)
+    return Changed(operation, operator, Numbers(stage.output.logic, publish, stage.tick))
 
 
 _PUBLISHED: Mapping[type, Callable[..., Any]] = {
