@@ -235,11 +235,16 @@ def busy(name: str) -> tuple[Stage, Logs]:
         return MOVED[name][1], handed_over(MOVED[name], test_column_explode.busy("parts"), 5)
     if name == "paired":
         return STAGES[name], test_column_within.busy("near")
-    logs = test_column_joins.busy()
-    left = in_their_order() if name.startswith(("states", "sessions")) else logs[LEFT]
-    left = test_column_joins.never_corrected(left) if "never" in name else left
-    logs = {LEFT: left, RIGHT: logs[RIGHT]} if "joined" in name else {LEFT: left}
+    logs = long_logs(name, ordered=name.startswith(("states", "sessions")))
     return (MOVED[name][1], handed_over(MOVED[name], logs, 5)) if name in MOVED else (STAGES[name], logs)
+
+
+def long_logs(name: str, *, ordered: bool) -> Logs:
+    """Events, and of what is joined facts too, of which some are corrected, or which come in their order."""
+    logs = test_column_joins.busy()
+    left = in_their_order() if ordered else logs[LEFT]
+    left = test_column_joins.never_corrected(left) if "never" in name else left
+    return {LEFT: left, RIGHT: logs[RIGHT]} if "joined" in name else {LEFT: left}
 
 
 @pytest.mark.parametrize("name", [*STAGES, *MOVED])

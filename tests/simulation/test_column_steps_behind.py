@@ -18,7 +18,7 @@ from tests.simulation import test_column_joins
 from tests.simulation.roads import Logs
 from tests.simulation.test_column_changes import EVENTS, amended
 from tests.simulation.test_column_join import FACTS, ORDERS, RIGHT, TICK, facts, plain
-from tests.simulation.test_column_outputs import alike, handed_over, in_their_order
+from tests.simulation.test_column_outputs import alike, handed_over, long_logs
 from tests.simulation.test_recall import LEFT
 
 from headwater.errors import Fault
@@ -100,10 +100,7 @@ def test_so_they_do_of_what_was_handed_over(name: str, data: st.DataObject, seed
 
 def busy(name: str) -> tuple[Stage, Logs]:
     """A long history of which few rows are corrected or go."""
-    logs = test_column_joins.busy()
-    left = logs[LEFT] if name == "joined" else in_their_order()
-    left = test_column_joins.never_corrected(left) if "never" in name else left
-    logs = {LEFT: left, RIGHT: logs[RIGHT]} if name == "joined" else {LEFT: left}
+    logs = long_logs(name, ordered=name != "joined")
     return (MOVED[name][1], handed_over(MOVED[name], logs, 5)) if name in MOVED else (STAGES[name], logs)
 
 
