@@ -1,6 +1,7 @@
-"""The real stack for integration tests: one Kafka, PostgreSQL and registry per test run, by the project's own launcher.
+"""The real stack for integration tests: a Kafka, PostgreSQL and registry for each process of a run, by our launcher.
 
-The fixture `stack` starts them in a temporary folder on the first free block of ports from 19090 on, and stops them at
+The fixture `stack` starts them in a temporary folder on the first free block of ports from 19090 on (of several
+processes each looks from another one on: of two that look at once both would find the same free), and stops them at
 the end, also after failures. It fails, and never skips, where the stack does not start: green must not come from
 looking away.
 
@@ -38,6 +39,7 @@ from headwater.local.stack import LocalStack
 from headwater.settings import LocalPorts
 
 PORT_BASE_FIRST = 19090  # below those that a kernel gives to connections: parts that start later find theirs free
+PORTS_APART = 100  # of the processes of one run
 SOURCES = Path(__file__).parents[2] / "src"
 
 
@@ -109,7 +111,7 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """The real stack, one for the whole run."""
+    """The real stack, one for all tests of a process."""
     named = os.environ.get("HEADWATER_TEST_STACK", "")
     if named:
         kept = json.loads(Path(named).read_text())
@@ -119,7 +121,8 @@ def stack() -> Iterator[Stack]:
         return
     folder = Path(tempfile.mkdtemp(prefix="headwater-test-"))
     folder.chmod(0o755)  # where we are root, PostgreSQL runs as nobody and must be able to enter
-    local = LocalStack(folder, LocalPorts(free_base(PORT_BASE_FIRST)))
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    local = LocalStack(folder, LocalPorts(free_base(PORT_BASE_FIRST + process * PORTS_APART)))
     try:
         start_stack(local)
         yield Stack(local)
