@@ -30,7 +30,7 @@ from tests.simulation.test_outputs import RUNS, SEVERAL, Run, Several, further, 
 from tests.simulation.test_recall import LEFT, OTHERS, PAYMENTS, near
 
 from headwater.errors import Fault
-from headwater.processing import column_branches, column_changed, columns, recollection
+from headwater.processing import column_branches, column_changed, column_order, columns, recollection
 from headwater.processing.column_branches import ColumnBranches, Numbers
 from headwater.processing.column_ends import ColumnPublish, Delta
 from headwater.processing.column_intake import Ended
@@ -377,7 +377,7 @@ def _takes_no_number_for_nothing_said(patch: pytest.MonkeyPatch) -> None:
 
 def _corrects_what_was_never_said(patch: pytest.MonkeyPatch) -> None:
     """What a filter lets through at last is taken for a correction."""
-    patch.setattr(column_branches, "_KINDS", pa.array(["correct", "correct", "retract"]))
+    patch.setattr(column_order, "KINDS", pa.array(["correct", "correct", "retract"]))
 
 
 def _says_what_stays_the_same(patch: pytest.MonkeyPatch) -> None:

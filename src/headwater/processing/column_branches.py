@@ -16,14 +16,12 @@ from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changed import ChangedRows, ChangedSteps, Changes, together
 from headwater.processing.column_ends import ColumnPublish, Delta, RowSteps, steppable
 from headwater.processing.column_intake import Ended
-from headwater.processing.column_order import in_order, known_numbers, said_by_rows
+from headwater.processing.column_order import in_order, kinds_of, known_numbers, said_by_rows
 from headwater.processing.column_state import joined_column, rest_columns, sized_keys
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.publish import Branch, BranchSpec, Publish, PublishSpec
 from headwater.processing.steps import Stage
 from headwater.schemas.unsure import Unsure
-
-_KINDS = pa.array(["assert", "correct", "retract"])
 
 
 def publishable(stage: Stage) -> bool:
@@ -117,7 +115,7 @@ class Numbers:
         recorded = (told.ticks + 1) * self._tick - 1
         numbers, fresh = self._numbered(identities.dictionary_encode(), fresh, comes)
         columns["recorded_at"] = pa.array(recorded, pa.int64())
-        columns["kind"] = _KINDS.take(pa.array(np.where(comes, np.where(fresh, 0, 1), 2)))
+        columns["kind"] = kinds_of(fresh, comes)
         columns["revision"] = pa.array(numbers)
         return OutputBlock(told.keys.to_pylist(), recorded, columns)
 

@@ -44,6 +44,23 @@ class NewRows(NamedTuple):
 NO_ROWS = NewRows(np.zeros(0, np.int64), pa.array([], pa.binary()), {})
 
 
+def and_rows(new: NewRows, more: Sequence[tuple[int, bytes, Row]], names: Sequence[str]) -> NewRows | None:
+    """New rows, and others of these columns behind them; None where columns cannot hold those."""
+    if not more:
+        return new
+    ticks, keys, rows = zip(*more, strict=True)
+    try:
+        columns = {
+            name: pa.concat_arrays([new.columns[name], pa.array(values, new.columns[name].type)])
+            for name, values in zip(names, zip(*rows, strict=True), strict=True)
+        }
+    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
+        return None
+    return NewRows(
+        np.concatenate([new.ticks, ticks]), pa.concat_arrays([new.keys, pa.array(keys, pa.binary())]), columns
+    )
+
+
 @dataclass(frozen=True)
 class Split:
     """What some parts say: rows that are new, the changes of each tick beside them, and what is kept of both.

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from headwater.processing.cells import FoldSpec
 from headwater.processing.column_amounts import Amounts, Touched, Weighed, integers, of_numbers
-from headwater.processing.column_changes import NewRows
+from headwater.processing.column_changes import NewRows, and_rows
 from headwater.processing.column_ends import Delta
 from headwater.processing.column_intake import Ended
 from headwater.processing.column_keys import tells_value
@@ -178,26 +178,17 @@ class ColumnFold:
         if not changes:
             return Weighed(*new)
         more = [
-            (tick, key, weight, row)
+            (weight, (tick, key, row))
             for tick, some in changes.items()
             for key, before, after in some
             for weight, row in ((-1, before), (1, after))
             if row is not None
         ]
-        ticks, keys, weights, rows = zip(*more, strict=True)
-        try:
-            columns = {
-                name: pa.concat_arrays([new.columns[name], pa.array(values, new.columns[name].type)])
-                for name, values in zip(self._spec.columns, zip(*rows, strict=True), strict=True)
-            }
-        except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
-            raise Unsure from None
-        return Weighed(
-            np.concatenate([new.ticks, ticks]),
-            pa.concat_arrays([new.keys, pa.array(keys, pa.binary())]),
-            columns,
-            np.concatenate([np.ones(len(new), np.int64), weights]),
-        )
+        weights, rows = zip(*more, strict=True)
+        all_ = and_rows(new, rows, self._spec.columns)
+        if all_ is None:
+            raise Unsure
+        return Weighed(*all_, np.concatenate([np.ones(len(new), np.int64), weights]))
 
     def _known(self, cells: Cells, kept: Sequence[Any], rows: Weighed) -> list[Any]:
         """What the table has of each cell, or what a new one begins with."""

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
-from headwater.processing.column_changes import NewRows
+from headwater.processing.column_changes import NewRows, and_rows
 from headwater.processing.column_ends import Delta
 from headwater.processing.column_state import require_types
 from headwater.processing.field_types import FieldType
-from headwater.processing.operators.core import OPEN, Change, Row
+from headwater.processing.operators.core import OPEN, Change
 
 
 class Touches(NamedTuple):
@@ -29,23 +28,6 @@ class Touches(NamedTuple):
     def order(self) -> Any:
         """By key, tick and instant."""
         return np.lexsort((self.instants, self.ticks, self.codes))
-
-
-def and_rows(new: NewRows, more: Sequence[tuple[int, bytes, Row]], names: Sequence[str]) -> NewRows | None:
-    """New rows, and others of these columns behind them; None where columns cannot hold those."""
-    if not more:
-        return new
-    ticks, keys, rows = zip(*more, strict=True)
-    try:
-        columns = {
-            name: pa.concat_arrays([new.columns[name], pa.array(values, new.columns[name].type)])
-            for name, values in zip(names, zip(*rows, strict=True), strict=True)
-        }
-    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
-        return None
-    return NewRows(
-        np.concatenate([new.ticks, ticks]), pa.concat_arrays([new.keys, pa.array(keys, pa.binary())]), columns
-    )
 
 
 def with_all_that_comes(delta: Delta, names: Sequence[str], types: Sequence[FieldType]) -> Delta:

@@ -16,6 +16,17 @@ from headwater.processing.operators.publish import Publish
 from headwater.processing.state import Table
 from headwater.processing.work import OutputRecord
 
+KINDS = pa.array(["assert", "correct", "retract"])
+
+
+def kinds_of(fresh: Any, comes: Any) -> Any:
+    """What each record is called: whether nothing held before it, and whether something does now.
+
+    >>> kinds_of(np.array([True, False, False]), np.array([True, True, False])).to_pylist()
+    ['assert', 'correct', 'retract']
+    """
+    return KINDS.take(pa.array(np.where(comes, np.where(fresh, 0, 1), 2)))
+
 
 def known_numbers(table: Table, keys: Sequence[bytes]) -> Any:
     """The number that a table has of each key, 0 where it has none; few are there, and only they are kept unpacked."""

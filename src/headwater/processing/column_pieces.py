@@ -14,15 +14,13 @@ import pyarrow as pa
 from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_changed import ChangedRows, Changes
 from headwater.processing.column_intake import Ended
-from headwater.processing.column_order import in_order, known_numbers, said_by_rows
+from headwater.processing.column_order import KINDS, in_order, known_numbers, said_by_rows
 from headwater.processing.column_state import arrow_type, held_column, joined_keys, ordered_integers, sized_keys
 from headwater.processing.compiler import Operation
 from headwater.processing.operators.core import OPEN, Row
 from headwater.processing.operators.latest import Latest, LatestSpec
 from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.work import OutputRecord
-
-_KINDS = pa.array(["assert", "correct"])
 
 
 def piecewise(operation: Operation, publish: PublishSpec) -> bool:
@@ -125,7 +123,7 @@ class PublishedPieces:
         said = self._said(by_rows)
         columns = given.columns(self._names, told)
         columns["recorded_at"] = pa.array((rows.ticks[told] + 1) * self._tick - 1)
-        columns["kind"] = _KINDS.take(pa.array(np.where(known > 0, 1, 0)))
+        columns["kind"] = KINDS.take(pa.array(np.where(known > 0, 1, 0)))
         columns["revision"] = pa.array(revisions)
         made = OutputBlock(given.keys.take(codes).to_pylist(), columns["recorded_at"].to_numpy(), columns)
         return in_order(made, said)

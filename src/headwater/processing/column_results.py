@@ -17,7 +17,7 @@ from headwater.processing.column_amounts import Amounts
 from headwater.processing.column_changed import ChangedRows, ChangedSteps, Changes
 from headwater.processing.column_ends import steppable
 from headwater.processing.column_intake import Ended
-from headwater.processing.column_order import in_order, said_by_rows
+from headwater.processing.column_order import in_order, kinds_of, said_by_rows
 from headwater.processing.column_rekey import movable
 from headwater.processing.column_steps import column_steps
 from headwater.processing.column_windows import Cells
@@ -28,8 +28,6 @@ from headwater.processing.operators.publish import Publish, PublishSpec
 from headwater.processing.operators.rekey import RekeySpec
 from headwater.processing.operators.sessions import Sessions
 from headwater.schemas.unsure import Unsure
-
-_KINDS = pa.array(["assert", "correct", "retract"])
 
 
 def sayable(operation: Operation, fold: FoldSpec, publish: PublishSpec) -> bool:
@@ -150,7 +148,7 @@ class Published:
         which, was, comes, columns = self._said(results)
         recorded = (results.ticks[which] + 1) * self._tick - 1
         columns["recorded_at"] = pa.array(recorded)
-        columns["kind"] = _KINDS.take(pa.array(np.where(comes, np.where(was, 1, 0), 2)))
+        columns["kind"] = kinds_of(~was, comes)
         columns["revision"] = pa.array(results.number(which))
         keys = results.cells.keys
         return OutputBlock([keys[cell] for cell in results.of_cell[which].tolist()], recorded, columns)

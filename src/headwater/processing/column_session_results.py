@@ -15,7 +15,7 @@ from headwater.processing.blocks import OutputBlock
 from headwater.processing.column_amounts import Amounts
 from headwater.processing.column_changed import ChangedRows
 from headwater.processing.column_intake import Ended
-from headwater.processing.column_order import in_order, known_numbers, said_by_rows
+from headwater.processing.column_order import KINDS, in_order, known_numbers, said_by_rows
 from headwater.processing.column_session_rows import Keys, Rows
 from headwater.processing.column_state import joined_keys, ordered_integers
 from headwater.processing.column_windows import changed
@@ -24,7 +24,6 @@ from headwater.processing.operators.core import Change
 from headwater.processing.operators.publish import Publish
 from headwater.processing.operators.sessions import Sessions
 
-_KINDS = pa.array(["assert", "correct", "retract"])
 _ASSERT, _CORRECT, _RETRACT = range(3)
 _Packed = tuple[list[bytes], list[bytes]]
 _Changes = Mapping[int, Sequence[Change]]
@@ -167,7 +166,7 @@ class SessionsPublished:
         columns = given.columns(self.names, said.step, said.kind == _RETRACT)
         recorded = (given.steps.tick[said.step] + 1) * self._tick - 1
         columns["recorded_at"] = pa.array(recorded)
-        columns["kind"] = _KINDS.take(pa.array(said.kind))
+        columns["kind"] = KINDS.take(pa.array(said.kind))
         columns["revision"] = pa.array(said.revision)
         keys = given.keys.names
         return OutputBlock([keys[code] for code in given.rows.of_key[said.session].tolist()], recorded, columns)

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from headwater.processing.cells import FoldSpec
-from headwater.processing.column_changes import NewRows
+from headwater.processing.column_changes import NewRows, and_rows
 from headwater.processing.column_ends import Delta
-from headwater.processing.column_front import Touches, and_rows, first_ticks, touches, with_all_that_comes
+from headwater.processing.column_front import Touches, first_ticks, touches, with_all_that_comes
 from headwater.processing.column_order import known_numbers
 from headwater.processing.column_state import (
     differ,
